@@ -1,0 +1,296 @@
+//! The deployment file's shape: what a YAML may say, with every default.
+//!
+//! Names of model options are those of `mistralrs serve`, so that a command line carries over word for word.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::policy::PolicyConfig;
+
+/// A whole deployment: three roles, how steps are cut and judged, limits, and the server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Deployment {
+    /// Version of this file's format; 1.
+    pub version: u32,
+    /// The models.
+    pub roles: Roles,
+    /// How a drafted step is judged.
+    #[serde(default)]
+    pub reward: RewardConfig,
+    /// When a drafted step is kept.
+    #[serde(default)]
+    pub policy: PolicyConfig,
+    /// How text is cut into steps.
+    #[serde(default)]
+    pub steps: StepsConfig,
+    /// Bounds on one request.
+    #[serde(default)]
+    pub limits: LimitsConfig,
+    /// The OpenAI endpoint.
+    #[serde(default)]
+    pub server: ServerConfig,
+}
+
+/// The draft and the target.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Roles {
+    /// The small model that writes every step first.
+    pub draft: RoleConfig,
+    /// The big model that rewrites steps that fail. May be left out when `serve` names it on the command line.
+    #[serde(default)]
+    pub target: Option<RoleConfig>,
+}
+
+/// One model: where it comes from and how it is loaded.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RoleConfig {
+    /// A model this project knows how to fetch by itself: see `mistralrs-rsd models list`.
+    /// Excludes `model_id` and the options that describe its files.
+    pub bundled: Option<String>,
+    /// Hugging Face model id, or a local directory.
+    pub model_id: Option<String>,
+    /// Local tokenizer.json.
+    pub tokenizer: Option<PathBuf>,
+    /// Architecture, where it is not detected.
+    pub arch: Option<String>,
+    /// Data type: auto, bf16, f16, f32.
+    pub dtype: Option<String>,
+    /// File format.
+    pub format: Option<Format>,
+    /// GGUF or GGML file names, separated by semicolons.
+    pub quantized_file: Option<String>,
+    /// Model whose tokenizer a GGUF uses, where the one in the file does not convert well.
+    pub tok_model_id: Option<String>,
+    /// Grouped-query factor of a GGML file.
+    pub gqa: Option<usize>,
+    /// LoRA adapter model ids, separated by semicolons.
+    pub lora: Option<String>,
+    /// X-LoRA adapter model id.
+    pub xlora: Option<String>,
+    /// X-LoRA ordering file.
+    pub xlora_order: Option<PathBuf>,
+    /// Target non-granular index of X-LoRA.
+    pub tgt_non_granular_index: Option<usize>,
+    /// In-situ quantisation: 2 to 8, or a type such as q4k.
+    pub isq: Option<String>,
+    /// UQFF files to load.
+    pub from_uqff: Option<String>,
+    /// In-situ quantisation organisation: default or moqe.
+    pub isq_organization: Option<String>,
+    /// imatrix file for in-situ quantisation.
+    pub imatrix: Option<PathBuf>,
+    /// Calibration file from which an imatrix is made.
+    pub calibration_file: Option<PathBuf>,
+    /// Force the CPU.
+    pub cpu: bool,
+    /// Layers per device, `ORD:NUM` each.
+    pub device_layers: Option<Vec<String>>,
+    /// Topology file.
+    pub topology: Option<PathBuf>,
+    /// Hugging Face cache directory.
+    pub hf_cache: Option<PathBuf>,
+    /// Longest prompt that automatic device mapping plans for.
+    pub max_seq_len: Option<usize>,
+    /// Largest batch that automatic device mapping plans for.
+    pub max_batch_size: Option<usize>,
+    /// PagedAttention and its memory.
+    pub paged_attn: PagedAttnConfig,
+    /// Chat template file.
+    pub chat_template: Option<PathBuf>,
+    /// Jinja template that overrides the model's.
+    pub jinja_explicit: Option<PathBuf>,
+    /// Where the Hugging Face token comes from: cache, none, env:VAR, path:FILE, literal:TOKEN.
+    pub token_source: Option<String>,
+    /// Tokens a request may occupy in this model, prompt and answer. Default: the model's own limit,
+    /// at most 4096 where PagedAttention has to reserve it.
+    pub context_length: Option<usize>,
+    /// Turn Q5_0 and Q5_1 tensors of a GGUF into Q8_0 once, which is faster on a CPU (default: yes on a CPU).
+    pub requantize: Option<bool>,
+    /// Parameters without embeddings, for FLOP estimates. Default: counted in the weight files.
+    pub parameters: Option<u64>,
+    /// Megabytes of prefix cache this model may keep on a CPU before it is flushed.
+    pub prefix_cache_mb: Option<usize>,
+}
+
+/// File format of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// safetensors
+    Plain,
+    /// GGUF
+    Gguf,
+    /// GGML
+    Ggml,
+}
+
+/// PagedAttention on a GPU.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PagedAttnConfig {
+    /// auto (on for CUDA), on, off.
+    pub mode: PagedAttnMode,
+    /// Reserve memory for this many tokens. The default: what `context_length` says.
+    pub context_len: Option<usize>,
+    /// Reserve this many megabytes instead.
+    pub memory_mb: Option<usize>,
+    /// Reserve this fraction of the device instead. It counts what other roles have taken already.
+    pub memory_fraction: Option<f32>,
+    /// Tokens per block: 8, 16 or 32.
+    pub block_size: Option<usize>,
+    /// Cache data type: auto or f8e4m3.
+    pub cache_type: Option<String>,
+}
+
+/// Whether PagedAttention is used.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum PagedAttnMode {
+    /// On for CUDA, off elsewhere.
+    #[default]
+    Auto,
+    /// Required.
+    On,
+    /// Never.
+    Off,
+}
+
+/// How a drafted step is judged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum RewardConfig {
+    /// An ordinary chat model grades the newest step; its expected grade, read in one forward pass, is the reward.
+    Judge {
+        /// Its own model. Without it the target's engine judges, which costs no memory.
+        #[serde(default)]
+        model: Option<Box<RoleConfig>>,
+    },
+}
+
+impl Default for RewardConfig {
+    fn default() -> Self {
+        Self::Judge { model: None }
+    }
+}
+
+/// How text is cut into steps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct StepsConfig {
+    /// delimiter, sentence, tokens or token.
+    pub unit: Unit,
+    /// Strings that end a step, for `unit: delimiter`.
+    pub delimiters: Vec<String>,
+    /// Tokens in a step, for `unit: tokens`.
+    pub tokens: usize,
+    /// A step longer than this is cut and counts as one.
+    pub max_tokens: usize,
+    /// How many steps the draft may write on while verdicts are pending.
+    pub lookahead: usize,
+}
+
+/// What a step is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    /// Text up to and including a delimiter.
+    #[default]
+    Delimiter,
+    /// A sentence or a line.
+    Sentence,
+    /// A fixed number of tokens.
+    Tokens,
+    /// One token.
+    Token,
+}
+
+impl Default for StepsConfig {
+    fn default() -> Self {
+        Self {
+            unit: Unit::Delimiter,
+            delimiters: vec!["\n\n".to_owned()],
+            tokens: 32,
+            max_tokens: 512,
+            lookahead: 0,
+        }
+    }
+}
+
+/// Bounds on one request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Steps in an answer.
+    pub max_steps: usize,
+    /// Tokens in an answer where the request names no limit, and the most it may name.
+    pub max_tokens: usize,
+    /// Seconds a request may take from its start.
+    pub request_seconds: u64,
+    /// Seconds a verdict may take before the step goes to the target.
+    pub reward_seconds: u64,
+    /// Requests worked on at the same time.
+    pub running: usize,
+    /// Requests waiting for their turn; one more is answered 429.
+    pub waiting: usize,
+    /// Largest `n` of a request.
+    pub max_choices: usize,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            max_steps: 100,
+            max_tokens: 2048,
+            request_seconds: 600,
+            reward_seconds: 60,
+            running: 4,
+            waiting: 16,
+            max_choices: 8,
+        }
+    }
+}
+
+/// The OpenAI endpoint.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerConfig {
+    /// Address to listen on. Loopback unless named otherwise, unlike mistral.rs.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Environment variable that holds the API key; clients send it as a bearer token.
+    pub api_key_env: Option<String>,
+    /// File that holds the API key.
+    pub api_key_file: Option<PathBuf>,
+    /// Origins a browser may call from; none by default.
+    pub cors_origins: Vec<String>,
+    /// Largest request body in bytes.
+    pub body_limit: usize,
+    /// Seconds running requests are given to finish on shutdown.
+    pub drain_seconds: u64,
+    /// The model name under which RSD answers, besides the target's own.
+    pub model_name: String,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: 1234,
+            api_key_env: None,
+            api_key_file: None,
+            cors_origins: Vec::new(),
+            body_limit: 2 << 20,
+            drain_seconds: 30,
+            model_name: "rsd".to_owned(),
+        }
+    }
+}
+

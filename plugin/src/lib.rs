@@ -1,0 +1,5 @@
+//! Reward-Guided Speculative Decoding for mistral.rs, in one process on one device.
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod policy;
