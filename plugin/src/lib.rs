@@ -1,5 +1,7 @@
 //! Reward-Guided Speculative Decoding for mistral.rs, in one process on one device.
-#![forbid(unsafe_code)]
 
 pub mod config;
+pub mod engine;
+pub mod pipeline;
 pub mod policy;
+pub mod sampling;

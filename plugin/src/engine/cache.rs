@@ -1,0 +1,103 @@
+//! What mistral.rs's CPU prefix cache holds, kept in step from outside, because three of its habits must be met.
+//!
+//! It never evicts; a prompt that a key contains finds *nothing* (and the key hides every shorter one); a prompt
+//! that contains a whole key reuses a slot that was never computed. The engine asks here before every request and
+//! empties the cache when it would do harm or has outgrown its budget.
+
+/// Tokens per growth step of a key's buffers.
+const BLOCK: usize = 512;
+
+/// The keys a CPU engine holds.
+#[derive(Debug)]
+pub(super) struct CacheMirror {
+    keys: Vec<Vec<u32>>,
+    bytes: usize,
+    bytes_per_token: usize,
+    budget: usize,
+}
+
+/// How far past its budget the cache may grow within one answer, where emptying it costs the whole prefix again.
+const WITHIN_ANSWER: usize = 8;
+
+impl CacheMirror {
+    /// An empty cache of a model whose keys and values take `bytes_per_token`, with a budget in bytes.
+    pub(super) fn new(bytes_per_token: usize, budget: usize) -> Self {
+        Self { keys: Vec::new(), bytes: 0, bytes_per_token, budget }
+    }
+
+    /// Whether the cache must be emptied before this prompt. `begins` says that a new answer begins.
+    pub(super) fn must_empty_before(&self, prompt: &[u32], begins: bool) -> bool {
+        let budget = if begins { self.budget } else { self.budget.saturating_mul(WITHIN_ANSWER) };
+        self.bytes > budget || self.keys.iter().any(|key| key.starts_with(prompt) || prompt.starts_with(key))
+    }
+
+    /// A request ended and left this key.
+    pub(super) fn insert(&mut self, key: Vec<u32>) {
+        if !self.keys.contains(&key) {
+            self.bytes += key.len().next_multiple_of(BLOCK) * self.bytes_per_token;
+            self.keys.push(key);
+        }
+    }
+
+    /// The cache was emptied.
+    pub(super) fn clear(&mut self) {
+        self.keys.clear();
+        self.bytes = 0;
+    }
+
+    /// Estimated bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The longest part of a prompt that a key shares.
+    pub(super) fn longest_match(&self, prompt: &[u32]) -> usize {
+        self.keys.iter().map(|key| key.iter().zip(prompt).take_while(|(a, b)| a == b).count()).max().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mirror() -> CacheMirror {
+        let mut mirror = CacheMirror::new(10, 2 * BLOCK * 10);
+        mirror.insert(vec![1, 2, 3, 9]);
+        mirror
+    }
+
+    #[test]
+    fn a_prompt_that_leaves_the_key_before_its_end_is_welcome() {
+        assert!(!mirror().must_empty_before(&[1, 2, 3, 4], true));
+        assert!(!mirror().must_empty_before(&[5], true));
+        assert_eq!(mirror().longest_match(&[1, 2, 3, 4, 5]), 3);
+    }
+
+    #[test]
+    fn a_prompt_inside_a_key_and_a_key_inside_a_prompt_are_not() {
+        assert!(mirror().must_empty_before(&[1, 2], true));
+        assert!(mirror().must_empty_before(&[1, 2, 3, 9], true));
+        assert!(mirror().must_empty_before(&[1, 2, 3, 9, 4], true));
+    }
+
+    #[test]
+    fn the_budget_is_kept_between_answers_and_stretched_within_one() {
+        let mut mirror = mirror();
+        mirror.insert(vec![7; BLOCK]);
+        assert!(!mirror.must_empty_before(&[8], true));
+        mirror.insert(vec![8; BLOCK + 1]);
+        assert!(mirror.must_empty_before(&[9], true));
+        assert!(!mirror.must_empty_before(&[9], false));
+        mirror.clear();
+        assert!(!mirror.must_empty_before(&[9], true));
+        assert_eq!(mirror.bytes(), 0);
+    }
+
+    #[test]
+    fn the_same_key_counts_once() {
+        let mut mirror = mirror();
+        let before = mirror.bytes();
+        mirror.insert(vec![1, 2, 3, 9]);
+        assert_eq!(mirror.bytes(), before);
+    }
+}

@@ -1,0 +1,80 @@
+//! A model's tokens as bytes, its end tokens, and the sentinel that ends our requests.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use mistralrs_core::llguidance::toktrie::TokEnv;
+use sha2::{Digest, Sha256};
+use tokenizers::Tokenizer;
+
+/// Tokens that models use to end text and that chat templates do not put into prompts, best first.
+const SENTINELS: [&str; 6] = ["<|endoftext|>", "<|end_of_text|>", "<|end▁of▁sentence|>", "<unk>", "<pad>", "</s>"];
+
+/// Tokens that end an answer wherever a model writes them, even where its file lists only one of them.
+const END_TOKENS: [&str; 8] = [
+    "<|im_end|>", "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "<|end|>", "</s>", "<end_of_turn>", "<|end▁of▁sentence|>",
+];
+
+/// A model's vocabulary.
+pub(super) struct Vocabulary {
+    tokenizer: Arc<Tokenizer>,
+    trie: TokEnv,
+    ends: BTreeSet<u32>,
+    /// Returned to the engine to end a request; see `writer`.
+    pub(super) sentinel: u32,
+    /// Equal for models that share token ids.
+    pub(super) fingerprint: Arc<str>,
+}
+
+impl Vocabulary {
+    /// Reads a tokenizer; `ends` are the end tokens the model's files name.
+    pub(super) fn new(tokenizer: Arc<Tokenizer>, trie: TokEnv, ends: &[u32]) -> Result<Self, String> {
+        let mut all: BTreeSet<u32> = ends.iter().copied().collect();
+        all.extend(END_TOKENS.iter().filter_map(|text| tokenizer.token_to_id(text)));
+        // A stop token that prefixes other tokens is refused by the engine, unless the model itself names it.
+        let stops = |id: &u32| {
+            let tokens = trie.tok_trie();
+            ends.contains(id) || !tokens.has_extensions(tokens.token(*id))
+        };
+        let named = SENTINELS.iter().filter_map(|text| tokenizer.token_to_id(text));
+        let sentinel = named.chain(ends.iter().copied()).find(stops).ok_or(
+            "the tokenizer has no end token that can end a request (looked for <|endoftext|>, <unk>, </s> and the like)",
+        )?;
+        all.insert(sentinel);
+        let fingerprint = fingerprint(&tokenizer).into();
+        Ok(Self { tokenizer, trie, ends: all, sentinel, fingerprint })
+    }
+
+    pub(super) fn is_end(&self, token: u32) -> bool {
+        self.ends.contains(&token)
+    }
+
+    /// The bytes of one token; empty for special tokens.
+    pub(super) fn bytes(&self, token: u32) -> Vec<u8> {
+        let trie = self.trie.tok_trie();
+        if (token as usize) < trie.vocab_size() { trie.decode_ext(&[token], false) } else { Vec::new() }
+    }
+
+    /// Tokens of plain text.
+    pub(super) fn encode(&self, text: &str, special: bool) -> Result<Vec<u32>, String> {
+        self.tokenizer
+            .encode_fast(text, special)
+            .map(|encoding| encoding.get_ids().to_vec())
+            .map_err(|error| format!("the text could not be tokenised: {error}"))
+    }
+}
+
+fn fingerprint(tokenizer: &Tokenizer) -> String {
+    let mut hash = Sha256::new();
+    let mut tokens: Vec<(String, u32)> = tokenizer.get_vocab(true).into_iter().collect();
+    tokens.sort_unstable_by_key(|token| token.1);
+    for (text, id) in tokens {
+        hash.update(id.to_le_bytes());
+        hash.update(text.as_bytes());
+        hash.update([0]);
+    }
+    hash.finalize().iter().take(16).fold(String::new(), |mut hex, byte| {
+        use std::fmt::Write as _;
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}

@@ -1,0 +1,4 @@
+//! The RSD loop over three roles.
+
+pub mod roles;
+pub mod segment;
