@@ -2,6 +2,8 @@
 
 pub mod config;
 pub mod engine;
+pub mod flops;
 pub mod pipeline;
 pub mod policy;
+pub mod reward;
 pub mod sampling;

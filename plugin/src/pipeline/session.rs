@@ -1,0 +1,428 @@
+//! One request through the loop.
+
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Answer, Finish, Outcome, PipelineError, Progress, Request, Rsd,
+    roles::{RoleError, Run, RunRequest, Score, Step, StepEnd, TokenLogprob, Trajectory},
+    trace::{Fallback, Rejected, Source, StepTrace, Trace},
+    transcript::Transcript,
+};
+use crate::{
+    flops::Flops,
+    policy::{Decision, Mode, Policy},
+    sampling::{Stream, uniform},
+};
+
+struct Session<'a> {
+    rsd: &'a Rsd,
+    request: Request,
+    progress: mpsc::UnboundedSender<Progress>,
+    cancel: CancellationToken,
+    /// Models that take part; a model that answers alone leaves the other out.
+    draft: Option<Transcript>,
+    target: Option<Transcript>,
+    answer: Answer,
+    tokens: Vec<u32>,
+    /// Text of each step taken, for the reward model.
+    steps: Vec<String>,
+    logprobs: Vec<TokenLogprob>,
+    trace: Trace,
+    judged: u64,
+    rejections: u64,
+}
+
+/// What became of a run.
+enum Phase {
+    /// The answer is over.
+    Done(Finish),
+    /// The target must write the next step.
+    Rejected(Box<Refusal>),
+}
+
+/// A drafted step that does not stay.
+struct Refusal {
+    step: Option<Step>,
+    wasted: usize,
+    reward: Option<f64>,
+    fallback: Option<Fallback>,
+    policy: Policy,
+    draft_ms: f64,
+    reward_ms: f64,
+}
+
+pub(super) async fn run(
+    rsd: &Rsd,
+    request: Request,
+    progress: mpsc::UnboundedSender<Progress>,
+    cancel: CancellationToken,
+) -> Result<Outcome, PipelineError> {
+    let began = Instant::now();
+    let mode = request.overrides.apply(&rsd.policy.current()).values.mode;
+    let draft = match mode {
+        Mode::Target => None,
+        Mode::Rsd | Mode::Draft => Some(Transcript::new(rsd.draft.clone(), &request.prompt).await?),
+    };
+    let target = match mode {
+        Mode::Draft => None,
+        Mode::Rsd | Mode::Target => Some(Transcript::new(rsd.target.clone(), &request.prompt).await?),
+    };
+    let mut session = Session {
+        rsd,
+        answer: Answer::new(request.stop.clone()),
+        request,
+        progress,
+        cancel,
+        draft,
+        target,
+        tokens: Vec::new(),
+        steps: Vec::new(),
+        logprobs: Vec::new(),
+        trace: Trace { shared_vocabulary: rsd.draft.vocabulary() == rsd.target.vocabulary(), ..Trace::default() },
+        judged: 0,
+        rejections: 0,
+    };
+    let finish = session.go(mode).await?;
+    Ok(session.outcome(finish, began))
+}
+
+fn ms(seconds: f64) -> f64 {
+    seconds * 1e3
+}
+
+impl Session<'_> {
+    async fn go(&mut self, mode: Mode) -> Result<Finish, PipelineError> {
+        match mode {
+            Mode::Draft => self.alone(Source::Draft, None).await,
+            Mode::Target => self.alone(Source::Target, None).await,
+            Mode::Rsd => loop {
+                let refusal = match self.draft_phase().await? {
+                    Phase::Done(finish) => return Ok(finish),
+                    Phase::Rejected(refusal) => refusal,
+                };
+                if refusal.fallback == Some(Fallback::DraftFailed) {
+                    return self.alone(Source::Target, refusal.fallback).await;
+                }
+                if let Some(finish) = self.target_step(*refusal).await? {
+                    return Ok(finish);
+                }
+            },
+        }
+    }
+
+    fn transcript(&self, source: Source) -> Result<&Transcript, PipelineError> {
+        let transcript = match source {
+            Source::Draft => self.draft.as_ref(),
+            Source::Target => self.target.as_ref(),
+        };
+        transcript.ok_or_else(|| RoleError::Invalid("this model takes no part in the request".to_owned()).into())
+    }
+
+    fn policy(&self) -> Policy {
+        self.request.overrides.apply(&self.rsd.policy.current())
+    }
+
+    fn run_request(&self, source: Source, max_steps: Option<usize>, lookahead: usize) -> Result<RunRequest, PipelineError> {
+        let transcript = self.transcript(source)?;
+        let longest = self.request.stop.iter().map(String::len).max().unwrap_or(0);
+        let bytes = self.answer.bytes();
+        Ok(RunRequest {
+            prefix: transcript.ids().to_vec(),
+            position: transcript.position(),
+            sampling: self.request.sampling.clone(),
+            stream: match source {
+                Source::Draft => Stream::Draft { rejections: self.rejections }.id(),
+                Source::Target => Stream::Target.id(),
+            },
+            segmentation: self.rsd.settings.segmentation.clone(),
+            max_tokens: self.request.max_tokens.saturating_sub(self.tokens.len()),
+            max_steps,
+            lookahead,
+            stop: self.request.stop.clone(),
+            tail: bytes[bytes.len().saturating_sub(longest)..].to_vec(),
+            logprobs: self.request.logprobs,
+        })
+    }
+
+    /// Starts a run, or says that a limit leaves nothing to write.
+    async fn start(
+        &self,
+        source: Source,
+        max_steps: Option<usize>,
+        lookahead: usize,
+    ) -> Result<Result<Box<dyn Run>, Finish>, PipelineError> {
+        let request = self.run_request(source, max_steps, lookahead)?;
+        let full = request.prefix.len() >= self.transcript(source)?.model().context_length();
+        if request.max_tokens == 0 || full || self.steps.len() >= self.rsd.settings.max_steps {
+            return Ok(Err(Finish::Length));
+        }
+        let model = self.transcript(source)?.model().clone();
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(PipelineError::Cancelled),
+            () = self.deadline() => Ok(Err(Finish::Length)),
+            run = model.start(request) => Ok(Ok(run?)),
+        }
+    }
+
+    async fn deadline(&self) {
+        match self.request.deadline {
+            Some(deadline) => tokio::time::sleep_until(deadline).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The run's next event, unless the request is cancelled or out of time first.
+    async fn next(&self, run: &mut Box<dyn Run>) -> Result<Next, PipelineError> {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(PipelineError::Cancelled),
+            () = self.deadline() => Ok(Next::OutOfTime),
+            event = run.next() => Ok(match event {
+                Some(Ok(step)) => Next::Step(step),
+                Some(Err(error)) => Next::Failed(error),
+                None => Next::Failed(RoleError::Failed {
+                    role: "generating".to_owned(),
+                    reason: "its run ended without saying why".to_owned(),
+                }),
+            }),
+        }
+    }
+
+    async fn close(&mut self, source: Source, run: Box<dyn Run>) -> usize {
+        let report = run.finish().await;
+        let totals = match source {
+            Source::Draft => &mut self.trace.totals.draft,
+            Source::Target => &mut self.trace.totals.target,
+        };
+        totals.add(report.generated, report.prefilled, report.prompt, report.seconds);
+        report.generated
+    }
+
+    /// One model writes to the end.
+    async fn alone(&mut self, source: Source, fallback: Option<Fallback>) -> Result<Finish, PipelineError> {
+        let mut run = match self.start(source, None, usize::MAX).await? {
+            Ok(run) => run,
+            Err(finish) => return Ok(finish),
+        };
+        loop {
+            let step = match self.next(&mut run).await? {
+                Next::Step(step) => step,
+                Next::OutOfTime => {
+                    self.close(source, run).await;
+                    return Ok(Finish::Length);
+                }
+                Next::Failed(error) => return Err(error.into()),
+            };
+            let milliseconds = ms(step.seconds);
+            let mut entry = self.entry(source, &step);
+            entry.fallback = fallback;
+            match source {
+                Source::Draft => entry.draft_ms = milliseconds,
+                Source::Target => entry.target_ms = milliseconds,
+            }
+            if let Some(finish) = self.take(step, entry)? {
+                self.close(source, run).await;
+                return Ok(finish);
+            }
+        }
+    }
+
+    /// The draft writes until a step is rejected or the answer is over.
+    async fn draft_phase(&mut self) -> Result<Phase, PipelineError> {
+        let mut run = match self.start(Source::Draft, None, self.rsd.settings.lookahead).await {
+            Ok(Ok(run)) => run,
+            Ok(Err(finish)) => return Ok(Phase::Done(finish)),
+            Err(PipelineError::Role(error)) => return Ok(self.draft_failed(&error)),
+            Err(error) => return Err(error),
+        };
+        let mut kept = 0;
+        loop {
+            let step = match self.next(&mut run).await? {
+                Next::Step(step) => step,
+                Next::OutOfTime => {
+                    self.close(Source::Draft, run).await;
+                    return Ok(Phase::Done(Finish::Length));
+                }
+                Next::Failed(error) => return Ok(self.draft_failed(&error)),
+            };
+            let scored = self.score(&step).await?;
+            let policy = self.policy();
+            let draw = uniform(self.request.sampling.seed, Stream::Accept.id(), self.judged);
+            self.judged += 1;
+            // Where the verdict decides nothing, its failure does not either.
+            let reward = scored.as_ref().map_or(f64::NAN, |score| score.reward);
+            let (fallback, reward_ms) = match &scored {
+                Ok(score) => (None, ms(score.seconds)),
+                Err(fallback) => (Some(*fallback), 0.0),
+            };
+            let reward = reward.is_finite().then_some(reward);
+            if policy.decide(reward.unwrap_or(f64::NAN), draw) == Decision::Accept {
+                kept += step.tokens.len();
+                let mut entry = self.entry(Source::Draft, &step);
+                entry.draft_ms = ms(step.seconds);
+                (entry.reward, entry.fallback, entry.reward_ms) = (reward, fallback, reward_ms);
+                (entry.delta, entry.revision) = (policy.values.delta, policy.revision);
+                self.trace.totals.accepted_steps += 1;
+                self.trace.totals.accepted_tokens += step.tokens.len();
+                if let Some(finish) = self.take(step, entry)? {
+                    self.close(Source::Draft, run).await;
+                    return Ok(Phase::Done(finish));
+                }
+                run.accept();
+                continue;
+            }
+            let generated = self.close(Source::Draft, run).await;
+            let wasted = generated.saturating_sub(kept + step.tokens.len());
+            self.trace.totals.rejected_steps += 1;
+            self.trace.totals.rejected_tokens += step.tokens.len();
+            self.trace.totals.wasted_lookahead_tokens += wasted;
+            self.rejections += 1;
+            let draft_ms = ms(step.seconds);
+            return Ok(Phase::Rejected(Box::new(Refusal {
+                step: Some(step),
+                wasted,
+                reward,
+                fallback,
+                policy,
+                draft_ms,
+                reward_ms,
+            })));
+        }
+    }
+
+    fn draft_failed(&self, error: &RoleError) -> Phase {
+        tracing::error!(%error, "the draft failed; the target answers the rest alone");
+        Phase::Rejected(Box::new(Refusal {
+            step: None,
+            wasted: 0,
+            reward: None,
+            fallback: Some(Fallback::DraftFailed),
+            policy: self.policy(),
+            draft_ms: 0.0,
+            reward_ms: 0.0,
+        }))
+    }
+
+    /// The verdict, or why there is none.
+    async fn score(&mut self, step: &Step) -> Result<Result<Score, Fallback>, PipelineError> {
+        let text = step.text();
+        let trajectory =
+            Trajectory { prompt: &self.request.prompt, steps: &self.steps, step: &text, written: step };
+        let scored = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => return Err(PipelineError::Cancelled),
+            scored = tokio::time::timeout(self.rsd.settings.reward_timeout, self.rsd.reward.score(trajectory)) => scored,
+        };
+        Ok(match scored {
+            Err(_) => Err(Fallback::RewardTimeout),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, reward = self.rsd.reward.name(), "no verdict; the step goes to the target");
+                Err(Fallback::RewardFailed)
+            }
+            Ok(Ok(score)) => {
+                self.trace.totals.reward.add(0, score.prefilled, score.prompt, score.seconds);
+                if (0.0..=1.0).contains(&score.reward) { Ok(score) } else { Err(Fallback::RewardInvalid) }
+            }
+        })
+    }
+
+    /// The target writes the step that was refused.
+    async fn target_step(&mut self, refusal: Refusal) -> Result<Option<Finish>, PipelineError> {
+        let mut run = match self.start(Source::Target, Some(1), usize::MAX).await? {
+            Ok(run) => run,
+            Err(finish) => return Ok(Some(finish)),
+        };
+        let step = match self.next(&mut run).await? {
+            Next::Step(step) => step,
+            Next::OutOfTime => {
+                self.close(Source::Target, run).await;
+                return Ok(Some(Finish::Length));
+            }
+            Next::Failed(error) => return Err(error.into()),
+        };
+        self.close(Source::Target, run).await;
+        let mut entry = self.entry(Source::Target, &step);
+        entry.target_ms = ms(step.seconds);
+        (entry.draft_ms, entry.reward_ms) = (refusal.draft_ms, refusal.reward_ms);
+        (entry.reward, entry.fallback) = (refusal.reward, refusal.fallback);
+        (entry.delta, entry.revision) = (refusal.policy.values.delta, refusal.policy.revision);
+        entry.rejected =
+            refusal.step.map(|step| Rejected { text: step.text(), tokens: step.tokens.len() + refusal.wasted });
+        self.take(step, entry)
+    }
+
+    fn entry(&self, source: Source, step: &Step) -> StepTrace {
+        let policy = self.policy();
+        StepTrace {
+            index: self.steps.len(),
+            source,
+            text: step.text(),
+            tokens: step.tokens.len(),
+            end: step.end,
+            reward: None,
+            delta: policy.values.delta,
+            revision: policy.revision,
+            rejected: None,
+            fallback: None,
+            draft_ms: 0.0,
+            reward_ms: 0.0,
+            target_ms: 0.0,
+        }
+    }
+
+    /// Adds a step to the answer; says when the answer is over.
+    fn take(&mut self, step: Step, entry: StepTrace) -> Result<Option<Finish>, PipelineError> {
+        let shared = self.trace.shared_vocabulary;
+        if let Some(draft) = &mut self.draft {
+            draft.push(&step, shared || entry.source == Source::Draft)?;
+        }
+        if let Some(target) = &mut self.target {
+            target.push(&step, shared || entry.source == Source::Target)?;
+        }
+        self.tokens.extend_from_slice(&step.tokens);
+        self.steps.push(step.text());
+        let text = self.answer.push(&step.bytes);
+        self.logprobs.extend_from_slice(&step.logprobs);
+        self.trace.steps.push(entry.clone());
+        // A client that has gone is noticed by its cancellation, not here.
+        let _ = self.progress.send(Progress { text, step: Some(entry), logprobs: step.logprobs });
+        Ok(match step.end {
+            _ if self.answer.is_stopped() => Some(Finish::Stop),
+            StepEnd::EndOfText | StepEnd::StopString => Some(Finish::Stop),
+            StepEnd::Length => Some(Finish::Length),
+            StepEnd::Boundary | StepEnd::StepLimit => {
+                (self.steps.len() >= self.rsd.settings.max_steps).then_some(Finish::Length)
+            }
+        })
+    }
+
+    fn outcome(mut self, finish: Finish, began: Instant) -> Outcome {
+        let rest = self.answer.finish();
+        if !rest.is_empty() {
+            let _ = self.progress.send(Progress { text: rest, step: None, logprobs: Vec::new() });
+        }
+        let totals = &mut self.trace.totals;
+        totals.seconds = began.elapsed().as_secs_f64();
+        totals.flops = self.rsd.parameters().map(|parameters| Flops::estimate(totals, parameters));
+        let prompt_tokens = self.target.as_ref().or(self.draft.as_ref()).map_or(0, Transcript::prompt_len);
+        let stopped = Answer::new(self.request.stop.clone()).push_all(self.answer.bytes());
+        Outcome {
+            text: stopped,
+            completion_tokens: self.tokens.len(),
+            tokens: self.tokens,
+            finish,
+            prompt_tokens,
+            trace: self.trace,
+            logprobs: self.logprobs,
+        }
+    }
+}
+
+/// What comes next in a run.
+enum Next {
+    Step(Step),
+    Failed(RoleError),
+    OutOfTime,
+}

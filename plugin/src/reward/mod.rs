@@ -1,0 +1,5 @@
+//! How a drafted step is scored.
+
+mod judge;
+
+pub use judge::Judge;
