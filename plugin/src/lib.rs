@@ -7,3 +7,4 @@ pub mod pipeline;
 pub mod policy;
 pub mod reward;
 pub mod sampling;
+pub mod server;

@@ -1,0 +1,88 @@
+//! What every handler shares.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{admission::Admission, auth::ApiKey};
+use crate::{config::LimitsConfig, pipeline::Rsd, policy::Mode};
+
+/// The names under which models answer.
+#[derive(Debug, Clone)]
+pub(super) struct Names {
+    /// RSD's name.
+    pub rsd: String,
+    /// The target model's own name; RSD too, so that clients of a plain mistral.rs need no change.
+    pub target: String,
+}
+
+impl Names {
+    pub(super) fn all(&self) -> Vec<&str> {
+        let mut all = vec![self.rsd.as_str(), "draft", "target"];
+        if !all.contains(&self.target.as_str()) {
+            all.insert(1, &self.target);
+        }
+        all
+    }
+
+    /// Who answers under a name: `None` for no such model, `Some(None)` for whoever the policy says.
+    pub(super) fn mode(&self, name: &str) -> Option<Option<Mode>> {
+        match name {
+            "draft" => Some(Some(Mode::Draft)),
+            "target" => Some(Some(Mode::Target)),
+            // mistral.rs answers to "default" whatever its model.
+            "default" => Some(None),
+            _ if name == self.rsd || name == self.target => Some(None),
+            _ => None,
+        }
+    }
+}
+
+/// Shared state of the server.
+pub struct App {
+    pub(super) rsd: Rsd,
+    pub(super) names: Names,
+    pub(super) limits: LimitsConfig,
+    pub(super) admission: Arc<Admission>,
+    pub(super) api_key: Option<ApiKey>,
+    /// Seed of requests that name none.
+    pub(super) seed: Option<u64>,
+    /// Cancelled when no new request may be taken.
+    pub(super) draining: CancellationToken,
+    /// Cancelled when running requests must end.
+    pub(super) stopping: CancellationToken,
+    pub(super) started: u64,
+}
+
+impl App {
+    /// Serves `rsd` under `model_name` and the target's own name.
+    #[must_use]
+    pub fn new(rsd: Rsd, model_name: String, target_name: String, limits: LimitsConfig) -> Self {
+        let started = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        Self {
+            rsd,
+            names: Names { rsd: model_name, target: target_name },
+            admission: Arc::new(Admission::new(limits.running, limits.waiting)),
+            limits,
+            api_key: None,
+            seed: None,
+            draining: CancellationToken::new(),
+            stopping: CancellationToken::new(),
+            started,
+        }
+    }
+
+    /// Asks every request under `/v1` for this key.
+    #[must_use]
+    pub fn with_api_key(mut self, key: Option<ApiKey>) -> Self {
+        self.api_key = key;
+        self
+    }
+
+    /// Gives requests without a seed this one.
+    #[must_use]
+    pub fn with_seed(mut self, seed: Option<u64>) -> Self {
+        self.seed = seed;
+        self
+    }
+}
