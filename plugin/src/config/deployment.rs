@@ -14,6 +14,7 @@ use crate::policy::PolicyConfig;
 #[serde(deny_unknown_fields)]
 pub struct Deployment {
     /// Version of this file's format; 1.
+    #[schemars(range(min = 1, max = 1))]
     pub version: u32,
     /// The models.
     pub roles: Roles,
@@ -51,67 +52,91 @@ pub struct Roles {
 pub struct RoleConfig {
     /// A model this project knows how to fetch by itself: see `mistralrs-rsd models list`.
     /// Excludes `model_id` and the options that describe its files.
+    #[schemars(length(min = 1))]
     pub bundled: Option<String>,
     /// Hugging Face model id, or a local directory.
+    #[schemars(length(min = 1), extend("x-path" = "model"))]
     pub model_id: Option<String>,
     /// Local tokenizer.json.
+    #[schemars(extend("x-path" = "file"))]
     pub tokenizer: Option<PathBuf>,
     /// Architecture, where it is not detected.
+    #[schemars(length(min = 1))]
     pub arch: Option<String>,
     /// Data type: auto, bf16, f16, f32.
+    #[schemars(extend("enum" = ["auto", "bf16", "f16", "f32", null]))]
     pub dtype: Option<String>,
     /// File format.
     pub format: Option<Format>,
     /// GGUF or GGML file names, separated by semicolons.
+    #[schemars(length(min = 1))]
     pub quantized_file: Option<String>,
     /// Model whose tokenizer a GGUF uses, where the one in the file does not convert well.
+    #[schemars(length(min = 1), extend("x-path" = "model"))]
     pub tok_model_id: Option<String>,
     /// Grouped-query factor of a GGML file.
+    #[schemars(range(min = 1))]
     pub gqa: Option<usize>,
     /// LoRA adapter model ids, separated by semicolons.
+    #[schemars(length(min = 1), extend("x-path" = "model"))]
     pub lora: Option<String>,
     /// X-LoRA adapter model id.
+    #[schemars(length(min = 1), extend("x-path" = "model"))]
     pub xlora: Option<String>,
     /// X-LoRA ordering file.
+    #[schemars(extend("x-path" = "file"))]
     pub xlora_order: Option<PathBuf>,
     /// Target non-granular index of X-LoRA.
     pub tgt_non_granular_index: Option<usize>,
     /// In-situ quantisation: 2 to 8, or a type such as q4k.
     pub isq: Option<String>,
     /// UQFF files to load.
+    #[schemars(length(min = 1))]
     pub from_uqff: Option<String>,
     /// In-situ quantisation organisation: default or moqe.
+    #[schemars(extend("enum" = ["default", "moqe", null]))]
     pub isq_organization: Option<String>,
     /// imatrix file for in-situ quantisation.
+    #[schemars(extend("x-path" = "file"))]
     pub imatrix: Option<PathBuf>,
     /// Calibration file from which an imatrix is made.
+    #[schemars(extend("x-path" = "file"))]
     pub calibration_file: Option<PathBuf>,
     /// Force the CPU.
     pub cpu: bool,
     /// Layers per device, `ORD:NUM` each.
     pub device_layers: Option<Vec<String>>,
     /// Topology file.
+    #[schemars(extend("x-path" = "file"))]
     pub topology: Option<PathBuf>,
     /// Hugging Face cache directory.
+    #[schemars(extend("x-path" = "file"))]
     pub hf_cache: Option<PathBuf>,
     /// Longest prompt that automatic device mapping plans for.
+    #[schemars(range(min = 1))]
     pub max_seq_len: Option<usize>,
     /// Largest batch that automatic device mapping plans for.
+    #[schemars(range(min = 1))]
     pub max_batch_size: Option<usize>,
     /// PagedAttention and its memory.
     pub paged_attn: PagedAttnConfig,
     /// Chat template file.
+    #[schemars(extend("x-path" = "file"))]
     pub chat_template: Option<PathBuf>,
     /// Jinja template that overrides the model's.
+    #[schemars(extend("x-path" = "file"))]
     pub jinja_explicit: Option<PathBuf>,
     /// Where the Hugging Face token comes from: cache, none, env:VAR, path:FILE, literal:TOKEN.
+    #[schemars(extend("x-path" = "token_source"))]
     pub token_source: Option<String>,
     /// Tokens a request may occupy in this model, prompt and answer. Default: the model's own limit,
     /// at most 4096 where PagedAttention has to reserve it.
+    #[schemars(range(min = 1))]
     pub context_length: Option<usize>,
-    /// Turn Q5_0 and Q5_1 tensors of a GGUF into Q8_0 once, which is faster on a CPU (default: yes on a CPU).
+    /// Turn `Q5_0` and `Q5_1` tensors of a GGUF into `Q8_0` once, which is faster on a CPU (default: yes on a CPU).
     pub requantize: Option<bool>,
     /// Parameters without embeddings, for FLOP estimates. Default: counted in the weight files.
+    #[schemars(range(min = 1))]
     pub parameters: Option<u64>,
     /// Megabytes of prefix cache this model may keep on a CPU before it is flushed.
     pub prefix_cache_mb: Option<usize>,
@@ -136,14 +161,19 @@ pub struct PagedAttnConfig {
     /// auto (on for CUDA), on, off.
     pub mode: PagedAttnMode,
     /// Reserve memory for this many tokens. The default: what `context_length` says.
+    #[schemars(range(min = 1))]
     pub context_len: Option<usize>,
     /// Reserve this many megabytes instead.
+    #[schemars(range(min = 1))]
     pub memory_mb: Option<usize>,
     /// Reserve this fraction of the device instead. It counts what other roles have taken already.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
     pub memory_fraction: Option<f32>,
     /// Tokens per block: 8, 16 or 32.
+    #[schemars(extend("enum" = [8, 16, 32, null]))]
     pub block_size: Option<usize>,
     /// Cache data type: auto or f8e4m3.
+    #[schemars(extend("enum" = ["auto", "f8e4m3", null]))]
     pub cache_type: Option<String>,
 }
 
@@ -187,12 +217,16 @@ pub struct StepsConfig {
     /// delimiter, sentence, tokens or token.
     pub unit: Unit,
     /// Strings that end a step, for `unit: delimiter`.
+    #[schemars(inner(length(min = 1)))]
     pub delimiters: Vec<String>,
     /// Tokens in a step, for `unit: tokens`.
+    #[schemars(range(min = 1, max = 100_000))]
     pub tokens: usize,
     /// A step longer than this is cut and counts as one.
+    #[schemars(range(min = 1, max = 100_000))]
     pub max_tokens: usize,
     /// How many steps the draft may write on while verdicts are pending.
+    #[schemars(range(max = 64))]
     pub lookahead: usize,
 }
 
@@ -228,18 +262,25 @@ impl Default for StepsConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
     /// Steps in an answer.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub max_steps: usize,
     /// Tokens in an answer where the request names no limit, and the most it may name.
+    #[schemars(range(min = 1, max = 10_000_000))]
     pub max_tokens: usize,
     /// Seconds a request may take from its start.
+    #[schemars(range(min = 1, max = 604_800))]
     pub request_seconds: u64,
     /// Seconds a verdict may take before the step goes to the target.
+    #[schemars(range(min = 1, max = 604_800))]
     pub reward_seconds: u64,
     /// Requests worked on at the same time.
+    #[schemars(range(min = 1, max = 4096))]
     pub running: usize,
     /// Requests waiting for their turn; one more is answered 429.
+    #[schemars(range(max = 1_000_000))]
     pub waiting: usize,
     /// Largest `n` of a request.
+    #[schemars(range(min = 1, max = 128))]
     pub max_choices: usize,
 }
 
@@ -262,20 +303,26 @@ impl Default for LimitsConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct ServerConfig {
     /// Address to listen on. Loopback unless named otherwise, unlike mistral.rs.
+    #[schemars(length(min = 1))]
     pub host: String,
     /// Port.
     pub port: u16,
     /// Environment variable that holds the API key; clients send it as a bearer token.
     pub api_key_env: Option<String>,
     /// File that holds the API key.
+    #[schemars(extend("x-path" = "file"))]
     pub api_key_file: Option<PathBuf>,
     /// Origins a browser may call from; none by default.
+    #[schemars(inner(length(min = 1)))]
     pub cors_origins: Vec<String>,
     /// Largest request body in bytes.
+    #[schemars(range(min = 1024, max = 1_073_741_824))]
     pub body_limit: usize,
     /// Seconds running requests are given to finish on shutdown.
+    #[schemars(range(max = 604_800))]
     pub drain_seconds: u64,
     /// The model name under which RSD answers, besides the target's own.
+    #[schemars(length(min = 1))]
     pub model_name: String,
 }
 

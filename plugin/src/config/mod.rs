@@ -1,5 +1,33 @@
 //! Deployment files: their shape, how layers are merged, and what is refused.
+//!
+//! Four layers, each stronger than the one before: defaults, the YAML file, `RSD__...` variables of the
+//! environment, options of the command line. Types are strict, unknown settings are refused, and [`load`]
+//! reports all problems of all layers at once, each with its file, line and path.
 
+mod check;
 mod deployment;
+mod env;
+mod error;
+mod file;
+mod layers;
+mod load;
+mod locate;
+mod nearest;
+mod origin;
+mod overrides;
+mod path;
+mod rules;
+mod schema;
+mod show;
+mod text;
+mod validate;
+mod words;
 
 pub use deployment::*;
+pub use env::{ENV_PREFIX, environment};
+pub use error::{ConfigError, Place, Problem};
+pub use load::{Loaded, TargetRule, load};
+pub use origin::Origin;
+pub use overrides::{Override, OverrideError};
+pub use schema::schema;
+pub use show::{Entry, table};

@@ -35,10 +35,13 @@ pub struct PolicyConfig {
     /// omega: how a reward becomes a probability of keeping the step.
     pub weighting: Weighting,
     /// The threshold: at 0 or below every step of the draft is kept, above 1 none is.
+    #[schemars(range(min = -1.0, max = 2.0))]
     pub delta: f64,
     /// Probability of keeping a step, for `weighting: constant`.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub p: f64,
     /// Steepness, for `weighting: logistic`.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1000))]
     pub alpha: f64,
     /// Who answers.
     pub mode: Mode,

@@ -1,0 +1,3 @@
+//! The subcommands of the server binary, one file each.
+
+pub mod config;

@@ -1,0 +1,295 @@
+//! What must hold between the settings of a deployment, beyond each one's own type and range.
+
+use super::{
+    Deployment, Format, PagedAttnMode, RewardConfig, RoleConfig, ServerConfig, StepsConfig, TargetRule, Unit,
+    path::FieldPath, words,
+};
+
+/// Types of in-situ quantisation that mistral.rs 0.8 reads, besides the plain bit widths.
+const ISQ_TYPES: &str = "2 3 4 5 6 8 q4_0 q4_1 q5_0 q5_1 q8_0 q8_1 q2k q3k q4k q5k q6k q8k hqq8 hqq4 fp8 afq8 afq6 afq4 afq3 afq2 f8q8 mxfp4";
+
+/// A broken rule.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Broken {
+    /// The setting to change.
+    pub path: FieldPath,
+    /// The settings the rule looked at; where one of them is unknown, so is the verdict.
+    pub reads: Vec<FieldPath>,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+/// All rules that the deployment breaks.
+pub(super) fn broken(deployment: &Deployment, target: TargetRule) -> Vec<Broken> {
+    let mut rules = Rules::default();
+    rules.role("roles.draft", &deployment.roles.draft);
+    match (&deployment.roles.target, target) {
+        (Some(role), _) => rules.role("roles.target", role),
+        (None, TargetRule::Required) => {
+            rules.refuse(
+                "roles.target",
+                &[],
+                "is missing: expected a model, here or on the command line (`serve -m MODEL`)".to_owned(),
+            );
+        }
+        (None, TargetRule::FromCommandLine) => {}
+    }
+    let RewardConfig::Judge { model } = &deployment.reward;
+    if let Some(role) = model {
+        rules.role("reward.model", role);
+    }
+    rules.steps(&deployment.steps);
+    rules.server(&deployment.server);
+    rules.0
+}
+
+#[derive(Default)]
+struct Rules(Vec<Broken>);
+
+impl Rules {
+    fn refuse(&mut self, path: &str, reads: &[&str], message: String) {
+        let reads = reads.iter().map(|path| FieldPath::parse(path)).collect();
+        self.0.push(Broken { path: FieldPath::parse(path), reads, message });
+    }
+
+    /// Refuses all but the first of the settings that are there.
+    fn one_of(&mut self, section: &str, settings: &[(&str, bool)]) {
+        let mut given = settings.iter().filter(|(_, given)| *given);
+        let Some((first, _)) = given.next() else { return };
+        for (other, _) in given {
+            let (path, first_path) = (format!("{section}.{other}"), format!("{section}.{first}"));
+            self.refuse(&path, &[&first_path], format!("excludes `{first}`, which is given too: keep one of them"));
+        }
+    }
+
+    fn role(&mut self, at: &str, role: &RoleConfig) {
+        self.source(at, role);
+        self.files(at, role);
+        self.quantisation(at, role);
+        self.adapters(at, role);
+        self.memory(at, role);
+        if let Some(source) = &role.token_source {
+            let path = format!("{at}.token_source");
+            let known = match source.split_once(':') {
+                Some(("env", name)) => words::is_variable_name(name),
+                Some(("path" | "literal", rest)) => !rest.is_empty(),
+                Some(_) => false,
+                None => matches!(source.as_str(), "cache" | "none"),
+            };
+            if !known {
+                let found = words::quoted(&FieldPath::parse(&path), source);
+                self.refuse(
+                    &path,
+                    &[],
+                    format!("expected cache, none, env:VARIABLE, path:FILE or literal:TOKEN, found {found}"),
+                );
+            }
+        }
+    }
+
+    fn source(&mut self, at: &str, role: &RoleConfig) {
+        let bundled = format!("{at}.bundled");
+        if role.bundled.is_none() {
+            if role.model_id.is_none() {
+                self.refuse(
+                    at,
+                    &[&bundled, &format!("{at}.model_id")],
+                    "names no model: expected `bundled` or `model_id`".to_owned(),
+                );
+            }
+            return;
+        }
+        let described = [
+            ("model_id", role.model_id.is_some()),
+            ("tokenizer", role.tokenizer.is_some()),
+            ("arch", role.arch.is_some()),
+            ("format", role.format.is_some()),
+            ("quantized_file", role.quantized_file.is_some()),
+            ("tok_model_id", role.tok_model_id.is_some()),
+            ("gqa", role.gqa.is_some()),
+            ("lora", role.lora.is_some()),
+            ("xlora", role.xlora.is_some()),
+            ("xlora_order", role.xlora_order.is_some()),
+            ("tgt_non_granular_index", role.tgt_non_granular_index.is_some()),
+            ("isq", role.isq.is_some()),
+            ("isq_organization", role.isq_organization.is_some()),
+            ("from_uqff", role.from_uqff.is_some()),
+            ("imatrix", role.imatrix.is_some()),
+            ("calibration_file", role.calibration_file.is_some()),
+        ];
+        for (name, _) in described.iter().filter(|(_, given)| *given) {
+            self.refuse(
+                &format!("{at}.{name}"),
+                &[&bundled],
+                "describes the files of a model, which `bundled` does already: keep one of them".to_owned(),
+            );
+        }
+    }
+
+    fn files(&mut self, at: &str, role: &RoleConfig) {
+        if role.bundled.is_some() {
+            return;
+        }
+        let [format, file] = ["format", "quantized_file"].map(|name| format!("{at}.{name}"));
+        let packed = matches!(role.format, Some(Format::Gguf | Format::Ggml));
+        if packed && role.quantized_file.is_none() {
+            self.refuse(&format, &[&file], "needs `quantized_file`, the file's name in the model".to_owned());
+        }
+        let only_packed =
+            [("quantized_file", role.quantized_file.is_some()), ("tok_model_id", role.tok_model_id.is_some())];
+        for (name, _) in only_packed.iter().filter(|(_, given)| *given && !packed) {
+            self.refuse(
+                &format!("{at}.{name}"),
+                &[&format],
+                "belongs to `format: gguf` or `format: ggml`: set the format or leave it out".to_owned(),
+            );
+        }
+        if role.gqa.is_some() && role.format != Some(Format::Ggml) {
+            self.refuse(
+                &format!("{at}.gqa"),
+                &[&format],
+                "belongs to `format: ggml`: set the format or leave it out".to_owned(),
+            );
+        }
+    }
+
+    fn quantisation(&mut self, at: &str, role: &RoleConfig) {
+        if role.bundled.is_some() {
+            return;
+        }
+        if let Some(isq) = &role.isq
+            && !ISQ_TYPES.split(' ').any(|known| known.eq_ignore_ascii_case(isq))
+        {
+            let path = format!("{at}.isq");
+            let found = words::quoted(&FieldPath::parse(&path), isq);
+            self.refuse(&path, &[], format!("expected one of {}, found {found}", ISQ_TYPES.replace(' ', ", ")));
+        }
+        let [isq, format] = ["isq", "format"].map(|name| format!("{at}.{name}"));
+        let in_situ = [
+            ("isq", role.isq.is_some()),
+            ("isq_organization", role.isq_organization.is_some()),
+            ("imatrix", role.imatrix.is_some()),
+            ("calibration_file", role.calibration_file.is_some()),
+        ];
+        if let Some(kind @ (Format::Gguf | Format::Ggml)) = role.format {
+            let kind = if kind == Format::Gguf { "gguf" } else { "ggml" };
+            for (name, _) in
+                in_situ.iter().chain(&[("from_uqff", role.from_uqff.is_some())]).filter(|(_, given)| *given)
+            {
+                self.refuse(
+                    &format!("{at}.{name}"),
+                    &[&format],
+                    format!("does not go with `format: {kind}`, whose weights are quantised already: leave it out"),
+                );
+            }
+            return;
+        }
+        for (name, _) in in_situ[1..].iter().filter(|(_, given)| *given && role.isq.is_none()) {
+            self.refuse(&format!("{at}.{name}"), &[&isq], "needs `isq`, the type to quantise to".to_owned());
+        }
+        self.one_of(at, &[("isq", role.isq.is_some()), ("from_uqff", role.from_uqff.is_some())]);
+        self.one_of(at, &[("imatrix", role.imatrix.is_some()), ("calibration_file", role.calibration_file.is_some())]);
+    }
+
+    fn adapters(&mut self, at: &str, role: &RoleConfig) {
+        if role.bundled.is_some() {
+            return;
+        }
+        self.one_of(at, &[("lora", role.lora.is_some()), ("xlora", role.xlora.is_some())]);
+        let [xlora, order] = ["xlora", "xlora_order"].map(|name| format!("{at}.{name}"));
+        if role.xlora.is_some() && role.xlora_order.is_none() {
+            self.refuse(&xlora, &[&order], "needs `xlora_order`, the ordering file".to_owned());
+        }
+        let only_xlora = [
+            ("xlora_order", role.xlora_order.is_some()),
+            ("tgt_non_granular_index", role.tgt_non_granular_index.is_some()),
+        ];
+        for (name, _) in only_xlora.iter().filter(|(_, given)| *given && role.xlora.is_none()) {
+            self.refuse(
+                &format!("{at}.{name}"),
+                &[&xlora],
+                "belongs to `xlora`: name the adapter or leave it out".to_owned(),
+            );
+        }
+    }
+
+    fn memory(&mut self, at: &str, role: &RoleConfig) {
+        let section = format!("{at}.paged_attn");
+        let paged = &role.paged_attn;
+        self.one_of(
+            &section,
+            &[
+                ("context_len", paged.context_len.is_some()),
+                ("memory_mb", paged.memory_mb.is_some()),
+                ("memory_fraction", paged.memory_fraction.is_some()),
+            ],
+        );
+        if role.cpu && paged.mode == PagedAttnMode::On {
+            self.refuse(
+                &format!("{section}.mode"),
+                &[&format!("{at}.cpu")],
+                "expected auto or off where `cpu` is true: PagedAttention needs a GPU".to_owned(),
+            );
+        }
+        let path = format!("{at}.device_layers");
+        for entry in role.device_layers.iter().flatten() {
+            let fits = entry
+                .split_once(':')
+                .is_some_and(|(device, layers)| device.parse::<usize>().is_ok() && layers.parse::<usize>().is_ok());
+            if !fits {
+                let found = words::quoted(&FieldPath::parse(&path), entry);
+                self.refuse(&path, &[], format!("expected DEVICE:LAYERS in every item, such as 0:16, found {found}"));
+            }
+        }
+    }
+
+    fn steps(&mut self, steps: &StepsConfig) {
+        match steps.unit {
+            Unit::Delimiter if steps.delimiters.is_empty() => {
+                self.refuse(
+                    "steps.delimiters",
+                    &["steps.unit"],
+                    "expected at least one string for `unit: delimiter`, found an empty list".to_owned(),
+                );
+            }
+            Unit::Tokens if steps.tokens > steps.max_tokens => self.refuse(
+                "steps.tokens",
+                &["steps.unit", "steps.max_tokens"],
+                format!("expected at most `steps.max_tokens`, which is {}, found {}", steps.max_tokens, steps.tokens),
+            ),
+            _ => {}
+        }
+    }
+
+    fn server(&mut self, server: &ServerConfig) {
+        self.one_of(
+            "server",
+            &[("api_key_env", server.api_key_env.is_some()), ("api_key_file", server.api_key_file.is_some())],
+        );
+        if let Some(name) = &server.api_key_env
+            && !words::is_variable_name(name)
+        {
+            let message = "expected the name of an environment variable (letters, digits and _), not the key itself";
+            self.refuse("server.api_key_env", &[], message.to_owned());
+        }
+        for (index, origin) in server.cors_origins.iter().enumerate() {
+            let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+            if origin != "*" && host.is_none_or(|host| host.is_empty() || host.contains(['/', ' ', '*'])) {
+                self.0.push(Broken {
+                    path: FieldPath::parse("server.cors_origins").index(index),
+                    reads: Vec::new(),
+                    message: format!(
+                        "expected * or an origin such as https://chat.example.org, without a path, found {origin:?}"
+                    ),
+                });
+            }
+        }
+        if matches!(server.model_name.as_str(), "draft" | "target") {
+            let message = format!(
+                "expected a name other than draft and target, which answer alone, found {:?}",
+                server.model_name
+            );
+            self.refuse("server.model_name", &[], message);
+        }
+    }
+}

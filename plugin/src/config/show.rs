@@ -1,0 +1,150 @@
+//! What is in effect and why: every setting with its value and the layer it came from.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_yaml::Value;
+
+use super::{Loaded, Origin, path::FieldPath, words};
+
+/// One setting in effect.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Entry {
+    /// Its path, such as `policy.delta`.
+    pub path: String,
+    /// Its value; secrets are replaced by `***`, unset is null.
+    pub value: serde_json::Value,
+    /// The layer that gave it.
+    pub origin: Origin,
+}
+
+impl Loaded {
+    /// Every setting in effect. Those that nobody set and that have no default appear only with `unset`.
+    #[must_use]
+    pub fn entries(&self, unset: bool) -> Vec<Entry> {
+        let all = serde_yaml::to_value(&self.deployment).map(|tree| leaves(&tree)).unwrap_or_default();
+        let entries = all.into_iter().filter_map(|(path, value)| {
+            let origin = self.origins.get(&path.to_string()).cloned().unwrap_or(Origin::Default);
+            if value.is_null() && origin == Origin::Default && !unset {
+                return None;
+            }
+            // A number keeps the digits it was given with, even where it is held as a 32-bit float.
+            let value = match self.given.get(&path).cloned().unwrap_or(value) {
+                Value::String(text) => words::mask(&path, &text).into(),
+                other => serde_json::to_value(other).unwrap_or_default(),
+            };
+            Some(Entry { path: path.to_string(), value, origin })
+        });
+        entries.collect()
+    }
+}
+
+/// The entries as three aligned columns.
+#[must_use]
+pub fn table(entries: &[Entry]) -> String {
+    let mut rows: Vec<_> =
+        entries.iter().map(|entry| [entry.path.clone(), written(&entry.value), entry.origin.to_string()]).collect();
+    rows.insert(0, ["SETTING", "VALUE", "SOURCE"].map(str::to_owned));
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let (first, second) = (width(0), width(1));
+    let lines: Vec<_> =
+        rows.iter().map(|[path, value, source]| format!("{path:first$}  {value:second$}  {source}\n")).collect();
+    lines.concat()
+}
+
+fn written(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) if !text.is_empty() && !text.contains(|each: char| each.is_control()) => {
+            text.clone()
+        }
+        serde_json::Value::Null => "(unset)".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// Every value of a tree that is not a section, by its path; a list is one value.
+pub(super) fn leaves(tree: &Value) -> BTreeMap<FieldPath, Value> {
+    fn walk(value: &Value, path: &FieldPath, all: &mut BTreeMap<FieldPath, Value>) {
+        if let Value::Mapping(settings) = value {
+            for (name, value) in settings.iter().filter_map(|(key, value)| Some((key.as_str()?, value))) {
+                walk(value, &path.key(name), all);
+            }
+        } else {
+            all.insert(path.clone(), value.clone());
+        }
+    }
+    let mut all = BTreeMap::new();
+    walk(tree, &FieldPath::default(), &mut all);
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Override, TargetRule, load, table};
+
+    fn overrides(given: &[&str]) -> Vec<Override> {
+        given.iter().map(|given| Override::parse(given).unwrap()).collect()
+    }
+
+    #[test]
+    fn the_table_is_aligned_and_names_every_source() {
+        let env = [("RSD__POLICY__DELTA".to_owned(), "0.5".to_owned())];
+        let flags = overrides(&[
+            "roles.draft.bundled=draft",
+            "roles.draft.token_source=literal:hf_secret",
+            "roles.draft.paged_attn.memory_fraction=0.3",
+            "roles.target.model_id=org/big",
+            "roles.target.isq=",
+        ]);
+        let loaded = load(None, env, &flags, TargetRule::Required).unwrap();
+        insta::assert_snapshot!(table(&loaded.entries(false)), @r#"
+        SETTING                                 VALUE        SOURCE
+        limits.max_choices                      8            default
+        limits.max_steps                        100          default
+        limits.max_tokens                       2048         default
+        limits.request_seconds                  600          default
+        limits.reward_seconds                   60           default
+        limits.running                          4            default
+        limits.waiting                          16           default
+        policy.alpha                            10.0         default
+        policy.delta                            0.5          env RSD__POLICY__DELTA
+        policy.mode                             rsd          default
+        policy.p                                0.5          default
+        policy.weighting                        binary       default
+        reward.kind                             judge        default
+        roles.draft.bundled                     draft        flag --set
+        roles.draft.cpu                         false        default
+        roles.draft.paged_attn.memory_fraction  0.3          flag --set
+        roles.draft.paged_attn.mode             auto         default
+        roles.draft.token_source                literal:***  flag --set
+        roles.target.cpu                        false        default
+        roles.target.isq                        (unset)      flag --set
+        roles.target.model_id                   org/big      flag --set
+        roles.target.paged_attn.mode            auto         default
+        server.body_limit                       2097152      default
+        server.cors_origins                     []           default
+        server.drain_seconds                    30           default
+        server.host                             127.0.0.1    default
+        server.model_name                       rsd          default
+        server.port                             1234         default
+        steps.delimiters                        ["\n\n"]     default
+        steps.lookahead                         0            default
+        steps.max_tokens                        512          default
+        steps.tokens                            32           default
+        steps.unit                              delimiter    default
+        version                                 1            default
+        "#);
+        assert!(loaded.entries(true).len() > 60);
+    }
+
+    #[test]
+    fn json_keeps_types() {
+        let flags = overrides(&["roles.draft.bundled=a", "roles.target.bundled=b", "server.model_name=1"]);
+        let loaded = load(None, [], &flags, TargetRule::Required).unwrap();
+        let entries = loaded.entries(false);
+        let entry =
+            |path: &str| serde_json::to_string(entries.iter().find(|entry| entry.path == path).unwrap()).unwrap();
+        insta::assert_snapshot!(entry("server.model_name"), @r#"{"path":"server.model_name","value":"1","origin":{"layer":"flag","name":"--set"}}"#);
+        insta::assert_snapshot!(entry("server.port"), @r#"{"path":"server.port","value":1234,"origin":{"layer":"default"}}"#);
+    }
+}
