@@ -1,3 +1,2 @@
-//! The subcommands of the server binary, one file each.
-
 pub mod config;
+pub mod run;

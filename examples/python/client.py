@@ -1,0 +1,31 @@
+"""Asks mistralrs-rsd with the OpenAI client: `pip install openai`, start the server, `python client.py`."""
+
+import sys
+
+from openai import OpenAI
+
+client = OpenAI(base_url=sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:1234/v1", api_key="none")
+question = "A baker sells 3 dozen rolls at $0.50 each. How much does she earn?"
+messages = [
+    {"role": "system", "content": "Please reason step by step, and put your final answer within \\boxed{}."},
+    {"role": "user", "content": question},
+]
+
+print("models:", [model.id for model in client.models.list()])
+
+# Steps arrive as they are accepted.
+stream = client.chat.completions.create(
+    model="rsd", messages=messages, temperature=0, max_tokens=256, stream=True, stream_options={"include_usage": True}
+)
+for chunk in stream:
+    if chunk.choices:
+        print(chunk.choices[0].delta.content or "", end="", flush=True)
+    elif chunk.usage:
+        print("\n", chunk.usage)
+
+# The trace says who wrote each step, and what the judge thought of the draft's.
+answer = client.chat.completions.create(
+    model="rsd", messages=messages, temperature=0, max_tokens=256, extra_body={"rsd": {"delta": 0.5, "trace": True}}
+)
+for step in answer.model_extra["rsd"]["choices"][0]["steps"]:
+    print(step["source"], step.get("reward"), repr(step["text"]))
