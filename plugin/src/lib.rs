@@ -1,5 +1,6 @@
 //! Reward-Guided Speculative Decoding for mistral.rs, in one process on one device.
 
+pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod flops;
