@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{admission::Admission, auth::ApiKey};
+use super::{admission::Admission, auth::ApiKey, log::RequestLog};
 use crate::{config::LimitsConfig, pipeline::Rsd, policy::Mode};
 
 /// The names under which models answer.
@@ -47,6 +47,8 @@ pub struct App {
     pub(super) api_key: Option<ApiKey>,
     /// Seed of requests that name none.
     pub(super) seed: Option<u64>,
+    /// Where requests and answers are written, if anywhere.
+    pub(super) log: Option<RequestLog>,
     /// Cancelled when no new request may be taken.
     pub(super) draining: CancellationToken,
     /// Cancelled when running requests must end.
@@ -66,6 +68,7 @@ impl App {
             limits,
             api_key: None,
             seed: None,
+            log: None,
             draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
             started,
@@ -83,6 +86,13 @@ impl App {
     #[must_use]
     pub fn with_seed(mut self, seed: Option<u64>) -> Self {
         self.seed = seed;
+        self
+    }
+
+    /// Writes every request and answer to this log.
+    #[must_use]
+    pub fn with_log(mut self, log: Option<RequestLog>) -> Self {
+        self.log = log;
         self
     }
 }

@@ -61,6 +61,9 @@ async fn work(
     };
     let Some(_running) = admitted else { return };
     let deadline = Instant::now() + Duration::from_secs(app.limits.request_seconds);
+    if let Some(log) = &app.log {
+        log.note("request", &job.logged());
+    }
     for index in 0..job.choices {
         let request = Request {
             prompt: job.prompt.clone(),
@@ -82,6 +85,9 @@ async fn work(
         let (outcome, ()) = tokio::join!(app.rsd.answer(request, progress, cancel.clone()), forward);
         match outcome {
             Ok(outcome) => {
+                if let Some(log) = &app.log {
+                    log.note("answer", &serde_json::json!({"model": job.model, "index": index, "text": outcome.text}));
+                }
                 let _ = reports.send(Report::Done(index, Box::new(outcome)));
             }
             Err(error) => {

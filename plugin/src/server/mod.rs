@@ -17,6 +17,7 @@ mod app;
 mod auth;
 mod error;
 mod generate;
+mod log;
 mod parse;
 mod request;
 mod response;
@@ -26,5 +27,6 @@ mod stream;
 
 pub use app::App;
 pub use auth::ApiKey;
+pub use log::RequestLog;
 pub use routes::router;
 pub use run::{Drain, serve};

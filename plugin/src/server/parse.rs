@@ -118,6 +118,17 @@ impl Job {
         Self::new(app, common, Prompt::Text(request.prompt), request.logprobs)
     }
 
+    /// What the request log keeps of it.
+    pub(super) fn logged(&self) -> Value {
+        let prompt = match &self.prompt {
+            Prompt::Text(text) => Value::String(text.clone()),
+            Prompt::Chat(messages) => {
+                messages.iter().map(|m| serde_json::json!({"role": m.role, "content": m.content})).collect()
+            }
+        };
+        serde_json::json!({"model": self.model, "prompt": prompt, "max_tokens": self.max_tokens, "seed": self.sampling.seed})
+    }
+
     fn new(app: &App, common: Common, prompt: Prompt, logprobs: Option<usize>) -> Result<Self, ApiError> {
         let model = common.model.clone().unwrap_or_else(|| app.names.rsd.clone());
         let mode = app.names.mode(&model).ok_or_else(|| {
