@@ -42,6 +42,9 @@ pub enum ModelError {
     /// One source could not deliver.
     #[error("{0}")]
     Source(String),
+    /// One source was not asked, because of how things are set up.
+    #[error("{0}")]
+    Skipped(String),
     /// No source could deliver.
     #[error("{}", AllFailed { name, path, sha256, tried })]
     AllSourcesFailed {

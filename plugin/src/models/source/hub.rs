@@ -50,7 +50,7 @@ impl Source for Hub {
             }
         }
         if !self.online {
-            return Err(ModelError::Source("not tried: HF_HUB_OFFLINE is set".into()));
+            return Err(ModelError::Skipped("not tried: HF_HUB_OFFLINE is set".into()));
         }
         let url = self.url(repo, file.file)?;
         job.progress.begin(&format!("{} from the hub", job.entry.name), job.entry.size);

