@@ -156,7 +156,11 @@ impl Verify {
             }
         }
         if !bad.is_empty() {
-            bail!("not as they should be: {}; `mistralrs-rsd models pull {}` fetches what is wrong", bad.join(", "), bad.join(" "));
+            bail!(
+                "not as they should be: {}; `mistralrs-rsd models pull {}` fetches what is wrong",
+                bad.join(", "),
+                bad.join(" ")
+            );
         }
         Ok(())
     }
@@ -172,7 +176,9 @@ fn check(entry: &'static Entry, store: &Store, named: bool, progress: &dyn Progr
     match models::verify_requantized(&path, progress) {
         Ok(None) => (format!("ok, {}", path.display()), true),
         Ok(Some(copy)) => (format!("ok, {} and {}", path.display(), copy.display()), true),
-        Err(error) => (format!("{error}; `mistralrs-rsd models pull {} --requantise` makes it again", entry.name), false),
+        Err(error) => {
+            (format!("{error}; `mistralrs-rsd models pull {} --requantise` makes it again", entry.name), false)
+        }
     }
 }
 
@@ -199,13 +205,12 @@ fn table(rows: &[Row]) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "{:<14} {:>10}  {:<20} {:<11} {}\n{:<14} {}",
+            "{:<14} {:>10}  {:<20} {:<11} {}\n  {}",
             row.name,
             DecimalBytes(row.size).to_string(),
             state_text(row),
             row.licence,
             row.path.display(),
-            "",
             row.description,
         );
     }

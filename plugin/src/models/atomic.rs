@@ -28,9 +28,7 @@ pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Mode
     })?;
     json.push(b'\n');
     let mut file = tempfile::NamedTempFile::new_in(dir).map_err(ModelError::io("write to", dir))?;
-    file.write_all(&json)
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(ModelError::io("write", path))?;
+    file.write_all(&json).and_then(|()| file.as_file().sync_all()).map_err(ModelError::io("write", path))?;
     file.persist(path).map_err(|error| ModelError::Io {
         action: "write",
         path: path.to_path_buf(),

@@ -42,6 +42,9 @@ pub enum ModelError {
     /// One source could not deliver.
     #[error("{0}")]
     Source(String),
+    /// One source was not asked, because of how things are set up.
+    #[error("{0}")]
+    Skipped(String),
     /// No source could deliver.
     #[error("{}", AllFailed { name, path, sha256, tried })]
     AllSourcesFailed {
@@ -95,7 +98,11 @@ impl fmt::Display for AllFailed<'_> {
         }
         writeln!(f, "What to do, either of:")?;
         writeln!(f, "  put the file at {} (sha256 {})", self.path.display(), self.sha256)?;
-        writeln!(f, "  set RSD_MODELS_PATH to a directory that holds it, or run `mistralrs-rsd models pull {} --from DIR`", self.name)?;
+        writeln!(
+            f,
+            "  set RSD_MODELS_PATH to a directory that holds it, or run `mistralrs-rsd models pull {} --from DIR`",
+            self.name
+        )?;
         write!(f, "  repair the network and run `mistralrs-rsd models pull {}`: it goes on where it stopped", self.name)
     }
 }

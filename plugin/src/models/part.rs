@@ -42,8 +42,7 @@ impl Part {
         if left == 0 || left > limit {
             return Self::create(path);
         }
-        let mut file =
-            OpenOptions::new().read(true).write(true).open(path).map_err(ModelError::io("open", path))?;
+        let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(ModelError::io("open", path))?;
         let mut hasher = Sha256::new();
         let len = digest::feed(&mut file, &mut hasher, |_| ()).map_err(ModelError::io("read", path))?;
         Ok(Self { path: path.to_path_buf(), file, hasher, len })
@@ -85,11 +84,7 @@ impl Part {
         if found != entry.sha256 {
             drop(file);
             atomic::remove(&path)?;
-            return Err(ModelError::WrongHash {
-                origin: origin.to_owned(),
-                expected: entry.sha256.to_owned(),
-                found,
-            });
+            return Err(ModelError::WrongHash { origin: origin.to_owned(), expected: entry.sha256.to_owned(), found });
         }
         file.sync_all().map_err(ModelError::io("sync", &path))?;
         drop(file);

@@ -29,7 +29,9 @@ const ALIGNMENT_KEY: &str = "general.alignment";
 pub fn requantized(source: &Path, progress: &dyn Progress) -> Result<PathBuf, ModelError> {
     let places = places(source);
     for output in &places {
-        if Manifest::load(&manifest_path(output)).is_some_and(|m| m.describes(output) && m.source.stamp.is_fresh(source)) {
+        if Manifest::load(&manifest_path(output))
+            .is_some_and(|m| m.describes(output) && m.source.stamp.is_fresh(source))
+        {
             return Ok(output.clone());
         }
     }
@@ -122,8 +124,11 @@ fn make(source: &Path, content: &Content, output: &Path, progress: &dyn Progress
     check(file.path(), content, &after)?;
     let sha256 = hash(file.path(), progress)?;
     share(&file, source)?;
-    file.persist(output)
-        .map_err(|error| ModelError::Io { action: "write", path: output.to_path_buf(), source: error.error })?;
+    file.persist(output).map_err(|error| ModelError::Io {
+        action: "write",
+        path: output.to_path_buf(),
+        source: error.error,
+    })?;
     atomic::sync_dir_of(output)?;
     atomic::write_json(
         &manifest,
@@ -190,7 +195,9 @@ fn check(copy: &Path, source: &Content, types: &BTreeMap<String, usize>) -> Resu
             return Err(fail(format!("the copy does not keep the metadata {key}")));
         }
     }
-    if written.metadata.len() != source.metadata.len() || count(written.tensor_infos.values().map(|t| t.ggml_dtype)) != *types {
+    if written.metadata.len() != source.metadata.len()
+        || count(written.tensor_infos.values().map(|t| t.ggml_dtype)) != *types
+    {
         return Err(fail("the copy has other metadata or tensors than were written".into()));
     }
     for (name, info) in &source.tensor_infos {

@@ -131,7 +131,9 @@ impl Store {
             match source.fetch(&job) {
                 Ok(stamp) => return self.accept(&job, &stamp),
                 Err(error) => {
-                    progress.note(&format!("{}: {error}", source.name()));
+                    if !matches!(error, ModelError::Skipped(_)) {
+                        progress.note(&format!("{}: {error}", source.name()));
+                    }
                     tried.push(SourceFailure { source: source.name(), reason: error.to_string() });
                 }
             }

@@ -66,7 +66,9 @@ fn a_wrong_local_file_is_refused_with_both_hashes_and_left_alone() {
 #[test]
 fn the_error_names_every_source_and_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
-    let error = store(dir.path()).ensure(tiny(), &Silent).unwrap_err().to_string();
+    let notes = Notes::default();
+    let error = store(dir.path()).ensure(tiny(), &notes).unwrap_err().to_string();
+    assert_eq!(notes.joined(), "", "what is switched off is worth no line while another source may deliver");
     let masked = error.replace(&dir.path().display().to_string(), "DIR").replace(tiny().sha256, "SHA256");
     insta::assert_snapshot!(masked, @r#"
     the model "tiny" could not be had from any source:

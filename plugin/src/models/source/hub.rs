@@ -2,6 +2,7 @@
 //!
 //! An unreachable hub costs seconds, not minutes, since another source may follow.
 
+use std::error::Error as _;
 use std::io::Read;
 use std::sync::mpsc;
 use std::thread;
@@ -49,7 +50,7 @@ impl Source for Hub {
             }
         }
         if !self.online {
-            return Err(ModelError::Source("not tried: HF_HUB_OFFLINE is set".into()));
+            return Err(ModelError::Skipped("not tried: HF_HUB_OFFLINE is set".into()));
         }
         let url = self.url(repo, file.file)?;
         job.progress.begin(&format!("{} from the hub", job.entry.name), job.entry.size);
@@ -124,7 +125,9 @@ impl Download<'_> {
         if let Some(offered) = response.header("Content-Length").and_then(|text| text.parse::<u64>().ok())
             && offered != left
         {
-            return Err(refused(format!("it offers {offered} bytes where {left} are missing; the file there is another one")));
+            return Err(refused(format!(
+                "it offers {offered} bytes where {left} are missing; the file there is another one"
+            )));
         }
         let mut body = response.into_reader().take(left);
         let mut buffer = vec![0; digest::CHUNK];
@@ -163,7 +166,11 @@ fn open(url: &str, from: u64) -> Result<ureq::Response, String> {
             Err(format!("the server answered {status} {}", response.status_text()))
         }
         Ok(Err(ureq::Error::Transport(error))) => {
-            Err(error.message().map_or_else(|| error.kind().to_string(), |text| format!("{}: {text}", error.kind())))
+            let details = [error.message().map(str::to_owned), error.source().map(ToString::to_string)];
+            Err(std::iter::once(error.kind().to_string())
+                .chain(details.into_iter().flatten())
+                .collect::<Vec<_>>()
+                .join(": "))
         }
         Err(_) => Err(format!("no answer within {} s", FIRST_ANSWER.as_secs())),
     }

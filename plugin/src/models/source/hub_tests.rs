@@ -33,7 +33,8 @@ impl Server {
                 log.lock().push(format!("{} {range}", head[0].split(' ').nth(1).unwrap()));
                 let status = if from > 0 { "206 Partial Content" } else { "200 OK" };
                 let body = &bytes[from..];
-                write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len()).unwrap();
+                write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len())
+                    .unwrap();
                 let sent = cut.take().unwrap_or(body.len()).min(body.len());
                 stream.write_all(&body[..sent]).unwrap();
             }

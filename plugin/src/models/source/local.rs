@@ -24,7 +24,7 @@ impl Source for Local {
 
     fn fetch(&self, job: &Job<'_>) -> Result<Stamp, ModelError> {
         let Some(dir) = &self.dir else {
-            return Err(ModelError::Source("none named (RSD_MODELS_PATH is not set)".into()));
+            return Err(ModelError::Skipped("none named (RSD_MODELS_PATH is not set)".into()));
         };
         import(&dir.join(job.entry.file), job)
     }

