@@ -1,11 +1,13 @@
 //! One request through the loop.
 
+use std::sync::Arc;
+
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Answer, Finish, Outcome, PipelineError, Progress, Request, Rsd,
-    roles::{RoleError, Run, RunRequest, Score, Step, StepEnd, TokenLogprob, Trajectory},
+    roles::{Generator, RoleError, Run, RunRequest, Score, Step, StepEnd, TokenLogprob, Trajectory},
     trace::{Fallback, Rejected, Source, StepTrace, Trace},
     transcript::Transcript,
 };
@@ -60,22 +62,14 @@ pub(super) async fn run(
 ) -> Result<Outcome, PipelineError> {
     let began = Instant::now();
     let mode = request.overrides.apply(&rsd.policy.current()).values.mode;
-    let draft = match mode {
-        Mode::Target => None,
-        Mode::Rsd | Mode::Draft => Some(Transcript::new(rsd.draft.clone(), &request.prompt).await?),
-    };
-    let target = match mode {
-        Mode::Draft => None,
-        Mode::Rsd | Mode::Target => Some(Transcript::new(rsd.target.clone(), &request.prompt).await?),
-    };
     let mut session = Session {
         rsd,
         answer: Answer::new(request.stop.clone()),
         request,
         progress,
         cancel,
-        draft,
-        target,
+        draft: None,
+        target: None,
         tokens: Vec::new(),
         steps: Vec::new(),
         logprobs: Vec::new(),
@@ -93,6 +87,14 @@ fn ms(seconds: f64) -> f64 {
 
 impl Session<'_> {
     async fn go(&mut self, mode: Mode) -> Result<Finish, PipelineError> {
+        if mode != Mode::Target {
+            let Some(draft) = self.open(&self.rsd.draft).await? else { return Ok(Finish::Length) };
+            self.draft = Some(draft);
+        }
+        if mode != Mode::Draft {
+            let Some(target) = self.open(&self.rsd.target).await? else { return Ok(Finish::Length) };
+            self.target = Some(target);
+        }
         match mode {
             Mode::Draft => self.alone(Source::Draft, None).await,
             Mode::Target => self.alone(Source::Target, None).await,
@@ -108,6 +110,16 @@ impl Session<'_> {
                     return Ok(finish);
                 }
             },
+        }
+    }
+
+    /// The prompt in a model's ids, unless the request is out of time first.
+    async fn open(&self, model: &Arc<dyn Generator>) -> Result<Option<Transcript>, PipelineError> {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(PipelineError::Cancelled),
+            () = self.deadline() => Ok(None),
+            transcript = Transcript::new(model.clone(), &self.request.prompt) => Ok(Some(transcript?)),
         }
     }
 
@@ -132,7 +144,7 @@ impl Session<'_> {
             position: transcript.position(),
             sampling: self.request.sampling.clone(),
             stream: match source {
-                Source::Draft => Stream::Draft { rejections: self.rejections }.id(),
+                Source::Draft => Stream::Draft { rejections: 0 }.id(),
                 Source::Target => Stream::Target.id(),
             },
             segmentation: self.rsd.settings.segmentation.clone(),
@@ -245,9 +257,15 @@ impl Session<'_> {
                     self.close(Source::Draft, run).await;
                     return Ok(Phase::Done(Finish::Length));
                 }
-                Next::Failed(error) => return Ok(self.draft_failed(&error)),
+                Next::Failed(error) => {
+                    self.close(Source::Draft, run).await;
+                    return Ok(self.draft_failed(&error));
+                }
             };
-            let scored = self.score(&step).await?;
+            let Some(scored) = self.score(&step).await? else {
+                self.close(Source::Draft, run).await;
+                return Ok(Phase::Done(Finish::Length));
+            };
             let policy = self.policy();
             let draw = uniform(self.request.sampling.seed, Stream::Accept.id(), self.judged);
             self.judged += 1;
@@ -274,7 +292,7 @@ impl Session<'_> {
                 continue;
             }
             let generated = self.close(Source::Draft, run).await;
-            let wasted = generated.saturating_sub(kept + step.tokens.len());
+            let wasted = generated.saturating_sub(kept);
             self.trace.totals.rejected_steps += 1;
             self.trace.totals.rejected_tokens += step.tokens.len();
             self.trace.totals.wasted_lookahead_tokens += wasted;
@@ -305,17 +323,18 @@ impl Session<'_> {
         }))
     }
 
-    /// The verdict, or why there is none.
-    async fn score(&mut self, step: &Step) -> Result<Result<Score, Fallback>, PipelineError> {
+    /// The verdict, or why there is none; nothing when the request is out of time first.
+    async fn score(&mut self, step: &Step) -> Result<Option<Result<Score, Fallback>>, PipelineError> {
         let text = step.text();
         let trajectory =
             Trajectory { prompt: &self.request.prompt, steps: &self.steps, step: &text, written: step };
         let scored = tokio::select! {
             biased;
             () = self.cancel.cancelled() => return Err(PipelineError::Cancelled),
+
             scored = tokio::time::timeout(self.rsd.settings.reward_timeout, self.rsd.reward.score(trajectory)) => scored,
         };
-        Ok(match scored {
+        Ok(Some(match scored {
             Err(_) => Err(Fallback::RewardTimeout),
             Ok(Err(error)) => {
                 tracing::warn!(%error, reward = self.rsd.reward.name(), "no verdict; the step goes to the target");
@@ -325,7 +344,7 @@ impl Session<'_> {
                 self.trace.totals.reward.add(0, score.prefilled, score.prompt, score.seconds);
                 if (0.0..=1.0).contains(&score.reward) { Ok(score) } else { Err(Fallback::RewardInvalid) }
             }
-        })
+        }))
     }
 
     /// The target writes the step that was refused.

@@ -1,0 +1,305 @@
+//! What happens when a role breaks, a client goes or time is up.
+
+use std::{sync::atomic::Ordering::SeqCst, time::Duration};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::scripted::{Fault, Script, Told, Valve, World, block_on};
+use crate::{
+    pipeline::{
+        Finish, Outcome, PipelineError,
+        roles::{Prompt, RoleError, Step, StepEnd},
+        trace::{Fallback, Source},
+        transcript::Transcript,
+    },
+    policy::{Mode, PolicyConfig},
+};
+
+const FAULTS: [(Fault, Fallback); 6] = [
+    (Fault::Error, Fallback::RewardFailed),
+    (Fault::Hang, Fallback::RewardTimeout),
+    (Fault::Says(f64::NAN), Fallback::RewardInvalid),
+    (Fault::Says(f64::INFINITY), Fallback::RewardInvalid),
+    (Fault::Says(1.5), Fallback::RewardInvalid),
+    (Fault::Says(-0.1), Fallback::RewardInvalid),
+];
+
+/// A world whose answer holds steps of both models.
+fn mixed() -> World {
+    let world = (0..).map(World::new).find(|world| {
+        let steps = world.answer().trace.steps;
+        let by = |source| steps.iter().filter(|step| step.source == source).count();
+        steps.len() >= 6 && by(Source::Draft) >= 2 && by(Source::Target) >= 2
+    });
+    World::new(world.unwrap().request.sampling.seed)
+}
+
+fn target_alone(world: &World) -> Outcome {
+    world.with(PolicyConfig { mode: Mode::Target, ..world.policy }).answer()
+}
+
+fn draft_alone(world: &World) -> Outcome {
+    world.with(PolicyConfig { mode: Mode::Draft, ..world.policy }).answer()
+}
+
+/// What was reported is the beginning of the answer that would have come.
+fn assert_begins(told: &Told, whole: &Outcome) {
+    assert!(whole.text.starts_with(&told.streamed()), "{:?} in {:?}", told.streamed(), whole.text);
+    let reported = told.progress.iter().filter_map(|progress| progress.step.as_ref());
+    for (reported, step) in reported.zip(&whole.trace.steps) {
+        assert_eq!((&reported.text, reported.source), (&step.text, step.source));
+    }
+}
+
+#[test]
+fn without_a_verdict_the_step_goes_to_the_target() {
+    for (fault, fallback) in FAULTS {
+        let mut world = mixed();
+        world.critic.fault = Some((fault, 0));
+        let outcome = world.answer();
+        let target = target_alone(&world);
+        assert_eq!((&outcome.text, &outcome.tokens), (&target.text, &target.tokens), "{fault:?}");
+        assert_eq!(outcome.trace.totals.rejected_steps, outcome.trace.steps.len());
+        for step in &outcome.trace.steps {
+            assert_eq!((step.source, step.fallback, step.reward), (Source::Target, Some(fallback), None));
+            assert!(step.rejected.is_some());
+        }
+    }
+}
+
+#[test]
+fn a_reward_that_breaks_on_the_way_costs_no_earlier_step() {
+    for (fault, fallback) in FAULTS {
+        let mut world = mixed();
+        let whole = world.answer();
+        world.critic.calls.store(0, SeqCst);
+        world.critic.fault = Some((fault, 3));
+        let outcome = world.answer();
+        assert_eq!(outcome.trace.steps[..3].iter().map(|s| &s.text).collect::<Vec<_>>(),
+            whole.trace.steps[..3].iter().map(|s| &s.text).collect::<Vec<_>>());
+        assert!(outcome.trace.steps[..3].iter().all(|step| step.fallback.is_none()));
+        assert!(outcome.trace.steps[3..].iter().all(|step| step.fallback == Some(fallback)));
+        assert!(outcome.trace.steps.len() > 3);
+    }
+}
+
+#[test]
+fn a_broken_reward_does_not_stop_a_draft_that_needs_no_verdict() {
+    for (fault, fallback) in FAULTS {
+        let mut world = mixed();
+        world.policy.delta = 0.0;
+        world.critic.fault = Some((fault, 0));
+        let (outcome, draft) = (world.answer(), draft_alone(&world));
+        assert_eq!((&outcome.text, &outcome.tokens), (&draft.text, &draft.tokens), "{fault:?}");
+        assert!(outcome.trace.steps.iter().all(|step| step.fallback == Some(fallback) && step.rejected.is_none()));
+    }
+}
+
+#[test]
+fn a_hanging_reward_holds_a_step_no_longer_than_its_timeout() {
+    let mut world = mixed();
+    world.critic.fault = Some((Fault::Hang, 0));
+    block_on(async {
+        let began = Instant::now();
+        let told = world.tell().await;
+        let timeouts = u32::try_from(told.outcome().trace.steps.len()).unwrap();
+        let waited = began.elapsed();
+        assert!(waited >= world.settings.reward_timeout * timeouts);
+        assert!(waited < world.settings.reward_timeout * timeouts + Duration::from_secs(1));
+    });
+}
+
+#[test]
+fn a_draft_that_will_not_start_leaves_the_target() {
+    let mut world = mixed();
+    world.draft.fail_start = Some(0);
+    let (outcome, target) = (world.answer(), target_alone(&world));
+    assert_eq!((&outcome.text, &outcome.tokens, outcome.finish), (&target.text, &target.tokens, target.finish));
+    assert!(outcome.trace.steps.iter().all(|step| step.fallback == Some(Fallback::DraftFailed)));
+    assert_eq!(outcome.trace.totals.rejected_steps, 0);
+    assert_eq!(world.draft.starts.load(SeqCst), 1);
+}
+
+#[test]
+fn a_draft_that_breaks_on_the_way_loses_nothing() {
+    for (at, restart) in (0..6).flat_map(|at| [(at, false), (at, true)]) {
+        let mut world = mixed();
+        let whole = world.told();
+        for count in [&world.draft.starts, &world.draft.steps] {
+            count.store(0, SeqCst);
+        }
+        let fails = Some(at);
+        (world.draft.fail_start, world.draft.fail_step) = if restart { (fails, None) } else { (None, fails) };
+        let told = world.told();
+        let steps = &told.outcome().trace.steps;
+        let failed = steps.iter().position(|step| step.fallback == Some(Fallback::DraftFailed));
+        let Some(failed) = failed else {
+            assert_eq!(told.outcome().text, whole.outcome().text, "nothing failed");
+            continue;
+        };
+        for (step, before) in steps[..failed].iter().zip(&whole.outcome().trace.steps) {
+            assert_eq!((&step.text, step.source), (&before.text, before.source));
+        }
+        assert!(steps[failed..].iter().all(|s| s.source == Source::Target && s.fallback == Some(Fallback::DraftFailed)));
+        assert_eq!(told.streamed(), told.outcome().text);
+        let totals = &told.outcome().trace.totals;
+        assert_eq!(totals.accepted_steps + totals.rejected_steps, failed);
+        let began = if restart { at } else { world.draft.starts.load(SeqCst) };
+        assert_eq!(totals.draft.calls, began, "the broken run's cost is part of the account");
+        assert!(totals.draft.generated >= totals.accepted_tokens + totals.rejected_tokens);
+    }
+}
+
+#[test]
+fn a_target_that_breaks_fails_the_request_and_keeps_what_was_reported() {
+    for (at, restart, mode) in (0..3).flat_map(|at| {
+        [(at, false, Mode::Rsd), (at, true, Mode::Rsd), (at, false, Mode::Target)]
+    }) {
+        let mut world = mixed();
+        world.policy.mode = mode;
+        let whole = world.answer();
+        for count in [&world.target.starts, &world.target.steps] {
+            count.store(0, SeqCst);
+        }
+        let fails = Some(at);
+        (world.target.fail_start, world.target.fail_step) = if restart { (fails, None) } else { (None, fails) };
+        let told = world.told();
+        if world.target.starts.load(SeqCst) <= at && restart {
+            assert_eq!(told.outcome().text, whole.text, "nothing failed");
+            continue;
+        }
+        match &told.result {
+            Err(PipelineError::Role(RoleError::Failed { role, .. })) => assert_eq!(role, "target"),
+            Ok(outcome) => assert!(world.target.steps.load(SeqCst) <= at && outcome.text == whole.text),
+            other => panic!("{other:?}"),
+        }
+        assert_begins(&told, &whole);
+    }
+}
+
+#[test]
+fn a_prompt_beyond_the_context_is_refused_before_any_run() {
+    let mut world = mixed();
+    world.target.context = 3;
+    let told = world.told();
+    assert!(matches!(told.result, Err(PipelineError::Role(RoleError::ContextExceeded { tokens: 3, context: 3, .. }))));
+    assert_eq!(world.draft.starts.load(SeqCst), 0);
+}
+
+#[test]
+fn a_full_context_ends_the_answer() {
+    let mut world = mixed();
+    let whole = world.answer();
+    (world.draft.context, world.target.context) = (10, 10);
+    let outcome = world.answer();
+    assert_eq!(outcome.finish, Finish::Length);
+    assert!(whole.text.starts_with(&outcome.text));
+    assert!(outcome.completion_tokens <= 7);
+}
+
+/// All modes undisturbed: the world, how often its models wait, and the answer.
+fn undisturbed() -> Vec<(World, usize, Outcome)> {
+    let answers = [Mode::Rsd, Mode::Draft, Mode::Target].map(|mode| {
+        let mut world = mixed();
+        world.policy.mode = mode;
+        let world = world.through(Valve::default());
+        let whole = world.answer();
+        let waits = world.draft.valve.waits();
+        assert!(waits >= 5, "{waits} waits");
+        (world, waits, whole)
+    });
+    answers.into()
+}
+
+#[test]
+fn cancelling_at_any_wait_frees_all_models() {
+    let cases = undisturbed().into_iter().flat_map(|(w, n, o)| (0..n).map(move |at| (w.clone(), at, o.clone())));
+    block_on(async {
+        for (world, at, whole) in cases {
+            let cancel = CancellationToken::new();
+            let mut world = world.through(Valve::hanging(at, Some(cancel.clone())));
+            world.cancel = cancel;
+            let began = Instant::now();
+            let told = world.tell().await;
+            assert_eq!(told.result, Err(PipelineError::Cancelled), "at wait {at}");
+            assert_eq!(began.elapsed(), Duration::ZERO, "at wait {at}");
+            assert_eq!(world.live(), 0);
+            assert_begins(&told, &whole);
+        }
+    });
+}
+
+#[test]
+fn a_client_that_drops_the_answer_frees_all_models() {
+    let cases = undisturbed().into_iter().flat_map(|(w, n, _)| (0..n).map(move |at| (w.clone(), at)));
+    block_on(async {
+        for (world, at) in cases {
+            let world = world.through(Valve::hanging(at, None));
+            let valve = world.draft.valve.clone();
+            tokio::select! {
+                biased;
+                _ = world.tell() => panic!("wait {at} did not hang"),
+                () = valve.hung.notified() => {}
+            }
+            assert_eq!(world.live(), 0, "at wait {at}");
+        }
+    });
+}
+
+#[test]
+fn a_deadline_at_any_wait_ends_with_the_answer_so_far() {
+    let cases = undisturbed().into_iter().flat_map(|(w, n, o)| (0..n).map(move |at| (w.clone(), at, o.clone())));
+    block_on(async {
+        for (world, at, whole) in cases {
+            let mut world = world.through(Valve::hanging(at, None));
+            world.request.deadline = Some(Instant::now() + Duration::from_secs(5));
+            let began = Instant::now();
+            let told = world.tell().await;
+            // Never later, even where a verdict may take longer.
+            assert!(began.elapsed() < Duration::from_millis(5010), "at wait {at}: {:?}", began.elapsed());
+            assert_eq!(told.outcome().finish, Finish::Length, "at wait {at}");
+            assert_eq!(told.streamed(), told.outcome().text);
+            assert_begins(&told, &whole);
+        }
+    });
+}
+
+#[test]
+fn a_slow_answer_is_cut_at_its_deadline() {
+    let mut world = mixed();
+    (world.draft.delay, world.target.delay) = (Duration::from_secs(1), Duration::from_secs(1));
+    block_on(async {
+        let whole = world.tell().await.outcome().clone();
+        world.request.deadline = Some(Instant::now() + Duration::from_millis(4500));
+        let told = world.tell().await;
+        let outcome = told.outcome();
+        assert_eq!(outcome.finish, Finish::Length);
+        assert!(!outcome.text.is_empty() && outcome.text.len() < whole.text.len());
+        assert_begins(&told, &whole);
+    });
+}
+
+#[tokio::test]
+async fn a_foreign_step_that_ends_inside_a_character_keeps_its_place() {
+    let model = std::sync::Arc::new(Script::new("draft", 1));
+    let mut transcript = Transcript::new(model, &Prompt::Text("Q".to_owned())).await.unwrap();
+    let step = |bytes: &[u8]| Step {
+        tokens: bytes.iter().map(|b| u32::from(*b)).collect(),
+        bytes: bytes.to_vec(),
+        end: StepEnd::Boundary,
+        resident_reward: None,
+        logprobs: Vec::new(),
+        seconds: 0.0,
+    };
+    let e = "é".as_bytes();
+    // Completed by the next foreign step, it is one character.
+    transcript.push(&step(&[b'a', e[0]]), false).unwrap();
+    transcript.push(&step(&[e[1], b'b']), false).unwrap();
+    // Followed by an own step, it comes before that, as what it is.
+    transcript.push(&step(&[b'c', e[0]]), false).unwrap();
+    transcript.push(&step(b"d"), true).unwrap();
+    transcript.push(&step(b"f"), false).unwrap();
+    let ids: Vec<u8> = transcript.ids().iter().map(|id| u8::try_from(*id).unwrap()).collect();
+    assert_eq!(String::from_utf8(ids).unwrap(), "Qaébc\u{fffd}df");
+}

@@ -1,0 +1,5 @@
+//! The loop on scripted models: what it promises for every input, and what it does when a role breaks.
+
+mod failures;
+mod laws;
+mod scripted;

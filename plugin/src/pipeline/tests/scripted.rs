@@ -1,0 +1,480 @@
+//! Scripted models: their next token is a function of their seed and the text so far, drawn with the real sampler.
+//!
+//! Every wait of theirs passes a [`Valve`], where a test can make it hang or cancel the request.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    pipeline::{
+        Outcome, Overrides, PipelineError, Progress, Request, Rsd, Settings,
+        roles::{
+            Generator, Prompt, Reward, RoleError, Run, RunReport, RunRequest, Score, Step, StepEnd, Trajectory,
+        },
+        segment::{Boundary, Cut, Segmentation},
+    },
+    policy::{PolicyConfig, PolicyHandle},
+    sampling::{Sampling, uniform},
+};
+
+/// What the models can write; after it comes the end token.
+pub(super) const ALPHABET: &[u8] = b"abcdX|";
+pub(super) const PROMPT: &str = "Q: ";
+
+/// A hash that is the same on every run.
+pub(super) fn hash(of: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Counts the waits of all models and makes a chosen one hang.
+#[derive(Default)]
+pub(super) struct Valve {
+    waits: AtomicUsize,
+    hang_at: Option<usize>,
+    /// Told when a wait hangs.
+    pub(super) hung: Notify,
+    cancel: Option<CancellationToken>,
+}
+
+impl Valve {
+    /// The wait with this number never ends; `cancel` is cancelled when it is reached.
+    pub(super) fn hanging(at: usize, cancel: Option<CancellationToken>) -> Self {
+        Self { hang_at: Some(at), cancel, ..Self::default() }
+    }
+
+    pub(super) fn waits(&self) -> usize {
+        self.waits.load(SeqCst)
+    }
+
+    async fn pass(&self) {
+        let wait = self.waits.fetch_add(1, SeqCst);
+        tokio::task::yield_now().await;
+        if self.hang_at == Some(wait) {
+            if let Some(cancel) = &self.cancel {
+                cancel.cancel();
+            }
+            self.hung.notify_one();
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// A scripted language model; its tokens are bytes, moved up by `shift`.
+#[derive(Clone)]
+pub(super) struct Script {
+    pub(super) role: &'static str,
+    pub(super) seed: u64,
+    pub(super) shift: u32,
+    pub(super) context: usize,
+    /// The start, counted from 0, that fails.
+    pub(super) fail_start: Option<usize>,
+    /// The step, counted from 0 over all runs, that fails.
+    pub(super) fail_step: Option<usize>,
+    /// How long each step takes.
+    pub(super) delay: Duration,
+    pub(super) valve: Arc<Valve>,
+    pub(super) starts: Arc<AtomicUsize>,
+    pub(super) steps: Arc<AtomicUsize>,
+    pub(super) live: Arc<AtomicUsize>,
+    /// Stream and position of every draw.
+    pub(super) draws: Arc<Mutex<Vec<(u64, u64)>>>,
+}
+
+impl Script {
+    pub(super) fn new(role: &'static str, seed: u64) -> Self {
+        Self {
+            role,
+            seed,
+            shift: 0,
+            context: 10_000,
+            fail_start: None,
+            fail_step: None,
+            delay: Duration::ZERO,
+            valve: Arc::default(),
+            starts: Arc::default(),
+            steps: Arc::default(),
+            live: Arc::default(),
+            draws: Arc::default(),
+        }
+    }
+
+    fn failure(&self, reason: &str) -> RoleError {
+        RoleError::Failed { role: self.role.to_owned(), reason: reason.to_owned() }
+    }
+
+    /// Logits over the alphabet and the end token.
+    pub(super) fn logits(&self, text: &[u8]) -> Vec<f32> {
+        let logit = |token: usize| (hash((self.seed, text, token)) % 4001) as f32 / 1000.0 - 2.0;
+        let mut logits: Vec<f32> = (0..=ALPHABET.len()).map(logit).collect();
+        // Answers end after a while.
+        logits[ALPHABET.len()] += text.len() as f32 * 0.03 - 2.0;
+        logits
+    }
+
+    /// Probabilities over the alphabet and the end token at temperature 1.
+    pub(super) fn probabilities(&self, text: &[u8]) -> Vec<f64> {
+        let weights: Vec<f64> = self.logits(text).iter().map(|l| f64::from(*l).exp()).collect();
+        let total: f64 = weights.iter().sum();
+        weights.iter().map(|w| w / total).collect()
+    }
+
+    fn decode(&self, tokens: &[u32]) -> Vec<u8> {
+        tokens.iter().map(|t| u8::try_from(t - self.shift).expect("a token of this vocabulary")).collect()
+    }
+
+    fn encode(&self, text: &[u8]) -> Vec<u32> {
+        text.iter().map(|b| u32::from(*b) + self.shift).collect()
+    }
+}
+
+#[async_trait]
+impl Generator for Script {
+    fn role(&self) -> &str {
+        self.role
+    }
+
+    fn vocabulary(&self) -> Arc<str> {
+        format!("bytes+{}", self.shift).into()
+    }
+
+    fn context_length(&self) -> usize {
+        self.context
+    }
+
+    fn parameters(&self) -> Option<u64> {
+        Some(1)
+    }
+
+    async fn encode_prompt(&self, prompt: &Prompt) -> Result<Vec<u32>, RoleError> {
+        self.valve.pass().await;
+        Ok(self.encode(prompt.question().as_bytes()))
+    }
+
+    fn encode_text(&self, text: &str) -> Result<Vec<u32>, RoleError> {
+        Ok(self.encode(text.as_bytes()))
+    }
+
+    fn token_bytes(&self, token: u32) -> Vec<u8> {
+        self.decode(&[token])
+    }
+
+    async fn start(&self, request: RunRequest) -> Result<Box<dyn Run>, RoleError> {
+        let start = self.starts.fetch_add(1, SeqCst);
+        self.valve.pass().await;
+        if self.fail_start == Some(start) {
+            return Err(self.failure("it would not start"));
+        }
+        assert!(request.max_tokens > 0, "a run without room for a token");
+        assert_eq!(self.live.fetch_add(1, SeqCst), 0, "one run at a time");
+        Ok(Box::new(ScriptRun {
+            text: self.decode(&request.prefix),
+            script: self.clone(),
+            tail: request.tail.clone(),
+            request,
+            written: VecDeque::new(),
+            steps: 0,
+            accepted: 0,
+            generated: 0,
+            ended: false,
+        }))
+    }
+}
+
+struct ScriptRun {
+    script: Script,
+    request: RunRequest,
+    text: Vec<u8>,
+    tail: Vec<u8>,
+    written: VecDeque<Result<Step, RoleError>>,
+    steps: usize,
+    accepted: usize,
+    generated: usize,
+    ended: bool,
+}
+
+impl ScriptRun {
+    /// The next byte, or `None` for the end token.
+    fn sample(&mut self) -> Option<u8> {
+        let position = (self.request.position + self.generated) as u64;
+        self.script.draws.lock().push((self.request.stream, position));
+        let u = uniform(self.request.sampling.seed, self.request.stream, position);
+        let token = self.request.sampling.pick(&mut self.script.logits(&self.text), &HashMap::new(), u);
+        ALPHABET.get(token as usize).copied()
+    }
+
+    fn stops(&self) -> bool {
+        self.request.stop.iter().any(|stop| self.tail.ends_with(stop.as_bytes()))
+    }
+
+    fn write(&mut self) -> Step {
+        let mut bytes = Vec::new();
+        let end = loop {
+            let Some(byte) = self.sample() else { break StepEnd::EndOfText };
+            let new = bytes.len();
+            bytes.push(byte);
+            self.text.push(byte);
+            self.tail.push(byte);
+            self.generated += 1;
+            if self.stops() {
+                break StepEnd::StopString;
+            }
+            let room = self.script.context - self.request.prefix.len();
+            if self.generated >= self.request.max_tokens.min(room) {
+                break StepEnd::Length;
+            }
+            match self.request.segmentation.cut(&bytes, new, bytes.len()) {
+                Some(Cut::Boundary) => break StepEnd::Boundary,
+                Some(Cut::Limit) => break StepEnd::StepLimit,
+                None => {}
+            }
+        };
+        Step {
+            tokens: self.script.encode(&bytes),
+            bytes,
+            end,
+            resident_reward: None,
+            logprobs: Vec::new(),
+            seconds: 0.0,
+        }
+    }
+
+    /// Writes as far ahead as the request allows.
+    fn write_ahead(&mut self) {
+        while !self.ended && self.steps <= self.accepted.saturating_add(self.request.lookahead) {
+            if self.script.fail_step == Some(self.script.steps.fetch_add(1, SeqCst)) {
+                self.written.push_back(Err(self.script.failure("it broke")));
+                self.ended = true;
+                return;
+            }
+            let step = self.write();
+            self.steps += 1;
+            self.ended = step.end.is_final() || self.request.max_steps.is_some_and(|max| self.steps >= max);
+            self.written.push_back(Ok(step));
+        }
+    }
+}
+
+#[async_trait]
+impl Run for ScriptRun {
+    async fn next(&mut self) -> Option<Result<Step, RoleError>> {
+        self.script.valve.pass().await;
+        tokio::time::sleep(self.script.delay).await;
+        self.write_ahead();
+        assert!(self.ended || !self.written.is_empty(), "asked for a step beyond the lookahead");
+        self.written.pop_front()
+    }
+
+    fn accept(&mut self) {
+        self.accepted += 1;
+        self.write_ahead();
+    }
+
+    async fn finish(self: Box<Self>) -> RunReport {
+        tokio::task::yield_now().await;
+        RunReport {
+            generated: self.generated,
+            prefilled: 1,
+            prompt: self.request.prefix.len(),
+            ..RunReport::default()
+        }
+    }
+}
+
+impl Drop for ScriptRun {
+    fn drop(&mut self) {
+        self.script.live.fetch_sub(1, SeqCst);
+    }
+}
+
+/// What is wrong with a reward model.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Fault {
+    Error,
+    Hang,
+    Says(f64),
+}
+
+/// A scripted reward: tenths from 0 to 1, by the text so far and the step.
+#[derive(Clone)]
+pub(super) struct Critic {
+    pub(super) seed: u64,
+    /// What goes wrong, and from which verdict on.
+    pub(super) fault: Option<(Fault, usize)>,
+    pub(super) calls: Arc<AtomicUsize>,
+    pub(super) valve: Arc<Valve>,
+    /// Called with each verdict's number before it is given.
+    pub(super) before: Option<Arc<dyn Fn(usize) + Send + Sync>>,
+}
+
+impl Critic {
+    pub(super) fn new(seed: u64) -> Self {
+        Self { seed, fault: None, calls: Arc::default(), valve: Arc::default(), before: None }
+    }
+
+    pub(super) fn judge(&self, steps: &[String], step: &str) -> f64 {
+        (hash((self.seed, steps.concat(), step)) % 11) as f64 / 10.0
+    }
+}
+
+#[async_trait]
+impl Reward for Critic {
+    fn name(&self) -> &'static str {
+        "critic"
+    }
+
+    fn parameters(&self) -> Option<u64> {
+        Some(1)
+    }
+
+    async fn score(&self, trajectory: Trajectory<'_>) -> Result<Score, RoleError> {
+        let call = self.calls.fetch_add(1, SeqCst);
+        self.valve.pass().await;
+        if let Some(before) = &self.before {
+            before(call);
+        }
+        let mut score = Score { reward: self.judge(trajectory.steps, trajectory.step), ..Score::default() };
+        match self.fault.filter(|(_, from)| call >= *from) {
+            Some((Fault::Error, _)) => {
+                return Err(RoleError::Failed { role: "reward".to_owned(), reason: "it broke".to_owned() });
+            }
+            Some((Fault::Hang, _)) => std::future::pending().await,
+            Some((Fault::Says(reward), _)) => score.reward = reward,
+            None => {}
+        }
+        Ok(score)
+    }
+}
+
+/// Three scripted roles and how they are used.
+#[derive(Clone)]
+pub(super) struct World {
+    pub(super) draft: Script,
+    pub(super) target: Script,
+    pub(super) critic: Critic,
+    pub(super) settings: Settings,
+    pub(super) policy: PolicyConfig,
+    pub(super) request: Request,
+    pub(super) cancel: CancellationToken,
+}
+
+/// What came of a request.
+pub(super) struct Told {
+    pub(super) result: Result<Outcome, PipelineError>,
+    pub(super) progress: Vec<Progress>,
+}
+
+impl Told {
+    pub(super) fn outcome(&self) -> &Outcome {
+        self.result.as_ref().expect("an answer")
+    }
+
+    /// The text as it was streamed.
+    pub(super) fn streamed(&self) -> String {
+        self.progress.iter().map(|progress| progress.text.as_str()).collect()
+    }
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            draft: Script::new("draft", hash((seed, "draft"))),
+            target: Script::new("target", hash((seed, "target"))),
+            critic: Critic::new(seed),
+            settings: Settings {
+                segmentation: Segmentation { boundary: Boundary::Delimiter(vec!["|".to_owned()]), max_tokens: 6 },
+                lookahead: 1,
+                max_steps: 20,
+                reward_timeout: Duration::from_secs(30),
+            },
+            policy: PolicyConfig { delta: 0.5, ..PolicyConfig::default() },
+            request: Request {
+                prompt: Prompt::Text(PROMPT.to_owned()),
+                sampling: Sampling { seed, temperature: 1.0, ..Sampling::default() },
+                max_tokens: 60,
+                stop: Vec::new(),
+                overrides: Overrides::default(),
+                logprobs: None,
+                deadline: None,
+            },
+            cancel: CancellationToken::new(),
+        }
+    }
+
+    /// The same world with another policy.
+    pub(super) fn with(&self, policy: PolicyConfig) -> Self {
+        Self { policy, ..self.clone() }
+    }
+
+    /// The same world with all waits through this valve.
+    pub(super) fn through(&self, valve: Valve) -> Self {
+        let mut world = self.clone();
+        let valve = Arc::new(valve);
+        world.draft.valve = valve.clone();
+        world.target.valve = valve.clone();
+        world.critic.valve = valve;
+        world
+    }
+
+    pub(super) fn rsd(&self) -> Rsd {
+        self.rsd_under(Arc::new(PolicyHandle::new(self.policy).expect("a policy")))
+    }
+
+    pub(super) fn rsd_under(&self, policy: Arc<PolicyHandle>) -> Rsd {
+        Rsd {
+            draft: Arc::new(self.draft.clone()),
+            target: Arc::new(self.target.clone()),
+            reward: Arc::new(self.critic.clone()),
+            policy,
+            settings: self.settings.clone(),
+        }
+    }
+
+    /// Answers the request.
+    pub(super) async fn tell(&self) -> Told {
+        self.tell_by(&self.rsd()).await
+    }
+
+    pub(super) async fn tell_by(&self, rsd: &Rsd) -> Told {
+        let (send, mut receive) = mpsc::unbounded_channel();
+        let result = rsd.answer(self.request.clone(), send, self.cancel.clone()).await;
+        let mut progress = Vec::new();
+        while let Ok(part) = receive.try_recv() {
+            progress.push(part);
+        }
+        assert_eq!(self.live(), 0, "a run outlived its request");
+        Told { result, progress }
+    }
+
+    /// Answers the request outside of any runtime, with time that passes as fast as nobody works.
+    pub(super) fn answer(&self) -> Outcome {
+        self.told().outcome().clone()
+    }
+
+    pub(super) fn told(&self) -> Told {
+        block_on(self.tell())
+    }
+
+    /// Runs in progress.
+    pub(super) fn live(&self) -> usize {
+        self.draft.live.load(SeqCst) + self.target.live.load(SeqCst)
+    }
+}
+
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime").block_on(future)
+}
