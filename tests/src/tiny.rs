@@ -1,0 +1,328 @@
+//! Tiny random checkpoints: real files that the real engine loads in milliseconds and runs in microseconds per token.
+//!
+//! The weights are a function of the seed, so that two models of one seed are the same model. What such a model
+//! writes is noise, but noise in which every token depends on all before it: enough to notice one wrong key or value.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::Path,
+};
+
+use anyhow::Context;
+use candle_core::{Device, Tensor};
+use mistralrs_rsd::{
+    config::RoleConfig,
+    engine::EngineSpec,
+};
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+
+/// Tokens a tiny model can hold.
+pub const CONTEXT: usize = 2048;
+
+const LAYERS: usize = 2;
+const HIDDEN: usize = 64;
+const HEADS: usize = 4;
+const KV_HEADS: usize = 2;
+const INTERMEDIATE: usize = 128;
+
+const SPECIAL: [&str; 3] = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
+
+const CHAT_TEMPLATE: &str = "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+
+/// A checkpoint in a folder of its own that is removed with this value.
+#[derive(Debug)]
+pub struct Tiny {
+    dir: TempDir,
+    vocabulary: Vocabulary,
+}
+
+impl Tiny {
+    /// Writes a Qwen2 checkpoint in safetensors.
+    ///
+    /// # Errors
+    /// The files cannot be written.
+    pub fn qwen2(seed: u64) -> anyhow::Result<Self> {
+        let vocabulary = Vocabulary::new();
+        let dir = tempfile::tempdir().context("a folder for the tiny model")?;
+        let write = |name: &str, value: &Value| {
+            fs::write(dir.path().join(name), value.to_string()).with_context(|| format!("writing {name}"))
+        };
+        write("config.json", &config(vocabulary.len()))?;
+        write("tokenizer.json", &vocabulary.tokenizer())?;
+        write("tokenizer_config.json", &tokenizer_config(&vocabulary))?;
+        write(
+            "generation_config.json",
+            &json!({ "eos_token_id": [vocabulary.id("<|im_end|>"), vocabulary.id("<|endoftext|>")] }),
+        )?;
+        let weights = weights(vocabulary.len(), seed)?;
+        candle_core::safetensors::save(&weights, dir.path().join("model.safetensors")).context("model.safetensors")?;
+        Ok(Self { dir, vocabulary })
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The folder as a role of a deployment: on the CPU, in f32.
+    #[must_use]
+    pub fn role(&self) -> RoleConfig {
+        RoleConfig {
+            model_id: Some(self.path().to_string_lossy().into_owned()),
+            arch: Some("qwen2".to_owned()),
+            dtype: Some("f32".to_owned()),
+            token_source: Some("none".to_owned()),
+            cpu: true,
+            ..RoleConfig::default()
+        }
+    }
+
+    /// What an engine loads.
+    ///
+    /// # Errors
+    /// Never for a role of [`Self::role`].
+    pub fn spec(&self) -> anyhow::Result<EngineSpec> {
+        Ok(EngineSpec::from_role(&self.role())?)
+    }
+
+    /// The id of one token of the vocabulary, given as its plain text.
+    ///
+    /// # Panics
+    /// There is no such token.
+    #[must_use]
+    pub fn token(&self, text: &str) -> u32 {
+        self.vocabulary.id(text)
+    }
+
+    /// Every token whose text contains `part`.
+    #[must_use]
+    pub fn tokens_with(&self, part: &str) -> Vec<u32> {
+        let part = spelled(part);
+        (0u32..).zip(&self.vocabulary.tokens).filter(|(_, text)| text.contains(&part)).map(|(id, _)| id).collect()
+    }
+
+    /// The end tokens.
+    #[must_use]
+    pub fn ends(&self) -> [u32; 3] {
+        SPECIAL.map(|text| self.vocabulary.id(text))
+    }
+
+    /// Tokens in the vocabulary.
+    #[must_use]
+    pub fn vocabulary_size(&self) -> usize {
+        self.vocabulary.len()
+    }
+
+    /// A prompt of `length` ordinary tokens, different for each `which`.
+    #[must_use]
+    pub fn prompt(&self, length: usize, which: u64) -> Vec<u32> {
+        let mut random = Random(which.wrapping_mul(0x1234_5678_9ABC_DEF1) ^ 0x5EED);
+        let ordinary = (self.vocabulary.len() - SPECIAL.len()) as u64;
+        (0..length).filter_map(|_| u32::try_from(random.next() % ordinary).ok()).collect()
+    }
+}
+
+/// A byte-level BPE vocabulary of about 2,300 tokens.
+#[derive(Debug)]
+struct Vocabulary {
+    tokens: Vec<String>,
+    merges: Vec<(String, String)>,
+}
+
+impl Vocabulary {
+    fn new() -> Self {
+        let mut this = Self { tokens: (0..=u8::MAX).map(|byte| printable(byte).to_string()).collect(), merges: Vec::new() };
+        let letters = || ('a'..='z').map(String::from);
+        for first in letters() {
+            for second in letters() {
+                this.merge(&first, &second);
+            }
+        }
+        for capital in 'A'..='Z' {
+            for second in letters() {
+                this.merge(&capital.to_string(), &second);
+            }
+        }
+        for first in letters() {
+            this.merge(" ", &first);
+            for second in letters() {
+                this.merge(" ", &format!("{first}{second}"));
+            }
+        }
+        for (first, second) in [("\n", "\n"), (".", "\n\n"), ("!", "\n\n"), (".", "\n"), ("=", "\n"), ("*", "*")] {
+            this.merge(first, second);
+        }
+        this.tokens.extend(SPECIAL.map(str::to_owned));
+        this
+    }
+
+    fn merge(&mut self, first: &str, second: &str) {
+        let (first, second) = (spelled(first), spelled(second));
+        self.tokens.push(format!("{first}{second}"));
+        self.merges.push((first, second));
+    }
+
+    fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    #[allow(clippy::panic)]
+    fn id(&self, text: &str) -> u32 {
+        let wanted = if SPECIAL.contains(&text) { text.to_owned() } else { spelled(text) };
+        (0u32..)
+            .zip(&self.tokens)
+            .find(|(_, token)| **token == wanted)
+            .map_or_else(|| panic!("the tiny vocabulary has no token {text:?}"), |(id, _)| id)
+    }
+
+    fn tokenizer(&self) -> Value {
+        let vocab: Map<String, Value> =
+            (0u32..).zip(&self.tokens).map(|(id, token)| (token.clone(), json!(id))).collect();
+        let merges: Vec<Value> = self.merges.iter().map(|(first, second)| json!([first, second])).collect();
+        let added: Vec<Value> = SPECIAL
+            .iter()
+            .map(|text| {
+                json!({
+                    "id": self.id(text), "content": text, "special": true, "single_word": false,
+                    "lstrip": false, "rstrip": false, "normalized": false,
+                })
+            })
+            .collect();
+        let bytes = json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false });
+        json!({
+            "version": "1.0",
+            "truncation": null,
+            "padding": null,
+            "added_tokens": added,
+            "normalizer": null,
+            "pre_tokenizer": { "type": "Sequence", "pretokenizers": [
+                {
+                    "type": "Split",
+                    "pattern": { "Regex": r" ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+\n*|\s+" },
+                    "behavior": "Isolated",
+                    "invert": false,
+                },
+                bytes,
+            ]},
+            "post_processor": bytes,
+            "decoder": bytes,
+            "model": {
+                "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": "",
+                "end_of_word_suffix": "", "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
+                "vocab": vocab, "merges": merges,
+            },
+        })
+    }
+}
+
+/// The printable character that stands for a byte in byte-level vocabularies: itself, or one from U+0100 on.
+fn printable(byte: u8) -> char {
+    let itself = |b: u8| matches!(b, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
+    if itself(byte) {
+        return char::from(byte);
+    }
+    let before = (0..byte).filter(|b| !itself(*b)).count();
+    u32::try_from(256 + before).ok().and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER)
+}
+
+fn spelled(text: &str) -> String {
+    text.bytes().map(printable).collect()
+}
+
+fn config(vocabulary: usize) -> Value {
+    json!({
+        "architectures": ["Qwen2ForCausalLM"],
+        "model_type": "qwen2",
+        "vocab_size": vocabulary,
+        "hidden_size": HIDDEN,
+        "intermediate_size": INTERMEDIATE,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": HEADS,
+        "num_key_value_heads": KV_HEADS,
+        "max_position_embeddings": CONTEXT,
+        "max_window_layers": LAYERS,
+        "sliding_window": CONTEXT,
+        "use_sliding_window": false,
+        "rope_theta": 10000.0,
+        "rms_norm_eps": 1e-6,
+        "hidden_act": "silu",
+        "tie_word_embeddings": false,
+        "torch_dtype": "float32",
+    })
+}
+
+fn tokenizer_config(vocabulary: &Vocabulary) -> Value {
+    let added: Map<String, Value> = SPECIAL
+        .iter()
+        .map(|text| {
+            let token = json!({
+                "content": text, "special": true, "single_word": false, "lstrip": false, "rstrip": false,
+                "normalized": false,
+            });
+            (vocabulary.id(text).to_string(), token)
+        })
+        .collect();
+    json!({
+        "tokenizer_class": "Qwen2Tokenizer",
+        "added_tokens_decoder": added,
+        "bos_token": null,
+        "eos_token": "<|im_end|>",
+        "pad_token": "<|endoftext|>",
+        "unk_token": null,
+        "chat_template": CHAT_TEMPLATE,
+        "model_max_length": CONTEXT,
+    })
+}
+
+fn weights(vocabulary: usize, seed: u64) -> anyhow::Result<HashMap<String, Tensor>> {
+    let mut random = Random(seed);
+    let mut all = HashMap::new();
+    // Products of such matrices keep the size of what they multiply; `gain` says how much louder they make it.
+    let mut matrix = |rows: usize, columns: usize, gain: f32| {
+        let scale = gain / (columns as f32).sqrt();
+        let values: Vec<f32> = (0..rows * columns).map(|_| random.normal() * scale).collect();
+        Tensor::from_vec(values, (rows, columns), &Device::Cpu)
+    };
+    let kv = HIDDEN / HEADS * KV_HEADS;
+    all.insert("model.embed_tokens.weight".to_owned(), matrix(vocabulary, HIDDEN, 8.0)?);
+    all.insert("lm_head.weight".to_owned(), matrix(vocabulary, HIDDEN, 2.5)?);
+    let ones = Tensor::from_vec(vec![1.0f32; HIDDEN], HIDDEN, &Device::Cpu)?;
+    all.insert("model.norm.weight".to_owned(), ones.clone());
+    for layer in 0..LAYERS {
+        let mut insert = |name: &str, tensor: Tensor| all.insert(format!("model.layers.{layer}.{name}"), tensor);
+        insert("input_layernorm.weight", ones.clone());
+        insert("post_attention_layernorm.weight", ones.clone());
+        for (name, rows, gain) in [("q", HIDDEN, 1.2), ("k", kv, 1.2), ("v", kv, 3.0)] {
+            insert(&format!("self_attn.{name}_proj.weight"), matrix(rows, HIDDEN, gain)?);
+            insert(&format!("self_attn.{name}_proj.bias"), matrix(1, rows, 0.3)?.flatten_all()?);
+        }
+        insert("self_attn.o_proj.weight", matrix(HIDDEN, HIDDEN, 1.5)?);
+        insert("mlp.gate_proj.weight", matrix(INTERMEDIATE, HIDDEN, 1.0)?);
+        insert("mlp.up_proj.weight", matrix(INTERMEDIATE, HIDDEN, 1.0)?);
+        insert("mlp.down_proj.weight", matrix(HIDDEN, INTERMEDIATE, 1.5)?);
+    }
+    Ok(all)
+}
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// Nearly normal, with mean 0 and variance 1: four uniform draws of 16 bits summed.
+    fn normal(&mut self) -> f32 {
+        let bits = self.next();
+        let sum: f32 = (0..4).map(|i| f32::from((bits >> (16 * i)) as u16) / 65536.0 - 0.5).sum();
+        sum * 3.0f32.sqrt()
+    }
+}
