@@ -1,5 +1,56 @@
-//! The command line, one file or folder per subcommand.
+//! The command line of `mistralrs-rsd`.
 
 pub mod config;
 pub mod models;
-pub mod run;
+mod run;
+pub mod serve;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use self::{config::ConfigCommand, models::ModelsCommand, run::RunArgs, serve::ServeArgs};
+
+/// Reward-Guided Speculative Decoding for mistral.rs: a small model writes, a reward model judges, the big one
+/// rewrites only the steps that fail.
+#[derive(Parser)]
+#[command(name = "mistralrs-rsd", version, about, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the OpenAI endpoint
+    Serve(Box<ServeArgs>),
+    /// Answer one question in the terminal, step by step
+    Run(Box<RunArgs>),
+    /// Fetch, list and verify the bundled models
+    Models(ModelsCommand),
+    /// Check, show and describe deployment files
+    Config(ConfigCommand),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+impl Cli {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// What went wrong and what to do.
+    pub async fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Serve(args) => serve::command::run(*args).await,
+            Command::Run(args) => run::run(*args).await,
+            Command::Models(command) => command.run().await,
+            Command::Config(command) => command.run(),
+            Command::Completions { shell } => {
+                let mut command = Self::command();
+                clap_complete::generate(shell, &mut command, "mistralrs-rsd", &mut std::io::stdout());
+                Ok(())
+            }
+        }
+    }
+}

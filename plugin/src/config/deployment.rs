@@ -138,6 +138,9 @@ pub struct RoleConfig {
     /// Parameters without embeddings, for FLOP estimates. Default: counted in the weight files.
     #[schemars(range(min = 1))]
     pub parameters: Option<u64>,
+    /// Prefix caches kept on a GPU without PagedAttention. Default: 16.
+    #[schemars(range(min = 1))]
+    pub prefix_cache_n: Option<usize>,
     /// Megabytes of prefix cache this model may keep on a CPU before it is flushed.
     pub prefix_cache_mb: Option<usize>,
 }

@@ -53,13 +53,17 @@ impl Engine {
         let map = spec.device_map().map_err(wrong)?;
         let dtype = get_model_dtype(&spec.selected).map_err(|error| failed(error.to_string()))?;
         let files = parameters::local_files(&spec.selected);
+        let file = files.first().filter(|file| file.extension().is_some_and(|e| e == "gguf"));
+        let file = file.and_then(|file| file.file_stem()).map(|stem| stem.to_string_lossy().into_owned());
+        let prefix_cache_n = spec.options.prefix_cache_n;
         let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
         let loader = LoaderBuilder::new(spec.selected)
             .with_chat_template(text(&spec.options.chat_template))
             .with_jinja_explicit(text(&spec.options.jinja_explicit))
             .build()
             .map_err(|error| failed(error.to_string()))?;
-        let model = loader.get_id();
+        // A file in a local folder goes by its own name; the folder's says nothing.
+        let model = file.unwrap_or_else(|| loader.get_id());
         let on = device.clone();
         let pipeline = tokio::task::spawn_blocking(move || {
             loader.load_model_from_hf(None, token_source, &dtype, &on, true, map, isq, paged)
@@ -90,7 +94,11 @@ impl Engine {
         });
         let budget = spec.options.prefix_cache_mb.unwrap_or(PREFIX_CACHE_MB) << 20;
         let context = spec.options.context_length.map_or(metadata.max_seq_len, |limit| limit.min(metadata.max_seq_len));
-        let mistral = MistralRsBuilder::new(pipeline, scheduler, false, None).build().await;
+        let mut builder = MistralRsBuilder::new(pipeline, scheduler, false, None);
+        if let Some(n) = prefix_cache_n {
+            builder = builder.with_prefix_cache_n(n);
+        }
+        let mistral = builder.build().await;
 
         let mut cache = CacheMirror::new(per_token, budget);
         // mistral.rs warms every engine up with this prompt, which leaves a key of its own.

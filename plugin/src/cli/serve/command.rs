@@ -15,7 +15,10 @@ use crate::{
 };
 
 pub(in crate::cli) async fn run(args: ServeArgs) -> anyhow::Result<()> {
-    let (line, loaded) = read(&args)?;
+    let (mut line, loaded) = read(&args)?;
+    if let Some(line) = &mut line {
+        line.role_mut().prefix_cache_n = args.prefix_cache_n();
+    }
     if args.dry_run() {
         print!("{}", config::table(&loaded.entries(false)));
         return Ok(());
@@ -55,6 +58,11 @@ fn read(args: &ServeArgs) -> anyhow::Result<(Option<TargetFromLine>, Loaded)> {
             })
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
+    let mut overrides = overrides;
+    // A target of the file takes the line's number of prefix caches; one of the line is given it directly.
+    if let (None, Some(n)) = (&line, args.prefix_cache_n()) {
+        overrides.push(Override::value("roles.target.prefix_cache_n", n as u64, "--prefix-cache-n"));
+    }
     let rule = if line.is_some() { TargetRule::FromCommandLine } else { TargetRule::Required };
     Ok((line, config::load(Some(file), config::environment(), &overrides, rule)?))
 }
