@@ -144,7 +144,7 @@ impl Session<'_> {
             position: transcript.position(),
             sampling: self.request.sampling.clone(),
             stream: match source {
-                Source::Draft => Stream::Draft { rejections: 0 }.id(),
+                Source::Draft => Stream::Draft { rejections: self.rejections }.id(),
                 Source::Target => Stream::Target.id(),
             },
             segmentation: self.rsd.settings.segmentation.clone(),
@@ -292,7 +292,7 @@ impl Session<'_> {
                 continue;
             }
             let generated = self.close(Source::Draft, run).await;
-            let wasted = generated.saturating_sub(kept);
+            let wasted = generated.saturating_sub(kept + step.tokens.len());
             self.trace.totals.rejected_steps += 1;
             self.trace.totals.rejected_tokens += step.tokens.len();
             self.trace.totals.wasted_lookahead_tokens += wasted;
@@ -331,7 +331,7 @@ impl Session<'_> {
         let scored = tokio::select! {
             biased;
             () = self.cancel.cancelled() => return Err(PipelineError::Cancelled),
-
+            () = self.deadline() => return Ok(None),
             scored = tokio::time::timeout(self.rsd.settings.reward_timeout, self.rsd.reward.score(trajectory)) => scored,
         };
         Ok(Some(match scored {

@@ -49,6 +49,11 @@ impl Transcript {
     /// Adds a step; `shared` says that its ids are this model's too.
     pub(super) fn push(&mut self, step: &Step, shared: bool) -> Result<(), RoleError> {
         if shared {
+            // What the model goes on after cannot complete a character any more.
+            let text = String::from_utf8_lossy(&std::mem::take(&mut self.carry)).into_owned();
+            if !text.is_empty() {
+                self.ids.extend(self.model.encode_text(&text)?);
+            }
             self.ids.extend_from_slice(&step.tokens);
             return Ok(());
         }
