@@ -27,7 +27,11 @@ pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Mode
         source: error.into(),
     })?;
     json.push(b'\n');
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(ModelError::io("write to", dir))?;
+    let mut builder = tempfile::Builder::new();
+    // Temporary files are the owner's alone unless told; a cache may be shared.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(dir).map_err(ModelError::io("write to", dir))?;
     file.write_all(&json).and_then(|()| file.as_file().sync_all()).map_err(ModelError::io("write", path))?;
     file.persist(path).map_err(|error| ModelError::Io {
         action: "write",

@@ -88,8 +88,12 @@ fn places(source: &Path) -> Vec<PathBuf> {
 }
 
 fn manifest_path(output: &Path) -> PathBuf {
-    let mut name = output.as_os_str().to_owned();
-    name.push(".manifest.json");
+    with_suffix(output, ".manifest.json")
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
     name.into()
 }
 
@@ -104,9 +108,7 @@ fn not_writable(error: &io::Error) -> bool {
 fn make(source: &Path, content: &Content, output: &Path, progress: &dyn Progress) -> Result<(), ModelError> {
     let dir = output.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(dir).map_err(ModelError::io("create", dir))?;
-    let mut lock_path = output.as_os_str().to_owned();
-    lock_path.push(".lock");
-    let _lock = lock::acquire(Path::new(&lock_path), progress)?;
+    let _lock = lock::acquire(&with_suffix(output, ".lock"), progress)?;
     let manifest = manifest_path(output);
     let sha256 = hash(source, progress)?;
     if let Some(mut known) = Manifest::load(&manifest)
@@ -118,17 +120,18 @@ fn make(source: &Path, content: &Content, output: &Path, progress: &dyn Progress
         return atomic::write_json(&manifest, &known);
     }
     let source_record = record(source, sha256)?;
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(ModelError::io("write to", dir))?;
-    let after = convert(source, content, &mut file, progress)?;
-    file.as_file().sync_all().map_err(ModelError::io("sync", file.path()))?;
-    check(file.path(), content, &after)?;
-    let sha256 = hash(file.path(), progress)?;
-    share(&file, source)?;
-    file.persist(output).map_err(|error| ModelError::Io {
-        action: "write",
-        path: output.to_path_buf(),
-        source: error.error,
-    })?;
+    let part = with_suffix(output, ".part");
+    let made = convert(source, content, &part, progress)
+        .and_then(|types| check(&part, content, &types).map(|()| types))
+        .and_then(|types| Ok((types, hash(&part, progress)?)));
+    let (after, sha256) = match made {
+        Ok(made) => made,
+        Err(error) => {
+            atomic::remove(&part)?;
+            return Err(error);
+        }
+    };
+    fs::rename(&part, output).map_err(ModelError::io("rename the finished copy to", output))?;
     atomic::sync_dir_of(output)?;
     atomic::write_json(
         &manifest,
@@ -143,11 +146,11 @@ fn make(source: &Path, content: &Content, output: &Path, progress: &dyn Progress
     )
 }
 
-/// Writes the copy and returns its tensors by type.
+/// Writes the copy to `part`, over whatever a killed attempt left there, and returns its tensors by type.
 fn convert(
     source: &Path,
     content: &Content,
-    file: &mut tempfile::NamedTempFile,
+    part: &Path,
     progress: &dyn Progress,
 ) -> Result<BTreeMap<String, usize>, ModelError> {
     let mut infos: Vec<_> = content.tensor_infos.iter().collect();
@@ -178,10 +181,9 @@ fn convert(
         .collect();
     metadata.sort_by_key(|(key, _)| *key);
     let tensors: Vec<(&str, &QTensor)> = tensors.iter().map(|(name, tensor)| (*name, tensor)).collect();
-    let path = file.path().to_path_buf();
-    let mut writer = BufWriter::new(file.as_file_mut());
-    gguf_file::write(&mut writer, &metadata, &tensors).map_err(gguf_error(&path))?;
-    writer.flush().map_err(ModelError::io("write", &path))?;
+    let mut writer = BufWriter::new(File::create(part).map_err(ModelError::io("create", part))?);
+    gguf_file::write(&mut writer, &metadata, &tensors).map_err(gguf_error(part))?;
+    writer.flush().and_then(|()| writer.get_ref().sync_all()).map_err(ModelError::io("write", part))?;
     Ok(count(tensors.iter().map(|(_, tensor)| tensor.dtype())))
 }
 
@@ -242,12 +244,6 @@ fn record(path: &Path, sha256: String) -> Result<Recorded, ModelError> {
         file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         stamp: Stamp::of(path, sha256).map_err(ModelError::io("read", path))?,
     })
-}
-
-/// A temporary file is the owner's alone; the copy is for whoever may read the source.
-fn share(file: &tempfile::NamedTempFile, source: &Path) -> Result<(), ModelError> {
-    let permissions = fs::metadata(source).map_err(ModelError::io("read", source))?.permissions();
-    file.as_file().set_permissions(permissions).map_err(ModelError::io("set permissions of", file.path()))
 }
 
 fn hash(path: &Path, progress: &dyn Progress) -> Result<String, ModelError> {

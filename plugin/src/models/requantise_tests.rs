@@ -160,6 +160,20 @@ fn another_alignment_becomes_the_writers() {
 }
 
 #[test]
+fn a_tensor_cut_short_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("model.gguf");
+    write(&source, &TYPES, &metadata());
+    fs::write(dir.path().join("model.q8_0.gguf.part"), "left by a killed attempt").unwrap();
+    let size = fs::metadata(&source).unwrap().len();
+    File::options().write(true).open(&source).unwrap().set_len(size - 64).unwrap();
+    requantized(&source, &Silent).unwrap_err();
+    let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["model.gguf", "model.q8_0.gguf.lock"]);
+}
+
+#[test]
 fn a_file_that_is_no_gguf_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let source = dir.path().join("model.gguf");

