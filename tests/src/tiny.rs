@@ -152,9 +152,14 @@ impl Vocabulary {
                 this.merge(" ", &format!("{first}{second}"));
             }
         }
-        for (first, second) in [("\n", "\n"), (".", "\n\n"), ("!", "\n\n"), (".", "\n"), ("=", "\n"), ("*", "*")] {
-            this.merge(first, second);
+        // As in real vocabularies "\n\n" begins other tokens; "**" begins none, but one contains it.
+        for second in ["\n", "\n\n"] {
+            for first in ["\n", ".", "!", "="] {
+                this.merge(first, second);
+            }
         }
+        this.merge("*", "*");
+        this.merge(" ", "**");
         this.tokens.extend(SPECIAL.map(str::to_owned));
         this
     }
