@@ -3,6 +3,8 @@
 //! The weights are a function of the seed, so that two models of one seed are the same model. What such a model
 //! writes is noise, but noise in which every token depends on all before it: enough to notice one wrong key or value.
 
+mod gguf;
+
 use std::{
     collections::HashMap,
     fs,
@@ -12,7 +14,7 @@ use std::{
 use anyhow::Context;
 use candle_core::{Device, Tensor};
 use mistralrs_rsd::{
-    config::RoleConfig,
+    config::{Format, RoleConfig},
     engine::EngineSpec,
 };
 use serde_json::{Map, Value, json};
@@ -27,7 +29,15 @@ const HEADS: usize = 4;
 const KV_HEADS: usize = 2;
 const INTERMEDIATE: usize = 128;
 
+const GGUF_FILE: &str = "tiny.gguf";
+
 const SPECIAL: [&str; 3] = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
+
+/// What Qwen2's tokenizer takes for one word; mistral.rs gives the same to a GGUF of this architecture.
+const QWEN2_WORDS: &str = concat!(
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}",
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+);
 
 const CHAT_TEMPLATE: &str = "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
@@ -36,6 +46,7 @@ const CHAT_TEMPLATE: &str = "{% for message in messages %}<|im_start|>{{ message
 pub struct Tiny {
     dir: TempDir,
     vocabulary: Vocabulary,
+    format: Format,
 }
 
 impl Tiny {
@@ -58,7 +69,18 @@ impl Tiny {
         )?;
         let weights = weights(vocabulary.len(), seed)?;
         candle_core::safetensors::save(&weights, dir.path().join("model.safetensors")).context("model.safetensors")?;
-        Ok(Self { dir, vocabulary })
+        Ok(Self { dir, vocabulary, format: Format::Plain })
+    }
+
+    /// Writes the same model as one GGUF file that holds its tokenizer.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn gguf(seed: u64) -> anyhow::Result<Self> {
+        let vocabulary = Vocabulary::new();
+        let dir = tempfile::tempdir().context("a folder for the tiny model")?;
+        gguf::write(&dir.path().join(GGUF_FILE), &vocabulary, &weights(vocabulary.len(), seed)?)?;
+        Ok(Self { dir, vocabulary, format: Format::Gguf })
     }
 
     /// The folder.
@@ -70,9 +92,12 @@ impl Tiny {
     /// The folder as a role of a deployment: on the CPU, in f32.
     #[must_use]
     pub fn role(&self) -> RoleConfig {
+        let plain = self.format == Format::Plain;
         RoleConfig {
             model_id: Some(self.path().to_string_lossy().into_owned()),
-            arch: Some("qwen2".to_owned()),
+            format: Some(self.format),
+            arch: plain.then(|| "qwen2".to_owned()),
+            quantized_file: (!plain).then(|| GGUF_FILE.to_owned()),
             dtype: Some("f32".to_owned()),
             token_source: Some("none".to_owned()),
             cpu: true,
@@ -152,9 +177,14 @@ impl Vocabulary {
                 this.merge(" ", &format!("{first}{second}"));
             }
         }
-        for (first, second) in [("\n", "\n"), (".", "\n\n"), ("!", "\n\n"), (".", "\n"), ("=", "\n"), ("*", "*")] {
-            this.merge(first, second);
+        // As in real vocabularies "\n\n" begins other tokens; "**" begins none, but one contains it.
+        for second in ["\n", "\n\n"] {
+            for first in ["\n", ".", "!", "="] {
+                this.merge(first, second);
+            }
         }
+        this.merge("*", "*");
+        this.merge(" ", "**");
         this.tokens.extend(SPECIAL.map(str::to_owned));
         this
     }
@@ -201,7 +231,7 @@ impl Vocabulary {
             "pre_tokenizer": { "type": "Sequence", "pretokenizers": [
                 {
                     "type": "Split",
-                    "pattern": { "Regex": r" ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+\n*|\s+" },
+                    "pattern": { "Regex": QWEN2_WORDS },
                     "behavior": "Isolated",
                     "invert": false,
                 },

@@ -200,6 +200,7 @@ async fn h_the_hidden_prefix_still_bites() {
     raw::ask(&rig, &prompt, raw::greedy(4), &[]).await;
     let mut branch = prompt[..30].to_vec();
     branch.extend(rig.tiny.prompt(5, 9));
+    assert_ne!(branch[30], prompt[30]);
     let told = raw::ask(&rig, &branch, raw::greedy(4), &[]).await;
     assert_eq!(told.calls[0].context, branch[30..], "the hook sees the whole prompt: trap H is gone");
 }
@@ -211,6 +212,7 @@ async fn l_raw_logits_after_a_hit_still_bite() {
     raw::ask(&rig, &prompt, raw::greedy(4), &[]).await;
     let mut branch = prompt[..30].to_vec();
     branch.extend(rig.tiny.prompt(5, 13));
+    assert_ne!(branch[30], prompt[30]);
     let (mut request, mut answers) = raw::normal(&branch, raw::greedy(1), None, false);
     request.return_raw_logits = true;
     raw::send(&rig.engine.mistral(), request).await;

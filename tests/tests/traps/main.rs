@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::missing_panics_doc)]
 
 mod cache;
+mod gguf;
 mod lifecycle;
 mod raw;
 mod rig;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use mistralrs_core::{SamplingParams, StopTokens};
 use mistralrs_rsd::{
-    pipeline::{roles::StepEnd, segment::Boundary},
+    pipeline::{roles::{Generator, StepEnd}, segment::Boundary},
     sampling::{Sampling, argmax},
 };
 
@@ -74,15 +74,11 @@ async fn d_steps_end_with_the_token_that_completes_their_delimiter() {
     assert!(cut.steps.len() > 4, "{} steps", cut.steps.len());
     let (last, steps) = cut.steps.split_last().unwrap();
     assert_eq!(last.end, StepEnd::Length);
-    let token_lengths = |tokens: &[u32]| -> Vec<usize> {
-        use mistralrs_rsd::pipeline::roles::Generator;
-        tokens.iter().map(|&token| rig.engine.token_bytes(token).len()).collect()
-    };
     for step in steps {
         assert_eq!(step.end, StepEnd::Boundary);
         let text = step.text();
         assert!(text.trim_start().contains("\n\n"), "{text:?}");
-        let before = step.bytes.len() - token_lengths(&step.tokens).last().unwrap();
+        let before = step.bytes.len() - rig.engine.token_bytes(*step.tokens.last().unwrap()).len();
         let before = String::from_utf8_lossy(&step.bytes[..before]).into_owned();
         assert!(!before.trim_start().contains("\n\n"), "a token too many: {text:?}");
     }
@@ -110,6 +106,23 @@ async fn d_a_stop_string_still_bites() {
     let told = raw::ask(&rig, &rig.tiny.prompt(20, 6), params, &script).await;
     assert_eq!(told.calls.len(), 3, "the request ended with the token that completes the string: trap D is gone");
     assert!(told.text.contains("\n\ncd"), "{:?}", told.text);
+}
+
+/// A stop string that is one token, and begins no other, is looked for as that token only.
+#[tokio::test]
+async fn d_a_stop_string_inside_another_token_still_bites() {
+    let rig = Rig::new().await;
+    let script = ["ab", " **", "cd", "ef"].map(|text| rig.tiny.token(text));
+    let params = SamplingParams { stop_toks: Some(StopTokens::Seqs(vec!["**".to_owned()])), ..raw::greedy(4) };
+    let told = raw::ask(&rig, &rig.tiny.prompt(20, 14), params, &script).await;
+    assert_eq!(told.calls.len(), 4, "it was seen: that part of trap D is gone");
+
+    let mut request = rig.request(&rig.tiny.prompt(20, 14), 50);
+    request.sampling.logit_bias.insert(script[1], 1000.0);
+    request.stop = vec!["**".to_owned()];
+    let ours = rig.run(request).await;
+    assert_eq!(ours.ids, [script[1]]);
+    assert_eq!(ours.steps[0].end, StepEnd::StopString);
 }
 
 #[tokio::test]
