@@ -138,10 +138,7 @@ fn report(arms: &[Arm]) {
             speeds.first().copied().unwrap_or_default(),
             speeds.last().copied().unwrap_or_default(),
             arm.sum(|o| o.trace.totals.seconds),
-            ratio(
-                arm.sum(|o| o.trace.totals.accepted_steps as f64),
-                arm.sum(|o| o.trace.totals.rejected_steps as f64)
-            ),
+            ratio(arm.sum(|o| o.trace.totals.accepted_steps as f64), arm.sum(|o| o.trace.totals.rejected_steps as f64)),
             ratio(
                 arm.sum(|o| o.trace.totals.accepted_tokens as f64),
                 arm.sum(|o| o.trace.totals.rejected_tokens as f64)

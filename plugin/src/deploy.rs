@@ -39,7 +39,9 @@ pub enum DeployError {
     #[error(transparent)]
     Policy(#[from] PolicyError),
     /// Neither the file nor the command line names a target.
-    #[error("roles.target: no target model. Name one in the deployment file, or on the line: serve --rsd FILE -m MODEL")]
+    #[error(
+        "roles.target: no target model. Name one in the deployment file, or on the line: serve --rsd FILE -m MODEL"
+    )]
     NoTarget,
     /// A task of ours was stopped.
     #[error("loading was interrupted: {0}")]

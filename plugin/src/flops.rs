@@ -49,8 +49,7 @@ mod tests {
     #[test]
     fn the_three_accountings_add_up() {
         let model = |generated, prefilled| ModelTotals { generated, prefilled, ..ModelTotals::default() };
-        let totals =
-            Totals { draft: model(10, 5), reward: model(0, 7), target: model(3, 2), ..Totals::default() };
+        let totals = Totals { draft: model(10, 5), reward: model(0, 7), target: model(3, 2), ..Totals::default() };
         let flops = Flops::estimate(&totals, Parameters { draft: 1, reward: 10, target: 100 });
         assert_eq!(flops, Flops { generated: 620.0, with_prm: 760.0, total: 1170.0 });
     }

@@ -5,11 +5,7 @@
 
 mod gguf;
 
-use std::{
-    collections::HashMap,
-    fs,
-    path::Path,
-};
+use std::{collections::HashMap, fs, path::Path};
 
 use anyhow::Context;
 use candle_core::{Device, Tensor};
@@ -159,7 +155,8 @@ struct Vocabulary {
 
 impl Vocabulary {
     fn new() -> Self {
-        let mut this = Self { tokens: (0..=u8::MAX).map(|byte| printable(byte).to_string()).collect(), merges: Vec::new() };
+        let mut this =
+            Self { tokens: (0..=u8::MAX).map(|byte| printable(byte).to_string()).collect(), merges: Vec::new() };
         let letters = || ('a'..='z').map(String::from);
         for first in letters() {
             for second in letters() {
@@ -221,7 +218,8 @@ impl Vocabulary {
                 })
             })
             .collect();
-        let bytes = json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false });
+        let bytes =
+            json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false });
         json!({
             "version": "1.0",
             "truncation": null,

@@ -72,8 +72,7 @@ pub(super) struct RunArgs {
 
 pub(super) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let overrides = args.set.iter().map(|set| Override::parse(set)).collect::<Result<Vec<_>, _>>()?;
-    let deployment =
-        config::load(Some(&args.rsd), config::environment(), &overrides, TargetRule::Required)?.deployment;
+    let deployment = config::load(Some(&args.rsd), config::environment(), &overrides, TargetRule::Required)?.deployment;
     let question = match args.question.as_str() {
         "-" => {
             let mut text = String::new();
@@ -119,7 +118,11 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<()> {
 }
 
 fn request(args: &RunArgs, question: String, limits: &config::LimitsConfig) -> anyhow::Result<Request> {
-    anyhow::ensure!((0.0..=2.0).contains(&args.temperature), "--temperature: expected 0 to 2, found {}", args.temperature);
+    anyhow::ensure!(
+        (0.0..=2.0).contains(&args.temperature),
+        "--temperature: expected 0 to 2, found {}",
+        args.temperature
+    );
     let mut messages = vec![Message { role: "user".to_owned(), content: question }];
     if !args.system.is_empty() {
         messages.insert(0, Message { role: "system".to_owned(), content: args.system.clone() });
@@ -194,7 +197,8 @@ fn serde_plain(value: impl serde::Serialize) -> String {
 
 fn summary(totals: &Totals) -> String {
     use std::fmt::Write as _;
-    let percent = |ratio: Option<f64>| ratio.map_or_else(|| "none judged".to_owned(), |r| format!("{:.0} %", r * 100.0));
+    let percent =
+        |ratio: Option<f64>| ratio.map_or_else(|| "none judged".to_owned(), |r| format!("{:.0} %", r * 100.0));
     let mut text = String::new();
     let _ = writeln!(
         text,

@@ -181,9 +181,7 @@ pub struct PagedAttnConfig {
 }
 
 /// Whether PagedAttention is used.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum PagedAttnMode {
     /// On for CUDA, off elsewhere.
@@ -250,13 +248,7 @@ pub enum Unit {
 
 impl Default for StepsConfig {
     fn default() -> Self {
-        Self {
-            unit: Unit::Delimiter,
-            delimiters: vec!["\n\n".to_owned()],
-            tokens: 32,
-            max_tokens: 512,
-            lookahead: 0,
-        }
+        Self { unit: Unit::Delimiter, delimiters: vec!["\n\n".to_owned()], tokens: 32, max_tokens: 512, lookahead: 0 }
     }
 }
 
@@ -343,4 +335,3 @@ impl Default for ServerConfig {
         }
     }
 }
-

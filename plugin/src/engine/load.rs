@@ -2,15 +2,11 @@
 
 use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 
-use mistralrs_core::{
-    DefaultSchedulerMethod, LoaderBuilder, MistralRsBuilder, SchedulerConfig, get_model_dtype,
-};
+use mistralrs_core::{DefaultSchedulerMethod, LoaderBuilder, MistralRsBuilder, SchedulerConfig, get_model_dtype};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use super::{
-    DeviceKind, Engine, EngineSpec, Inner, SpecError, cache::CacheMirror, parameters, vocabulary::Vocabulary,
-};
+use super::{DeviceKind, Engine, EngineSpec, Inner, SpecError, cache::CacheMirror, parameters, vocabulary::Vocabulary};
 
 /// Megabytes of prefix cache a CPU engine keeps between answers where the role names no number.
 const PREFIX_CACHE_MB: usize = 256;
@@ -27,7 +23,9 @@ pub enum LoadError {
         source: SpecError,
     },
     /// mistral.rs could not load it.
-    #[error("the {role} model could not be loaded: {reason}. Check the model's name and files, and the memory of the device")]
+    #[error(
+        "the {role} model could not be loaded: {reason}. Check the model's name and files, and the memory of the device"
+    )]
     Engine {
         /// Which role.
         role: String,

@@ -82,7 +82,8 @@ impl EngineSpec {
 
     pub(super) fn isq(&self, device: &Device) -> Result<Option<IsqType>, SpecError> {
         let text = self.options.isq.as_deref();
-        text.map(|text| parse_isq_value(text, Some(device)).map_err(|reason| SpecError { field: "isq", reason })).transpose()
+        text.map(|text| parse_isq_value(text, Some(device)).map_err(|reason| SpecError { field: "isq", reason }))
+            .transpose()
     }
 
     pub(super) fn device_map(&self) -> Result<DeviceMapSetting, SpecError> {
@@ -135,12 +136,11 @@ impl EngineSpec {
         let memory = match (memory_mb, memory_fraction) {
             (Some(mb), _) => MemoryGpuConfig::MbAmount(*mb),
             (None, Some(fraction)) => MemoryGpuConfig::Utilization(*fraction),
-            (None, None) => MemoryGpuConfig::ContextSize(
-                context_len.or(self.options.context_length).unwrap_or(RESERVED_CONTEXT),
-            ),
+            (None, None) => {
+                MemoryGpuConfig::ContextSize(context_len.or(self.options.context_length).unwrap_or(RESERVED_CONTEXT))
+            }
         };
-        let cache_type: PagedCacheType =
-            parsed("paged_attn.cache_type", cache_type.as_deref())?.unwrap_or_default();
+        let cache_type: PagedCacheType = parsed("paged_attn.cache_type", cache_type.as_deref())?.unwrap_or_default();
         PagedAttentionConfig::new(*block_size, memory, cache_type)
             .map(Some)
             .map_err(|error| SpecError { field: "paged_attn", reason: error.to_string() })
@@ -150,7 +150,8 @@ impl EngineSpec {
 /// Chooses mistral.rs's loader for a role.
 fn select(role: &RoleConfig) -> Result<ModelSelected, SpecError> {
     let missing = |field, reason: &str| SpecError { field, reason: reason.to_owned() };
-    let model_id = role.model_id.clone().ok_or_else(|| missing("model_id", "a model id or a local directory is needed"))?;
+    let model_id =
+        role.model_id.clone().ok_or_else(|| missing("model_id", "a model id or a local directory is needed"))?;
     let arch: Option<NormalLoaderType> = parsed("arch", role.arch.as_deref())?;
     let dtype: ModelDType = parsed("dtype", role.dtype.as_deref())?.unwrap_or_default();
     let organization: Option<IsqOrganization> = parsed("isq_organization", role.isq_organization.as_deref())?;
@@ -160,7 +161,9 @@ fn select(role: &RoleConfig) -> Result<ModelSelected, SpecError> {
     let max_batch_size = role.max_batch_size.unwrap_or(AutoDeviceMapParams::DEFAULT_MAX_BATCH_SIZE);
     let order = text(role.xlora_order.as_deref()).unwrap_or_default();
     let file = || {
-        role.quantized_file.clone().ok_or_else(|| missing("quantized_file", "a GGUF or GGML model needs its file name(s)"))
+        role.quantized_file
+            .clone()
+            .ok_or_else(|| missing("quantized_file", "a GGUF or GGML model needs its file name(s)"))
     };
     Ok(match (role.format.unwrap_or(Format::Plain), &role.lora, &role.xlora) {
         (_, Some(_), Some(_)) => return Err(missing("xlora", "lora and xlora exclude each other")),

@@ -11,7 +11,14 @@ const SENTINELS: [&str; 6] = ["<|endoftext|>", "<|end_of_text|>", "<|end▁of▁
 
 /// Tokens that end an answer wherever a model writes them, even where its file lists only one of them.
 const END_TOKENS: [&str; 8] = [
-    "<|im_end|>", "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "<|end|>", "</s>", "<end_of_turn>", "<|end▁of▁sentence|>",
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<|eot_id|>",
+    "<|end|>",
+    "</s>",
+    "<end_of_turn>",
+    "<|end▁of▁sentence|>",
 ];
 
 /// A model's vocabulary.

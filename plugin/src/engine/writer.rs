@@ -120,11 +120,7 @@ impl Writer {
     fn sample(&mut self, logits: &mut [f32]) -> u32 {
         let position = (self.request.position + self.recorded.len()) as u64;
         let sampling = &self.request.sampling;
-        let u = if sampling.temperature > 0.0 {
-            uniform(sampling.seed, self.request.stream, position)
-        } else {
-            0.0
-        };
+        let u = if sampling.temperature > 0.0 { uniform(sampling.seed, self.request.stream, position) } else { 0.0 };
         let raw = self.request.logprobs.map(|top| (top, logits.to_vec()));
         let token = sampling.pick(logits, &self.counts, u);
         if let Some((top, raw)) = raw {

@@ -149,7 +149,9 @@ pub struct RunReport {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RoleError {
     /// The prefix does not fit the model's context.
-    #[error("the prompt has {tokens} tokens; the {role} model's context is {context}. Shorten the prompt or load the model with a longer context")]
+    #[error(
+        "the prompt has {tokens} tokens; the {role} model's context is {context}. Shorten the prompt or load the model with a longer context"
+    )]
     ContextExceeded {
         /// Which role.
         role: String,

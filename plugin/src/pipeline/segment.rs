@@ -46,11 +46,7 @@ impl Segmentation {
             Boundary::Sentence => ends_sentence(step, new),
             Boundary::Tokens(n) => tokens >= *n,
         };
-        if ended {
-            Some(Cut::Boundary)
-        } else {
-            (tokens >= self.max_tokens).then_some(Cut::Limit)
-        }
+        if ended { Some(Cut::Boundary) } else { (tokens >= self.max_tokens).then_some(Cut::Limit) }
     }
 }
 
@@ -159,7 +155,10 @@ mod tests {
     fn sentences_survive_decimals_lists_and_ellipses() {
         let segmentation = Segmentation { boundary: Boundary::Sentence, max_tokens: 100 };
         assert_eq!(
-            texts(&segmentation, &["1", ".", " Pi", " is", " 3", ".", "14", ".", " Really", "?", " Yes", ".", " So", "\n", "it", " is"]),
+            texts(
+                &segmentation,
+                &["1", ".", " Pi", " is", " 3", ".", "14", ".", " Really", "?", " Yes", ".", " So", "\n", "it", " is"]
+            ),
             ["1. Pi is 3.14. Really?", " Yes.", " So\n", "it is"]
         );
     }
@@ -168,10 +167,10 @@ mod tests {
     fn a_character_split_over_tokens_is_kept_whole_in_the_bytes() {
         let segmentation = Segmentation { boundary: Boundary::Sentence, max_tokens: 100 };
         let mark = "。".as_bytes();
-        assert_eq!(steps(&segmentation, &["好".as_bytes(), &mark[..1], &mark[1..], b"x"]), [
-            "好。".as_bytes().to_vec(),
-            b"x".to_vec()
-        ]);
+        assert_eq!(
+            steps(&segmentation, &["好".as_bytes(), &mark[..1], &mark[1..], b"x"]),
+            ["好。".as_bytes().to_vec(), b"x".to_vec()]
+        );
     }
 
     #[test]

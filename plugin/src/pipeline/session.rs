@@ -135,7 +135,12 @@ impl Session<'_> {
         self.request.overrides.apply(&self.rsd.policy.current())
     }
 
-    fn run_request(&self, source: Source, max_steps: Option<usize>, lookahead: usize) -> Result<RunRequest, PipelineError> {
+    fn run_request(
+        &self,
+        source: Source,
+        max_steps: Option<usize>,
+        lookahead: usize,
+    ) -> Result<RunRequest, PipelineError> {
         let transcript = self.transcript(source)?;
         let longest = self.request.stop.iter().map(String::len).max().unwrap_or(0);
         let bytes = self.answer.bytes();
@@ -326,8 +331,7 @@ impl Session<'_> {
     /// The verdict, or why there is none; nothing when the request is out of time first.
     async fn score(&mut self, step: &Step) -> Result<Option<Result<Score, Fallback>>, PipelineError> {
         let text = step.text();
-        let trajectory =
-            Trajectory { prompt: &self.request.prompt, steps: &self.steps, step: &text, written: step };
+        let trajectory = Trajectory { prompt: &self.request.prompt, steps: &self.steps, step: &text, written: step };
         let scored = tokio::select! {
             biased;
             () = self.cancel.cancelled() => return Err(PipelineError::Cancelled),

@@ -14,9 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use weighting::Weighting;
 
 /// Who answers.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// The draft writes, the reward judges, the target rewrites.
@@ -49,13 +47,7 @@ pub struct PolicyConfig {
 
 impl Default for PolicyConfig {
     fn default() -> Self {
-        Self {
-            weighting: Weighting::Binary,
-            delta: 0.7,
-            p: 0.5,
-            alpha: 10.0,
-            mode: Mode::Rsd,
-        }
+        Self { weighting: Weighting::Binary, delta: 0.7, p: 0.5, alpha: 10.0, mode: Mode::Rsd }
     }
 }
 
@@ -86,12 +78,7 @@ impl PolicyConfig {
             "a number from -1 to 2 (rewards lie in 0 to 1)",
             self.delta,
         )?;
-        check(
-            (0.0..=1.0).contains(&self.p),
-            "p",
-            "a probability from 0 to 1",
-            self.p,
-        )?;
+        check((0.0..=1.0).contains(&self.p), "p", "a probability from 0 to 1", self.p)?;
         check(
             self.alpha.is_finite() && self.alpha > 0.0 && self.alpha <= 1000.0,
             "alpha",

@@ -6,9 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::PolicyConfig;
 
 /// omega: how a reward r in [0, 1] becomes the probability of keeping a drafted step.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Weighting {
     /// 1 when r >= delta, else 0: the paper's default and its optimum under a budget of target calls.

@@ -23,9 +23,27 @@ use crate::{
 
 /// Fields the two bodies and [`Common`] take.
 const TAKEN: [&str; 21] = [
-    "model", "messages", "prompt", "max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "min_p",
-    "repetition_penalty", "frequency_penalty", "presence_penalty", "logit_bias", "seed", "stop", "n", "stream",
-    "stream_options", "rsd", "logprobs", "top_logprobs",
+    "model",
+    "messages",
+    "prompt",
+    "max_tokens",
+    "max_completion_tokens",
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "repetition_penalty",
+    "frequency_penalty",
+    "presence_penalty",
+    "logit_bias",
+    "seed",
+    "stop",
+    "n",
+    "stream",
+    "stream_options",
+    "rsd",
+    "logprobs",
+    "top_logprobs",
 ];
 
 /// Fields clients send that change nothing about the answer.
@@ -150,7 +168,11 @@ impl Job {
             ));
         }
         if logprobs.is_some_and(|top| top > TOP_LOGPROBS) {
-            return Err(ApiError::invalid("invalid_value", "top_logprobs", format!("top_logprobs: at most {TOP_LOGPROBS}")));
+            return Err(ApiError::invalid(
+                "invalid_value",
+                "top_logprobs",
+                format!("top_logprobs: at most {TOP_LOGPROBS}"),
+            ));
         }
         let limit = app.limits.max_tokens;
         let max_tokens = common.max_tokens.unwrap_or(limit);
@@ -263,7 +285,9 @@ fn message(index: usize, message: &ChatMessage) -> Result<Message, ApiError> {
         }
     }
     let content = match &message.content {
-        None => return Err(ApiError::invalid("invalid_value", at("content"), format!("{}: text is needed", at("content")))),
+        None => {
+            return Err(ApiError::invalid("invalid_value", at("content"), format!("{}: text is needed", at("content"))));
+        }
         Some(Content::Text(text)) => text.clone(),
         Some(Content::Parts(parts)) => {
             let mut text = String::new();

@@ -134,9 +134,8 @@ fn finish_reason(finish: Finish) -> &'static str {
 pub(super) fn logprobs(chat: bool, model: &dyn Generator, tokens: &[TokenLogprob]) -> Value {
     let text = |id: u32| String::from_utf8_lossy(&model.token_bytes(id)).into_owned();
     if chat {
-        let entry = |id: u32, logprob: f32| {
-            json!({"token": text(id), "logprob": logprob, "bytes": model.token_bytes(id)})
-        };
+        let entry =
+            |id: u32, logprob: f32| json!({"token": text(id), "logprob": logprob, "bytes": model.token_bytes(id)});
         let content: Vec<Value> = tokens
             .iter()
             .map(|token| {

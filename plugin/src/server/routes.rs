@@ -26,15 +26,25 @@ use crate::policy::Mode;
 
 /// mistral.rs's routes that could end, re-quantise or mislead an engine.
 const OFF: [&str; 10] = [
-    "/re_isq", "/v1/models/unload", "/v1/models/reload", "/v1/models/status", "/v1/models/tune", "/v1/responses",
-    "/v1/embeddings", "/v1/images/generations", "/v1/audio/speech", "/v1/system/doctor",
+    "/re_isq",
+    "/v1/models/unload",
+    "/v1/models/reload",
+    "/v1/models/status",
+    "/v1/models/tune",
+    "/v1/responses",
+    "/v1/embeddings",
+    "/v1/images/generations",
+    "/v1/audio/speech",
+    "/v1/system/doctor",
 ];
 
 /// The server's routes. `theirs` is mistral.rs's own router, of which only what is safe is reachable.
 pub fn router(app: Arc<App>, theirs: Router, origins: &[String], body_limit: usize) -> Result<Router, String> {
     let origins = origins
         .iter()
-        .map(|origin| origin.parse::<HeaderValue>().map_err(|_| format!("server.cors_origins: `{origin}` is no origin")))
+        .map(|origin| {
+            origin.parse::<HeaderValue>().map_err(|_| format!("server.cors_origins: `{origin}` is no origin"))
+        })
         .collect::<Result<Vec<_>, _>>()?;
     let cors = CorsLayer::new()
         .allow_origin(origins)
@@ -154,5 +164,9 @@ async fn unknown(uri: Uri) -> ApiError {
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> ApiError {
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("{} does not take {method}", uri.path()))
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        format!("{} does not take {method}", uri.path()),
+    )
 }

@@ -53,7 +53,11 @@ impl State {
     fn events(&mut self, report: Option<Report>) -> Vec<Event> {
         match report {
             Some(Report::Begin(index)) => {
-                if self.job.chat { vec![data(&self.envelope.chunk(index, &Delta::Begin, None, None))] } else { vec![] }
+                if self.job.chat {
+                    vec![data(&self.envelope.chunk(index, &Delta::Begin, None, None))]
+                } else {
+                    vec![]
+                }
             }
             Some(Report::Progress(index, progress)) => {
                 let shown = (!progress.logprobs.is_empty()).then(|| self.logprobs(&progress.logprobs));
@@ -86,7 +90,8 @@ impl State {
     }
 
     fn logprobs(&self, tokens: &[crate::pipeline::roles::TokenLogprob]) -> Value {
-        let model = if self.job.overrides.mode == Some(Mode::Draft) { &self.app.rsd.draft } else { &self.app.rsd.target };
+        let model =
+            if self.job.overrides.mode == Some(Mode::Draft) { &self.app.rsd.draft } else { &self.app.rsd.target };
         logprobs(self.job.chat, model.as_ref(), tokens)
     }
 }

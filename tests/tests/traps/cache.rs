@@ -46,7 +46,10 @@ async fn a_extending_a_finished_request_still_bites() {
     let extended = raw::ask(&used, &prompt, raw::greedy(4), &[]).await;
     let right = raw::ask(&fresh, &prompt, raw::greedy(4), &[]).await;
     assert_eq!(extended.calls[0].context.len(), 1, "the whole key was found, its last slot included");
-    assert!(distance(&extended.calls[0].logits, &right.calls[0].logits) > 0.1, "the slot holds what it should: trap A is gone");
+    assert!(
+        distance(&extended.calls[0].logits, &right.calls[0].logits) > 0.1,
+        "the slot holds what it should: trap A is gone"
+    );
 }
 
 #[tokio::test]

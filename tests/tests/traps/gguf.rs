@@ -30,7 +30,8 @@ async fn a_text_from_a_gguf_cut_into_requests_is_the_uncut_one() {
 #[tokio::test]
 async fn o_a_qwen2_gguf_tokenises_as_its_tokenizer_json_does() {
     let (file, folder) = (gguf().await, Rig::new().await);
-    for text in ["hello there, Old friend.\n\nab **cd** ef", "a  b   c\n\n\nd!\n", "1234 is 12*34?", "Grüße 你好 🙂"] {
+    for text in ["hello there, Old friend.\n\nab **cd** ef", "a  b   c\n\n\nd!\n", "1234 is 12*34?", "Grüße 你好 🙂"]
+    {
         assert_eq!(file.engine.encode_text(text).unwrap(), folder.engine.encode_text(text).unwrap(), "{text:?}");
     }
     let message = [Message { role: "user".to_owned(), content: "hello there".to_owned() }];

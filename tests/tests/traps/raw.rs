@@ -96,7 +96,8 @@ pub async fn send(mistral: &MistralRs, request: NormalRequest) {
 
 /// Sends one request and sees it through.
 pub async fn ask(rig: &Rig, prompt: &[u32], params: SamplingParams, script: &[u32]) -> Told {
-    watch(rig, prompt, params, Spy { forbidden: rig.tiny.ends().to_vec(), script: script.to_vec(), ..Spy::default() }).await
+    watch(rig, prompt, params, Spy { forbidden: rig.tiny.ends().to_vec(), script: script.to_vec(), ..Spy::default() })
+        .await
 }
 
 /// The same with the choice left to mistral.rs.

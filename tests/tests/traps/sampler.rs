@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use mistralrs_core::{SamplingParams, StopTokens};
 use mistralrs_rsd::{
-    pipeline::{roles::{Generator, StepEnd}, segment::Boundary},
+    pipeline::{
+        roles::{Generator, StepEnd},
+        segment::Boundary,
+    },
     sampling::{Sampling, argmax},
 };
 

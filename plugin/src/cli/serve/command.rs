@@ -78,8 +78,8 @@ async fn serve(app: App, theirs: axum::Router, listener: TcpListener, deployment
     let settings = &deployment.server;
     let address = listener.local_addr()?;
     let app = Arc::new(app);
-    let router = server::router(app.clone(), theirs, &settings.cors_origins, settings.body_limit)
-        .map_err(anyhow::Error::msg)?;
+    let router =
+        server::router(app.clone(), theirs, &settings.cors_origins, settings.body_limit).map_err(anyhow::Error::msg)?;
     tracing::info!("ready: http://{address}/v1 answers as model `{}`", settings.model_name);
     let drain = Drain { patience: Duration::from_secs(settings.drain_seconds) };
     server::serve(app, router, listener, drain, shutdown()).await.context("serving")

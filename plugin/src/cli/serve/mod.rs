@@ -4,8 +4,8 @@
 //! either accepted here, with its name, short form and meaning, or refused by name with the reason and what to do;
 //! none is ignored. [`table`] lists them all and `docs/serve-options.md` is written from it.
 
-pub(in crate::cli) mod command;
 mod args;
+pub(in crate::cli) mod command;
 mod effect;
 mod error;
 mod model;

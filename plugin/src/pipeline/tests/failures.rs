@@ -76,8 +76,10 @@ fn a_reward_that_breaks_on_the_way_costs_no_earlier_step() {
         world.critic.calls.store(0, SeqCst);
         world.critic.fault = Some((fault, 3));
         let outcome = world.answer();
-        assert_eq!(outcome.trace.steps[..3].iter().map(|s| &s.text).collect::<Vec<_>>(),
-            whole.trace.steps[..3].iter().map(|s| &s.text).collect::<Vec<_>>());
+        assert_eq!(
+            outcome.trace.steps[..3].iter().map(|s| &s.text).collect::<Vec<_>>(),
+            whole.trace.steps[..3].iter().map(|s| &s.text).collect::<Vec<_>>()
+        );
         assert!(outcome.trace.steps[..3].iter().all(|step| step.fallback.is_none()));
         assert!(outcome.trace.steps[3..].iter().all(|step| step.fallback == Some(fallback)));
         assert!(outcome.trace.steps.len() > 3);
@@ -141,7 +143,9 @@ fn a_draft_that_breaks_on_the_way_loses_nothing() {
         for (step, before) in steps[..failed].iter().zip(&whole.outcome().trace.steps) {
             assert_eq!((&step.text, step.source), (&before.text, before.source));
         }
-        assert!(steps[failed..].iter().all(|s| s.source == Source::Target && s.fallback == Some(Fallback::DraftFailed)));
+        assert!(
+            steps[failed..].iter().all(|s| s.source == Source::Target && s.fallback == Some(Fallback::DraftFailed))
+        );
         assert_eq!(told.streamed(), told.outcome().text);
         let totals = &told.outcome().trace.totals;
         assert_eq!(totals.accepted_steps + totals.rejected_steps, failed);
@@ -153,9 +157,9 @@ fn a_draft_that_breaks_on_the_way_loses_nothing() {
 
 #[test]
 fn a_target_that_breaks_fails_the_request_and_keeps_what_was_reported() {
-    for (at, restart, mode) in (0..3).flat_map(|at| {
-        [(at, false, Mode::Rsd), (at, true, Mode::Rsd), (at, false, Mode::Target)]
-    }) {
+    for (at, restart, mode) in
+        (0..3).flat_map(|at| [(at, false, Mode::Rsd), (at, true, Mode::Rsd), (at, false, Mode::Target)])
+    {
         let mut world = mixed();
         world.policy.mode = mode;
         let whole = world.answer();

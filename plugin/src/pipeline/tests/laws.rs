@@ -46,8 +46,13 @@ fn policies() -> impl Strategy<Value = PolicyConfig> {
         Weighting::Logistic,
     ]);
     let mode = prop_oneof![8 => Just(Mode::Rsd), 1 => Just(Mode::Draft), 1 => Just(Mode::Target)];
-    (weighting, -0.2f64..1.2, 0.0f64..=1.0, mode)
-        .prop_map(|(weighting, delta, p, mode)| PolicyConfig { weighting, delta, p, alpha: 10.0, mode })
+    (weighting, -0.2f64..1.2, 0.0f64..=1.0, mode).prop_map(|(weighting, delta, p, mode)| PolicyConfig {
+        weighting,
+        delta,
+        p,
+        alpha: 10.0,
+        mode,
+    })
 }
 
 fn alone(world: &World, mode: Mode) -> Outcome {
@@ -292,7 +297,8 @@ fn answers_are_drawn_from_the_mixture() {
             world.request.sampling.seed = u64::from(seed);
             let told = world.tell().await;
             let text = told.outcome().text.as_bytes().to_vec();
-            let symbol = |at: usize| text.get(at).map_or(symbols - 1, |b| ALPHABET.iter().position(|a| a == b).unwrap());
+            let symbol =
+                |at: usize| text.get(at).map_or(symbols - 1, |b| ALPHABET.iter().position(|a| a == b).unwrap());
             seen[symbol(0) * symbols + symbol(1)] += 1;
         }
     });

@@ -20,9 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     pipeline::{
         Outcome, Overrides, PipelineError, Progress, Request, Rsd, Settings,
-        roles::{
-            Generator, Prompt, Reward, RoleError, Run, RunReport, RunRequest, Score, Step, StepEnd, Trajectory,
-        },
+        roles::{Generator, Prompt, Reward, RoleError, Run, RunReport, RunRequest, Score, Step, StepEnd, Trajectory},
         segment::{Boundary, Cut, Segmentation},
     },
     policy::{PolicyConfig, PolicyHandle},
@@ -285,12 +283,7 @@ impl Run for ScriptRun {
 
     async fn finish(self: Box<Self>) -> RunReport {
         tokio::task::yield_now().await;
-        RunReport {
-            generated: self.generated,
-            prefilled: 1,
-            prompt: self.request.prefix.len(),
-            ..RunReport::default()
-        }
+        RunReport { generated: self.generated, prefilled: 1, prompt: self.request.prefix.len(), ..RunReport::default() }
     }
 }
 

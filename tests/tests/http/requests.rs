@@ -1,0 +1,148 @@
+//! What answers look like and that they do not depend on what else happens.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use mistralrs_rsd::{config::LimitsConfig, server::ApiKey};
+use serde_json::{Value, json};
+
+use crate::support::{limits, serve, serve_with};
+
+fn body(model: &str, extra: &Value) -> Value {
+    let mut body = json!({"model": model, "prompt": "one two three", "max_tokens": 40, "temperature": 0});
+    for (key, value) in extra.as_object().into_iter().flatten() {
+        body[key] = value.clone();
+    }
+    body
+}
+
+fn events(text: &str) -> Vec<Value> {
+    text.lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .filter_map(|data| serde_json::from_str(data).ok())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_extremes_are_the_models_alone_and_between_them_both_take_part() {
+    let server = serve().await;
+    let draft = server.complete(&body("draft", &json!({}))).await.unwrap();
+    let target = server.complete(&body("target", &json!({}))).await.unwrap();
+    assert_ne!(draft, target);
+    assert_eq!(server.complete(&body("rsd", &json!({"rsd": {"delta": 0}}))).await.unwrap(), draft);
+    assert_eq!(server.complete(&body("tiny", &json!({"rsd": {"delta": 2}}))).await.unwrap(), target);
+    assert_eq!(server.complete(&body("rsd", &json!({"rsd": {"enabled": false}}))).await.unwrap(), target);
+    let answer = server.ask("/v1/completions", &body("rsd", &json!({"rsd": {"trace": true}}))).await.unwrap();
+    let totals = &answer["rsd"]["choices"][0]["totals"];
+    assert!(
+        totals["accepted_steps"].as_u64().unwrap() > 0 && totals["rejected_steps"].as_u64().unwrap() > 0,
+        "{totals}"
+    );
+    server.drain().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_says_what_the_whole_answer_says() {
+    let server = serve().await;
+    let whole = server.ask("/v1/completions", &body("rsd", &json!({"n": 2}))).await.unwrap();
+    let extra = json!({"n": 2, "stream": true, "stream_options": {"include_usage": true}, "rsd": {"trace": true}});
+    let text = server.post("/v1/completions", body("rsd", &extra).to_string()).await.unwrap().text().await.unwrap();
+    assert!(text.trim_end().ends_with("data: [DONE]"));
+    let events = events(&text);
+    for index in 0..2u64 {
+        let choices = events.iter().filter_map(|e| e["choices"].get(0)).filter(|c| c["index"] == index);
+        let streamed: String = choices.clone().filter_map(|c| c["text"].as_str()).collect();
+        assert_eq!(streamed, whole["choices"][index as usize]["text"].as_str().unwrap());
+        assert_eq!(choices.last().unwrap()["finish_reason"], whole["choices"][index as usize]["finish_reason"]);
+    }
+    let last = events.last().unwrap();
+    assert_eq!(last["usage"], whole["usage"]);
+    assert_eq!(last["rsd"]["choices"].as_array().unwrap().len(), 2);
+    server.drain().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seed_repeats_its_answer_alone_and_in_company() {
+    let server = serve().await;
+    let seeded = body("rsd", &json!({"temperature": 0.7, "seed": 11}));
+    let alone = server.complete(&seeded).await.unwrap();
+    let other = |seed: u64| body("rsd", &json!({"temperature": 0.7, "seed": seed, "prompt": "another one"}));
+    let (a, b, c) = (other(1), other(2), other(3));
+    let (again, x, y, z) =
+        tokio::join!(server.complete(&seeded), server.complete(&a), server.complete(&b), server.complete(&c));
+    assert_eq!(again.unwrap(), alone);
+    let (x, y, z) = (x.unwrap(), y.unwrap(), z.unwrap());
+    assert!(x != y && y != z);
+    server.drain().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_frees_the_models() {
+    let server = serve_with(LimitsConfig { running: 1, waiting: 0, ..limits() }, None).await;
+    let long = body("rsd", &json!({"max_tokens": 400, "logit_bias": {}}));
+    for stream in [true, false] {
+        let mut request = long.clone();
+        request["stream"] = json!(stream);
+        if stream {
+            let response = server.post("/v1/completions", request.to_string()).await.unwrap();
+            let mut bytes = response.bytes_stream();
+            bytes.next().await.unwrap().unwrap();
+        } else {
+            let left =
+                tokio::time::timeout(Duration::from_millis(60), server.post("/v1/completions", request.to_string()));
+            let _ = left.await;
+        }
+        // With one place and no queue, an answer means that the request before is gone.
+        let freed = async {
+            loop {
+                let response = server.post("/v1/completions", body("rsd", &json!({})).to_string()).await.unwrap();
+                if response.status() == 200 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), freed).await.expect("the place was not given back");
+    }
+    server.drain().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_server_says_when_to_come_back() {
+    let server = serve_with(LimitsConfig { running: 1, waiting: 0, ..limits() }, None).await;
+    let long = body("rsd", &json!({"max_tokens": 400, "stream": true}));
+    let first = server.post("/v1/completions", long.to_string()).await.unwrap();
+    let second = server.post("/v1/completions", long.to_string()).await.unwrap();
+    if second.status() != 200 {
+        assert_eq!(second.status(), 429);
+        assert!(second.headers()["retry-after"].to_str().unwrap().parse::<u64>().unwrap() >= 1);
+        let error: Value = second.json().await.unwrap();
+        assert_eq!(error["error"]["code"], "queue_full");
+    }
+    drop(first);
+    server.drain().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_asked_of_the_api_and_not_of_the_health_check() {
+    let server = serve_with(limits(), Some(ApiKey::new("k"))).await;
+    let models = format!("{}/v1/models", server.url);
+    assert_eq!(server.client.get(&models).send().await.unwrap().status(), 401);
+    let listed: Value = server.client.get(&models).bearer_auth("k").send().await.unwrap().json().await.unwrap();
+    let names: Vec<&str> = listed["data"].as_array().unwrap().iter().map(|m| m["id"].as_str().unwrap()).collect();
+    assert_eq!(names, ["rsd", "tiny", "draft", "target"]);
+    assert_eq!(server.client.get(format!("{}/health", server.url)).send().await.unwrap().status(), 200);
+    server.drain().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn log_probabilities_are_given_by_a_model_alone() {
+    let server = serve().await;
+    let answer =
+        server.ask("/v1/completions", &body("target", &json!({"logprobs": 3, "max_tokens": 4}))).await.unwrap();
+    let logprobs = &answer["choices"][0]["logprobs"];
+    assert_eq!(logprobs["token_logprobs"].as_array().unwrap().len(), 4);
+    assert!(logprobs["token_logprobs"].as_array().unwrap().iter().all(|l| l.as_f64().unwrap() < 0.0));
+    assert_eq!(logprobs["top_logprobs"][0].as_object().unwrap().len(), 3);
+    server.drain().await.unwrap();
+}
