@@ -55,7 +55,7 @@ pub fn router(app: Arc<App>, theirs: Router, origins: &[String], body_limit: usi
         .route("/v1/completions", post(completions))
         .route("/v1/models", get(models))
         .with_state(app.clone())
-        .route_service("/v1/system/info", theirs)
+        .route_service("/v1/system/info", theirs.into_service::<axum::body::Body>())
         .layer(middleware::from_fn_with_state(app.clone(), authorise));
     Ok(Router::new()
         .route("/", get(health))
