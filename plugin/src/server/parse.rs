@@ -286,7 +286,11 @@ fn message(index: usize, message: &ChatMessage) -> Result<Message, ApiError> {
     }
     let content = match &message.content {
         None => {
-            return Err(ApiError::invalid("invalid_value", at("content"), format!("{}: text is needed", at("content"))));
+            return Err(ApiError::invalid(
+                "invalid_value",
+                at("content"),
+                format!("{}: text is needed", at("content")),
+            ));
         }
         Some(Content::Text(text)) => text.clone(),
         Some(Content::Parts(parts)) => {
