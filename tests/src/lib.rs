@@ -1,4 +1,4 @@
-//! Helpers for the end-to-end tests.
+//! What the end-to-end tests share: tiny models and a served pipeline.
 
 pub mod served;
 pub mod tiny;
