@@ -31,6 +31,8 @@ pub(super) struct Admission {
 #[derive(Debug)]
 pub(super) struct Place {
     door: Arc<Admission>,
+    /// The slot, where one was free; without it this place is one of the queue's.
+    permit: Option<OwnedSemaphorePermit>,
     waits: bool,
 }
 
@@ -55,14 +57,14 @@ impl Admission {
 
     /// Takes a place, or says after how many seconds to try again.
     pub(super) fn enter(self: &Arc<Self>) -> Result<Place, u64> {
-        if self.running.available_permits() > self.waiting.load(Ordering::Acquire) {
-            // A free slot: nobody is made to wait by this request, so it takes no place in the queue.
-            return Ok(Place { door: self.clone(), waits: false });
+        // A free slot is taken here and now: two requests that arrive together must not both count on it.
+        if let Ok(permit) = self.running.clone().try_acquire_owned() {
+            return Ok(Place { door: self.clone(), permit: Some(permit), waits: false });
         }
         let most = self.most_waiting;
         let taken = self.waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < most).then_some(n + 1));
         match taken {
-            Ok(_) => Ok(Place { door: self.clone(), waits: true }),
+            Ok(_) => Ok(Place { door: self.clone(), permit: None, waits: true }),
             Err(_) => Err(self.retry_after()),
         }
     }
@@ -81,8 +83,11 @@ impl Admission {
 
 impl Place {
     /// Waits for a slot, first come first served.
-    pub(super) async fn run(self) -> Option<Running> {
-        let permit = self.door.running.clone().acquire_owned().await.ok()?;
+    pub(super) async fn run(mut self) -> Option<Running> {
+        let permit = match self.permit.take() {
+            Some(permit) => permit,
+            None => self.door.running.clone().acquire_owned().await.ok()?,
+        };
         Some(Running { door: self.door.clone(), since: Instant::now(), _permit: permit })
     }
 }
@@ -119,5 +124,12 @@ mod tests {
         drop(third);
         assert!(door.enter().is_ok());
         drop(second);
+    }
+
+    #[tokio::test]
+    async fn a_burst_before_anybody_runs_is_bounded_too() {
+        let door = Arc::new(Admission::new(1, 1));
+        let places: Vec<_> = (0..4).filter_map(|_| door.enter().ok()).collect();
+        assert_eq!(places.len(), 2);
     }
 }
