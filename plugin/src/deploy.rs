@@ -1,18 +1,22 @@
 //! From a deployment file to three loaded roles.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
     config::{Deployment, Format, RewardConfig, RoleConfig, StepsConfig, Unit},
-    engine::{Engine, EngineSpec, LoadError, SpecError},
-    models::{self, ModelError},
+    engine::{Engine, EngineSpec, LoadError, SpecError, States},
+    models::{self, ModelError, Progress},
     pipeline::{
         Rsd, Settings,
         roles::{Generator, Reward, RoleError},
         segment::{Boundary, Segmentation},
     },
     policy::{PolicyError, PolicyHandle},
-    reward::Judge,
+    reward::{Head, HeadError, Judge, Resident, graft},
 };
 
 /// A deployment, loaded.
@@ -35,6 +39,29 @@ pub enum DeployError {
     /// The reward model cannot do its work.
     #[error(transparent)]
     Reward(#[from] RoleError),
+    /// The reward head cannot be used.
+    #[error("reward.head: {0}")]
+    Head(#[from] HeadError),
+    /// The reward head was trained for another draft.
+    #[error(
+        "reward.head: {} was trained for the draft with sha256 {expected}; roles.draft is {found}. Name the draft it \
+         was trained for, or train a head for this one (`mistralrs-rsd prm collect`, then `prm train`)",
+        path.display()
+    )]
+    OtherDraft {
+        /// The head.
+        path: PathBuf,
+        /// Its draft.
+        expected: String,
+        /// The deployment's.
+        found: String,
+    },
+    /// The draft is of a kind whose states cannot be seen.
+    #[error(
+        "roles.draft: a resident reward needs a draft in one local GGUF file (`bundled`, or `model_id` a folder, \
+         `format: gguf` and one `quantized_file`)"
+    )]
+    NoStates,
     /// The policy is out of range.
     #[error(transparent)]
     Policy(#[from] PolicyError),
@@ -54,25 +81,39 @@ pub enum DeployError {
 /// What is missing or does not load, and what to do.
 pub async fn deploy(deployment: &Deployment, target: Option<EngineSpec>) -> Result<Deployed, DeployError> {
     let policy = PolicyHandle::new(deployment.policy)?;
-    // Everything is fetched before anything is loaded: a missing file shows before minutes have gone by.
-    let draft = spec("draft", &deployment.roles.draft).await?;
+    // Everything is fetched and checked before anything is loaded: a mistake shows before minutes have gone by.
+    let (draft, head) = match &deployment.reward {
+        RewardConfig::Resident { head: path } => {
+            let head = Arc::new(Head::load(path)?);
+            let Observed { mut spec, sha256 } = observed_draft(&deployment.roles.draft).await?;
+            if head.draft != sha256 {
+                return Err(DeployError::OtherDraft {
+                    path: path.clone(),
+                    expected: head.draft.clone(),
+                    found: sha256,
+                });
+            }
+            spec.states.head = Some(head.clone());
+            (spec, Some(head))
+        }
+        RewardConfig::Judge { .. } => (spec("draft", &deployment.roles.draft).await?, None),
+    };
     let target = match (target, &deployment.roles.target) {
         (Some(spec), _) => spec,
         (None, Some(role)) => spec("target", role).await?,
         (None, None) => return Err(DeployError::NoTarget),
     };
-    let RewardConfig::Judge { model: judge } = &deployment.reward;
-    let judge = match judge {
-        Some(role) => Some(spec("reward", role).await?),
-        None => None,
+    let judge = match &deployment.reward {
+        RewardConfig::Judge { model: Some(role) } => Some(spec("reward", role).await?),
+        _ => None,
     };
     let draft = load("draft", draft).await?;
     let target = load("target", target).await?;
-    let judge = match judge {
-        Some(spec) => load("reward", spec).await?,
-        None => target.clone(),
+    let reward: Arc<dyn Reward> = match (head, judge) {
+        (Some(head), _) => Arc::new(Resident::new(head)),
+        (None, Some(judge)) => Arc::new(Judge::new(load("reward", judge).await?)?),
+        (None, None) => Arc::new(Judge::new(target.clone())?),
     };
-    let reward: Arc<dyn Reward> = Arc::new(Judge::new(judge)?);
     if draft.vocabulary() != target.vocabulary() {
         tracing::warn!("draft and target have different vocabularies: text is tokenised anew at step boundaries");
     }
@@ -95,7 +136,7 @@ fn settings(deployment: &Deployment) -> Settings {
     }
 }
 
-fn segmentation(steps: &StepsConfig) -> Segmentation {
+pub(crate) fn segmentation(steps: &StepsConfig) -> Segmentation {
     let boundary = match steps.unit {
         Unit::Delimiter => Boundary::Delimiter(steps.delimiters.clone()),
         Unit::Sentence => Boundary::Sentence,
@@ -105,11 +146,45 @@ fn segmentation(steps: &StepsConfig) -> Segmentation {
     Segmentation { boundary, max_tokens: steps.max_tokens }
 }
 
-async fn load(role: &str, spec: EngineSpec) -> Result<Engine, LoadError> {
+pub(crate) async fn load(role: &str, spec: EngineSpec) -> Result<Engine, LoadError> {
     let began = std::time::Instant::now();
     let engine = Engine::load(role, spec).await?;
     tracing::info!(role, model = engine.model(), seconds = began.elapsed().as_secs_f32(), "loaded");
     Ok(engine)
+}
+
+/// A draft whose states can be seen, and which draft it is.
+pub struct Observed {
+    /// What to load.
+    pub spec: EngineSpec,
+    /// sha256 of the GGUF as it was published: what a head is trained for, requantised or not.
+    pub sha256: String,
+}
+
+/// The draft of a deployment with its states to be seen, fetched and grafted where that is still to be done.
+///
+/// # Errors
+/// Its files cannot be had, or are not one local GGUF.
+pub async fn observed_draft(role: &RoleConfig) -> Result<Observed, DeployError> {
+    let requested = role.clone();
+    tokio::task::spawn_blocking(move || {
+        let progress = models::on_stderr();
+        let bundled = requested.bundled.is_some();
+        let (role, source) = local_gguf(requested, progress.as_ref())?.ok_or(DeployError::NoStates)?;
+        let plain = if role.requantize.unwrap_or(bundled && on_cpu(&role)) {
+            models::requantized(&source, progress.as_ref())?
+        } else {
+            source.clone()
+        };
+        let grafted = graft::with_state_rows(&plain, progress.as_ref())?;
+        let sha256 = models::source_sha256(&plain).filter(|_| plain != source).unwrap_or(grafted.source_sha256);
+        let wrong = |source: SpecError| LoadError::Spec { role: "draft".to_owned(), source };
+        let mut spec = EngineSpec::from_role(&with_file(role, &grafted.path)).map_err(wrong)?;
+        spec.states = States { hidden_size: grafted.hidden_size, head: None };
+        Ok(Observed { spec, sha256 })
+    })
+    .await
+    .map_err(|error| DeployError::Interrupted(error.to_string()))?
 }
 
 /// Files of a bundled model, or the role as it is.
@@ -124,21 +199,31 @@ async fn spec(name: &str, role: &RoleConfig) -> Result<EngineSpec, DeployError> 
 
 fn resolve(role: RoleConfig) -> Result<RoleConfig, ModelError> {
     let progress = models::on_stderr();
-    let on_cpu = role.cpu || !cfg!(any(feature = "cuda", feature = "metal"));
-    if let Some(name) = &role.bundled {
-        let mut path = models::ensure(name, progress.as_ref())?;
-        if role.requantize.unwrap_or(on_cpu) {
-            path = models::requantized(&path, progress.as_ref())?;
-        }
+    let bundled = role.bundled.is_some();
+    let Some((role, path)) = local_gguf(role.clone(), progress.as_ref())? else { return Ok(role) };
+    // What somebody else chose to run is changed only on request.
+    if role.requantize.unwrap_or(bundled && on_cpu(&role)) {
+        let path = models::requantized(&path, progress.as_ref())?;
         return Ok(with_file(role, &path));
     }
-    match (role.requantize, &role.model_id, &role.quantized_file) {
-        (Some(true), Some(folder), Some(file)) if role.format == Some(Format::Gguf) => {
-            let path = models::requantized(&Path::new(folder).join(file), progress.as_ref())?;
-            Ok(with_file(role, &path))
-        }
-        _ => Ok(role),
+    Ok(role)
+}
+
+/// The role and its file, where that is one GGUF on this machine; a bundled model is fetched first.
+fn local_gguf(role: RoleConfig, progress: &dyn Progress) -> Result<Option<(RoleConfig, PathBuf)>, ModelError> {
+    let path = match (&role.bundled, &role.model_id, &role.quantized_file) {
+        (Some(name), ..) => models::ensure(name, progress)?,
+        (None, Some(folder), Some(file)) if role.format == Some(Format::Gguf) => Path::new(folder).join(file),
+        _ => return Ok(None),
+    };
+    if !path.is_file() {
+        return Ok(None);
     }
+    Ok(Some((with_file(role, &path), path)))
+}
+
+fn on_cpu(role: &RoleConfig) -> bool {
+    role.cpu || !cfg!(any(feature = "cuda", feature = "metal"))
 }
 
 fn with_file(role: RoleConfig, path: &Path) -> RoleConfig {

@@ -32,6 +32,7 @@ pub mod config;
 pub mod deploy;
 pub mod engine;
 pub mod flops;
+pub mod grade;
 pub mod models;
 pub mod pipeline;
 pub mod policy;

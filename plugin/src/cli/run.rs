@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The system message of the models' maths training (Qwen2.5-Math model card).
-const SYSTEM: &str = "Please reason step by step, and put your final answer within \\boxed{}.";
+pub(super) const SYSTEM: &str = "Please reason step by step, and put your final answer within \\boxed{}.";
 
 /// Answer one question.
 #[derive(Args)]

@@ -203,6 +203,14 @@ pub enum RewardConfig {
         #[serde(default)]
         model: Option<Box<RoleConfig>>,
     },
+    /// A small head, trained for this draft, reads the draft's own states while it writes: no second model, and no
+    /// forward pass more. The draft must be a GGUF, bundled or in a local folder; its output matrix gets rows that
+    /// yield the state, in a copy made once and cached beside it.
+    Resident {
+        /// `head.safetensors`, as `mistralrs-rsd prm train` writes it.
+        #[schemars(extend("x-path" = "file"))]
+        head: PathBuf,
+    },
 }
 
 impl Default for RewardConfig {

@@ -34,9 +34,9 @@ pub(super) fn broken(deployment: &Deployment, target: TargetRule) -> Vec<Broken>
         }
         (None, TargetRule::FromCommandLine) => {}
     }
-    let RewardConfig::Judge { model } = &deployment.reward;
-    if let Some(role) = model {
-        rules.role("reward.model", role);
+    match &deployment.reward {
+        RewardConfig::Judge { model: Some(role) } => rules.role("reward.model", role),
+        RewardConfig::Judge { model: None } | RewardConfig::Resident { .. } => {}
     }
     rules.steps(&deployment.steps);
     rules.server(&deployment.server);

@@ -13,6 +13,7 @@ mod hook;
 mod load;
 mod parameters;
 mod reader;
+mod replay;
 mod request;
 mod run;
 mod spec;
@@ -32,7 +33,10 @@ pub use load::LoadError;
 pub use mistralrs_core::ModelSelected;
 pub use spec::{EngineSpec, SpecError};
 
-use crate::pipeline::roles::{Generator, Message, Prompt, RoleError, Run, RunRequest};
+use crate::{
+    pipeline::roles::{Generator, Message, Prompt, RoleError, Run, RunRequest, Step},
+    reward::Head,
+};
 use cache::CacheMirror;
 use vocabulary::Vocabulary;
 
@@ -52,6 +56,16 @@ struct Inner {
     cache: Mutex<CacheMirror>,
     device: DeviceKind,
     has_chat_template: bool,
+    states: States,
+}
+
+/// The hidden state at the end of every row of logits, where the model was grafted so, and who reads it.
+#[derive(Debug, Clone, Default)]
+pub struct States {
+    /// How many of the last logits are the state; 0 for a model as it was published.
+    pub hidden_size: usize,
+    /// The head that scores every step the model writes.
+    pub head: Option<Arc<Head>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +123,15 @@ impl Engine {
     /// The prompt does not fit, or the engine failed twice.
     pub async fn read_logits(&self, prompt: Vec<u32>, wanted: Vec<u32>) -> Result<Reading, RoleError> {
         run::read(&self.0, prompt, wanted).await
+    }
+
+    /// Reads an answer that is already written as if this model had just written it, in one forward pass: its steps
+    /// with rewards, log-probabilities and features as the request asks for them. The request's prefix is the prompt.
+    ///
+    /// # Errors
+    /// The answer does not fit the context, or the engine failed.
+    pub async fn replay(&self, request: RunRequest, answer: Vec<u32>) -> Result<Vec<Step>, RoleError> {
+        replay::replay(&self.0, request, answer).await
     }
 
     /// Renders messages with the model's chat template; `assistant` text, where given, begins the answer.

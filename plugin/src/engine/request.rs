@@ -54,7 +54,8 @@ impl Inner {
         self.make_room(&prompt, begins).await?;
         let hook: Arc<dyn CustomLogitsProcessor> = Arc::new(Hook::new(chooser.clone(), self.vocabulary.sentinel));
         let (response, mut answers) = mpsc::channel(64);
-        self.send(normal_request(prompt.clone(), response, Some(hook), self.vocabulary.sentinel)).await?;
+        let request = normal_request(prompt.clone(), response, Some(hook), self.vocabulary.sentinel);
+        self.send(Request::Normal(Box::new(request))).await?;
 
         // The receiver is held to the end: cancellation goes through the sampler, which leaves the cache whole.
         let mut failure = None;
@@ -105,9 +106,15 @@ impl Inner {
         if self.device != DeviceKind::Cpu || !self.cache.lock().must_empty_before(prompt, begins) {
             return Ok(());
         }
+        self.empty_cache().await
+    }
+
+    /// Empties the prefix cache. The caller holds the lease.
+    pub(super) async fn empty_cache(&self) -> Result<(), RoleError> {
         tracing::debug!(role = %self.role, bytes = self.cache.lock().bytes(), "emptying the prefix cache");
         let (response, mut answer) = mpsc::channel(4);
-        self.send(normal_request(vec![NO_TOKEN], response, None, self.vocabulary.sentinel)).await?;
+        let request = normal_request(vec![NO_TOKEN], response, None, self.vocabulary.sentinel);
+        self.send(Request::Normal(Box::new(request))).await?;
         while answer.recv().await.is_some() {}
         self.cache.lock().clear();
         Ok(())
@@ -125,13 +132,19 @@ impl Inner {
     }
 }
 
+/// Asks for the logits after every token of a prompt, and for no answer.
+pub(super) fn raw_request(prompt: Vec<u32>, response: mpsc::Sender<Response>, sentinel: u32) -> Request {
+    let request = normal_request(prompt, response, None, sentinel);
+    Request::Normal(Box::new(NormalRequest { is_streaming: false, return_raw_logits: true, ..request }))
+}
+
 fn normal_request(
     prompt: Vec<u32>,
     response: mpsc::Sender<Response>,
     hook: Option<Arc<dyn CustomLogitsProcessor>>,
     sentinel: u32,
-) -> Request {
-    Request::Normal(Box::new(NormalRequest {
+) -> NormalRequest {
+    NormalRequest {
         messages: RequestMessage::CompletionTokens(prompt),
         // Greedy over a one-hot: temperature must be given, for `None` means 1.0. A GGUF lists only one of the
         // model's end tokens, so the sentinel is named as a stop token too.
@@ -153,5 +166,5 @@ fn normal_request(
         web_search_options: None,
         model_id: None,
         truncate_sequence: false,
-    }))
+    }
 }

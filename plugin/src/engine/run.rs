@@ -25,7 +25,7 @@ struct EngineRun {
     over: bool,
 }
 
-async fn lease(inner: &Inner) -> Result<OwnedSemaphorePermit, RoleError> {
+pub(super) async fn lease(inner: &Inner) -> Result<OwnedSemaphorePermit, RoleError> {
     inner.lease.clone().acquire_owned().await.map_err(|_| inner.failed("the engine was shut down"))
 }
 
@@ -57,7 +57,13 @@ async fn drive(
     let began = Instant::now();
     let begins = request.position == 0;
     let prompt = request.prefix.clone();
-    let writer = Arc::new(Mutex::new(Writer::new(request, inner.vocabulary.clone(), gate, events.clone())));
+    let writer = Arc::new(Mutex::new(Writer::new(
+        request,
+        inner.vocabulary.clone(),
+        gate,
+        events.clone(),
+        inner.states.clone(),
+    )));
     for attempt in 1..=ATTEMPTS {
         let prompt_so_far = writer.lock().prompt_so_far();
         let failure = match inner.exchange(prompt_so_far, &writer, begins).await {
@@ -78,6 +84,7 @@ async fn drive(
         let writer = writer.lock();
         RunReport {
             generated: writer.generated(),
+            forwards: writer.calls(),
             prefilled: inner.prefilled(&prompt, writer.computed_prompt()),
             prompt: prompt.len(),
             prefill_seconds: writer.first_token().map_or(0.0, |first| (first - began).as_secs_f64()),

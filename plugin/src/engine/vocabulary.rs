@@ -55,6 +55,12 @@ impl Vocabulary {
         self.ends.contains(&token)
     }
 
+    /// The end token that these logits make most of.
+    pub(super) fn likeliest_end(&self, logits: &[f32]) -> u32 {
+        let logit = |end: &u32| logits.get(*end as usize).copied().unwrap_or(f32::NEG_INFINITY);
+        self.ends.iter().copied().max_by(|a, b| logit(a).total_cmp(&logit(b))).unwrap_or(self.sentinel)
+    }
+
     /// The bytes of one token; empty for special tokens.
     pub(super) fn bytes(&self, token: u32) -> Vec<u8> {
         let trie = self.trie.tok_trie();

@@ -9,12 +9,13 @@ use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{gate::Gate, vocabulary::Vocabulary};
+use super::{States, gate::Gate, vocabulary::Vocabulary};
 use crate::{
     pipeline::{
         roles::{RoleError, RunRequest, Step, StepEnd, TokenLogprob},
         segment::Cut,
     },
+    reward::features::Observer,
     sampling::{log_sum_exp, uniform},
 };
 
@@ -50,6 +51,11 @@ pub(super) struct Writer {
     vocabulary: Arc<Vocabulary>,
     gate: Arc<Gate>,
     events: UnboundedSender<Event>,
+    states: States,
+    /// Gathers the step's features where somebody reads them.
+    observer: Option<Observer>,
+    /// Tokens to write in place of sampled ones; after them the answer ends.
+    script: Option<Vec<u32>>,
     counts: HashMap<u32, u32>,
     /// Every token chosen, in order; the run's truth.
     recorded: Vec<u32>,
@@ -73,7 +79,9 @@ impl Writer {
         vocabulary: Arc<Vocabulary>,
         gate: Arc<Gate>,
         events: UnboundedSender<Event>,
+        states: States,
     ) -> Self {
+        let read = states.hidden_size > 0 && (states.head.is_some() || request.features);
         let mut counts = HashMap::new();
         if request.sampling.uses_counts() {
             for &token in &request.prefix {
@@ -85,6 +93,9 @@ impl Writer {
             vocabulary,
             gate,
             events,
+            observer: read.then(|| Observer::new(states.hidden_size)),
+            states,
+            script: None,
             counts,
             recorded: Vec::new(),
             withheld: false,
@@ -98,6 +109,16 @@ impl Writer {
             ended: false,
             calls: 0,
         }
+    }
+
+    /// Writes these tokens in place of sampled ones and ends the answer after them.
+    pub(super) fn follow(&mut self, script: Vec<u32>) {
+        self.script = Some(script);
+    }
+
+    /// Calls so far: forward passes that ended in a choice.
+    pub(super) fn calls(&self) -> usize {
+        self.calls
     }
 
     /// Prefix and recorded tokens: what a retry after a dead engine continues.
@@ -117,25 +138,42 @@ impl Writer {
         self.vocabulary.sentinel
     }
 
-    fn sample(&mut self, logits: &mut [f32]) -> u32 {
+    /// The next token. `output` is all that the output matrix gives: the vocabulary's logits, then the state.
+    fn sample(&mut self, output: &mut [f32]) -> u32 {
+        let vocabulary = output.len().saturating_sub(self.states.hidden_size);
+        let (logits, state) = output.split_at_mut(vocabulary);
         let position = (self.request.position + self.recorded.len()) as u64;
         let sampling = &self.request.sampling;
         let u = if sampling.temperature > 0.0 { uniform(sampling.seed, self.request.stream, position) } else { 0.0 };
-        let raw = self.request.logprobs.map(|top| (top, logits.to_vec()));
-        let token = sampling.pick(logits, &self.counts, u);
-        if let Some((top, raw)) = raw {
-            self.logprobs.push(logprob_of(token, &raw, top));
+        // Picking changes the logits in place.
+        let raw = (self.observer.is_some() || self.request.logprobs.is_some()).then(|| logits.to_vec());
+        let token = match &self.script {
+            Some(script) => match script.get(self.recorded.len()) {
+                Some(&token) => token,
+                None => self.vocabulary.likeliest_end(logits),
+            },
+            None => sampling.pick(logits, &self.counts, u),
+        };
+        if let Some(raw) = raw {
+            if let Some(top) = self.request.logprobs {
+                self.logprobs.push(logprob_of(token, &raw, top));
+            }
+            if let Some(observer) = &mut self.observer {
+                observer.observe(&raw, state, token);
+            }
         }
         token
     }
 
     /// Publishes the current step and begins the next.
     fn publish(&mut self, end: StepEnd) {
+        let features = self.observer.as_mut().and_then(Observer::take);
         let step = Step {
             tokens: self.recorded[self.step_start..].to_vec(),
             bytes: std::mem::take(&mut self.bytes),
             end,
-            resident_reward: None,
+            resident_reward: features.as_ref().zip(self.states.head.as_ref()).map(|(seen, head)| head.reward(seen)),
+            features: features.filter(|_| self.request.features).map(Box::new),
             logprobs: std::mem::take(&mut self.logprobs),
             seconds: self.step_clock.elapsed().as_secs_f64(),
         };

@@ -37,7 +37,7 @@ pub(super) fn feed(reader: &mut impl Read, hasher: &mut Sha256, mut at: impl FnM
 }
 
 /// sha256 of a file.
-pub(super) fn sha256(path: &Path, at: impl FnMut(u64)) -> io::Result<String> {
+pub(crate) fn sha256(path: &Path, at: impl FnMut(u64)) -> io::Result<String> {
     let mut hasher = Sha256::new();
     feed(&mut File::open(path)?, &mut hasher, at)?;
     Ok(hex(hasher))

@@ -1,4 +1,4 @@
-//! What was done to make a requantised file, written beside it as JSON.
+//! What was done to make a rewritten copy of a file, written beside it as JSON.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,10 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::stamp::Stamp;
 
-/// Version of the recipe; a file made by another one is made anew.
-pub(super) const RECIPE: u32 = 1;
-
-/// The record beside a requantised file.
+/// The record beside a rewritten copy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// The program and version that wrote the file.
@@ -44,8 +41,9 @@ impl Manifest {
         serde_json::from_slice(&fs::read(path).ok()?).ok()
     }
 
-    /// Whether `output` is what this manifest describes, made by today's recipe, going by size and time.
-    pub(super) fn describes(&self, output: &Path) -> bool {
-        self.recipe == RECIPE && self.output.stamp.is_fresh(output)
+    /// Whether `output` is what this manifest describes, made by this version of its recipe, going by size and
+    /// time.
+    pub(super) fn describes(&self, output: &Path, recipe: u32) -> bool {
+        self.recipe == recipe && self.output.stamp.is_fresh(output)
     }
 }

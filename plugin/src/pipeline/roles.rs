@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::{pipeline::segment::Segmentation, sampling::Sampling};
+use crate::{pipeline::segment::Segmentation, reward::features::StepFeatures, sampling::Sampling};
 
 /// One chat message as the API delivers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +89,8 @@ pub struct Step {
     pub end: StepEnd,
     /// Reward read in the model's own forward pass, where a resident head is present.
     pub resident_reward: Option<f64>,
+    /// What a head can read of the step, where the request asked for it and the model's states can be seen.
+    pub features: Option<Box<StepFeatures>>,
     /// One entry per token when the request asked for log-probabilities.
     pub logprobs: Vec<TokenLogprob>,
     /// Seconds from the moment the model started on the step to its last token, prefill included.
@@ -128,6 +130,8 @@ pub struct RunRequest {
     pub tail: Vec<u8>,
     /// How many log-probabilities to report per token; `None` reports none.
     pub logprobs: Option<usize>,
+    /// Whether steps carry their features.
+    pub features: bool,
 }
 
 /// What a finished run cost.
@@ -135,6 +139,8 @@ pub struct RunRequest {
 pub struct RunReport {
     /// Tokens sampled, the ones after the last published step included.
     pub generated: usize,
+    /// Forward passes that ended in a sampled token, the end token's included.
+    pub forwards: usize,
     /// Prompt tokens that had to be computed because no cache held them.
     pub prefilled: usize,
     /// Prompt tokens in all.

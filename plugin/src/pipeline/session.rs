@@ -159,6 +159,7 @@ impl Session<'_> {
             stop: self.request.stop.clone(),
             tail: bytes[bytes.len().saturating_sub(longest)..].to_vec(),
             logprobs: self.request.logprobs,
+            features: false,
         })
     }
 

@@ -110,6 +110,7 @@ mod tests {
             bytes: vec![],
             end: StepEnd::Boundary,
             resident_reward: None,
+            features: None,
             logprobs: vec![],
             seconds: 0.0,
         };

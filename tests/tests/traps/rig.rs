@@ -47,6 +47,7 @@ impl Rig {
             stop: Vec::new(),
             tail: Vec::new(),
             logprobs: None,
+            features: false,
         }
     }
 

@@ -293,6 +293,7 @@ async fn a_foreign_step_that_ends_inside_a_character_keeps_its_place() {
         bytes: bytes.to_vec(),
         end: StepEnd::Boundary,
         resident_reward: None,
+        features: None,
         logprobs: Vec::new(),
         seconds: 0.0,
     };

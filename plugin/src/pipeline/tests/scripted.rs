@@ -245,6 +245,7 @@ impl ScriptRun {
             bytes,
             end,
             resident_reward: None,
+            features: None,
             logprobs: Vec::new(),
             seconds: 0.0,
         }

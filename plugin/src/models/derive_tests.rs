@@ -1,7 +1,10 @@
 use candle_core::Tensor;
 
 use super::*;
-use crate::models::progress::Silent;
+use crate::models::{
+    progress::Silent,
+    requantise::{requantized, verify_requantized},
+};
 
 const TYPES: [(&str, GgmlDType); 5] = [
     ("blk.0.five", GgmlDType::Q5_0),

@@ -1,0 +1,104 @@
+//! Whether the final answer of a worked solution is the reference: numbers, as in GSM8K.
+
+/// The number a solution ends with: in its last `\boxed{}`, or else the last number in the text.
+#[must_use]
+pub fn final_number(solution: &str) -> Option<f64> {
+    let boxed = solution.rfind("\\boxed{").and_then(|at| braced(&solution[at + "\\boxed{".len()..]));
+    boxed.and_then(last_number).or_else(|| last_number(solution))
+}
+
+/// The number of a reference answer: after `####`, as GSM8K writes it, or the last one.
+#[must_use]
+pub fn reference_number(reference: &str) -> Option<f64> {
+    last_number(reference.rsplit("####").next().unwrap_or(reference))
+}
+
+/// Whether two numbers are the same answer.
+#[must_use]
+pub fn same_number(a: f64, b: f64) -> bool {
+    (a - b).abs() <= 1e-6 * a.abs().max(b.abs()).max(1.0)
+}
+
+/// What stands before the brace that closes the one already open.
+fn braced(text: &str) -> Option<&str> {
+    let mut depth = 1usize;
+    for (at, c) in text.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some(&text[..at]);
+        }
+    }
+    None
+}
+
+/// The last decimal number in a text; commas between digits are thousands separators.
+fn last_number(text: &str) -> Option<f64> {
+    let bytes = text.as_bytes();
+    let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
+    // A separator counts only between digits: the full stop after a number ends a sentence.
+    let inside = |at: usize| {
+        digit(at) || (matches!(bytes.get(at), Some(b'.' | b',')) && at > 0 && digit(at - 1) && digit(at + 1))
+    };
+    let last = (0..bytes.len()).rfind(|&at| digit(at))?;
+    let mut first = (0..=last).rev().take_while(|&at| inside(at)).last().unwrap_or(last);
+    if first > 0 && bytes[first - 1] == b'.' {
+        first -= 1;
+    }
+    let negative = first > 0 && bytes[first - 1] == b'-' && !(first > 1 && bytes[first - 2].is_ascii_alphanumeric());
+    let digits: String = text[first..=last].chars().filter(|c| *c != ',').collect();
+    let number: f64 = digits.parse().ok()?;
+    Some(if negative { -number } else { number })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_box_comes_before_other_numbers() {
+        assert_eq!(final_number(r"So \(\boxed{72}\), in 2 months."), Some(72.0));
+        assert_eq!(final_number(r"\boxed{1} then \boxed{\text{about } \$1,234.50}"), Some(1234.5));
+        assert_eq!(final_number(r"\boxed{\frac{1}{4}}"), Some(4.0));
+        assert_eq!(final_number(r"The answer is 5. \boxed{"), Some(5.0));
+        assert_eq!(final_number(r"It is \boxed{unknown}, or 8."), Some(8.0));
+        assert_eq!(final_number("no number"), None);
+    }
+
+    #[test]
+    fn numbers_are_read_as_people_write_them() {
+        for (text, number) in [
+            ("x = -3.", -3.0),
+            ("10-3", 3.0),
+            ("$12,000", 12000.0),
+            ("1.50 dollars", 1.5),
+            (".5", 0.5),
+            ("5%", 5.0),
+            ("in 1, 2, 3", 3.0),
+            ("a: -0.25!", -0.25),
+        ] {
+            assert_eq!(final_number(text), Some(number), "{text}");
+        }
+        assert_eq!(reference_number("He has 3 left. #### 1,080"), Some(1080.0));
+        assert_eq!(reference_number("72"), Some(72.0));
+        assert!(same_number(72.0, 72.000_000_1) && !same_number(72.0, 72.5));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_a_panic(text in "\\PC{0,80}") {
+            let _ = (final_number(&text), reference_number(&text));
+        }
+
+        #[test]
+        fn a_number_in_a_box_is_found(number in -1_000_000i32..1_000_000, words in "[a-z ]{0,20}") {
+            let text = format!("{words}\\boxed{{{number}}} {words}");
+            prop_assert_eq!(final_number(&text), Some(f64::from(number)));
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Rolling the draft out on problems with known answers: the data a reward head is trained on.
+//!
+//! Every solution is kept with the features of each step and whether its final answer is right. Solutions come from
+//! the draft itself, or from a file; then the draft only reads them.
+
+pub mod problems;
+pub mod store;
+
+use sha2::{Digest, Sha256};
+
+use self::{
+    problems::{Problem, Written},
+    store::Rollout,
+};
+use super::features::StepFeatures;
+use crate::{
+    engine::Engine,
+    grade,
+    pipeline::{
+        roles::{Generator, Message, Prompt, RoleError, RunRequest, Step, StepEnd},
+        segment::Segmentation,
+    },
+    sampling::{Sampling, Stream, choice_seed},
+};
+
+/// How solutions are written.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    /// System message; empty for none.
+    pub system: String,
+    /// Sampling parameters; the seed is the collection's, each solution has its own made from it.
+    pub sampling: Sampling,
+    /// Most tokens of a solution.
+    pub max_tokens: usize,
+    /// How text is cut into steps, as in serving.
+    pub segmentation: Segmentation,
+}
+
+/// A solution with the features of its steps.
+pub struct Collected {
+    /// The solution.
+    pub rollout: Rollout,
+    /// One entry per step.
+    pub features: Vec<StepFeatures>,
+}
+
+/// Writes, or reads, solutions with one draft.
+pub struct Collector {
+    /// The draft, loaded so that its states can be seen.
+    pub draft: Engine,
+    /// How.
+    pub recipe: Recipe,
+}
+
+impl Collector {
+    /// One solution of a problem: written by the draft, or read where it is there already.
+    ///
+    /// # Errors
+    /// The prompt or solution does not fit the draft's context, or its engine failed.
+    pub async fn solve(
+        &self,
+        problem: &Problem,
+        sample: usize,
+        written: Option<&Written>,
+    ) -> Result<Collected, RoleError> {
+        let steps = match written {
+            Some(written) => self.read(problem, written).await?,
+            None => self.write(problem, sample).await?,
+        };
+        Ok(collected(problem, sample, steps))
+    }
+
+    async fn request(&self, problem: &Problem, seed: u64) -> Result<RunRequest, RoleError> {
+        let mut messages = vec![Message { role: "user".to_owned(), content: problem.question.clone() }];
+        if !self.recipe.system.is_empty() {
+            messages.insert(0, Message { role: "system".to_owned(), content: self.recipe.system.clone() });
+        }
+        Ok(RunRequest {
+            prefix: self.draft.encode_prompt(&Prompt::Chat(messages)).await?,
+            position: 0,
+            sampling: Sampling { seed, ..self.recipe.sampling.clone() },
+            stream: Stream::Draft { rejections: 0 }.id(),
+            segmentation: self.recipe.segmentation.clone(),
+            max_tokens: self.recipe.max_tokens,
+            max_steps: None,
+            lookahead: usize::MAX,
+            stop: Vec::new(),
+            tail: Vec::new(),
+            logprobs: None,
+            features: true,
+        })
+    }
+
+    async fn write(&self, problem: &Problem, sample: usize) -> Result<Vec<Step>, RoleError> {
+        let seed = choice_seed(self.recipe.sampling.seed ^ hash(&problem.id), sample as u64);
+        let mut run = self.draft.start(self.request(problem, seed).await?).await?;
+        let mut steps = Vec::new();
+        while let Some(step) = run.next().await {
+            steps.push(step?);
+        }
+        Ok(steps)
+    }
+
+    async fn read(&self, problem: &Problem, written: &Written) -> Result<Vec<Step>, RoleError> {
+        let tokens = match &written.tokens {
+            Some(tokens) => tokens.clone(),
+            None => self.draft.encode_text(&written.text)?,
+        };
+        if tokens.is_empty() {
+            return Err(RoleError::Invalid(format!("{}: a solution without tokens", problem.id)));
+        }
+        let request = self.request(problem, 0).await?;
+        // One more than there are leaves room for the end token.
+        let max_tokens = tokens.len() + usize::from(written.finished);
+        self.draft.replay(RunRequest { max_tokens, ..request }, tokens).await
+    }
+}
+
+/// The same for the same id, whatever the order of the file.
+fn hash(id: &str) -> u64 {
+    let digest = Sha256::digest(id.as_bytes());
+    digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+fn collected(problem: &Problem, sample: usize, steps: Vec<Step>) -> Collected {
+    let bytes: Vec<u8> = steps.iter().flat_map(|step| step.bytes.iter().copied()).collect();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let answer = grade::final_number(&text);
+    let ended = steps.last().is_some_and(|step| step.end == StepEnd::EndOfText);
+    let rollout = Rollout {
+        problem: problem.id.clone(),
+        sample,
+        tokens: steps.iter().flat_map(|step| step.tokens.iter().copied()).collect(),
+        steps: steps.iter().map(|step| step.tokens.len()).collect(),
+        end: if ended { "end_of_text" } else { "length" }.to_owned(),
+        correct: answer.is_some_and(|answer| grade::same_number(answer, problem.answer)),
+        answer,
+        text,
+        labels: None,
+    };
+    Collected { rollout, features: steps.into_iter().filter_map(|step| step.features.map(|f| *f)).collect() }
+}

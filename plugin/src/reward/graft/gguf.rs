@@ -1,0 +1,160 @@
+//! Identity rows appended to a GGUF's output matrix: the logits then end with the hidden state.
+//!
+//! candle does not check the number of output rows against the vocabulary. The rows of the vocabulary keep their
+//! bytes, so their logits are what they were, bit for bit. A model with tied embeddings has no output matrix of its
+//! own in the file; it gets one, a copy of the embeddings, which is what the loader would make in memory anyway.
+
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+};
+
+use candle_core::{
+    DType, Device, Tensor,
+    quantized::{QStorage, QTensor, gguf_file::Content},
+};
+
+use crate::models::{
+    ModelError, Progress,
+    derive::{Rewrite, derived},
+};
+
+const OUTPUT: &str = "output.weight";
+const EMBEDDINGS: &str = "token_embd.weight";
+
+/// `output.weight [V, H]` becomes `[V + H, H]`, the last H rows being the identity.
+struct AppendStateRows;
+
+impl Rewrite for AppendStateRows {
+    fn suffix(&self) -> &'static str {
+        "states"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn task(&self) -> &'static str {
+        "adding state rows to"
+    }
+
+    fn changes(&self, _: &Content) -> bool {
+        true
+    }
+
+    fn rewrite(&self, source: &Content, name: &str, tensor: QTensor) -> candle_core::Result<Vec<(String, QTensor)>> {
+        let tied = !source.tensor_infos.contains_key(OUTPUT);
+        Ok(match name {
+            OUTPUT => vec![(OUTPUT.to_owned(), append_identity(&tensor)?)],
+            EMBEDDINGS if tied => {
+                let output = append_identity(&tensor)?;
+                vec![(EMBEDDINGS.to_owned(), tensor), (OUTPUT.to_owned(), output)]
+            }
+            _ => vec![(name.to_owned(), tensor)],
+        })
+    }
+}
+
+/// The matrix with the identity below it, in its own type: its rows are kept byte for byte.
+fn append_identity(matrix: &QTensor) -> candle_core::Result<QTensor> {
+    let (rows, hidden) = matrix.shape().dims2()?;
+    let identity = QTensor::quantize(&Tensor::eye(hidden, DType::F32, &Device::Cpu)?, matrix.dtype())?;
+    let mut bytes = matrix.data()?.into_owned();
+    bytes.extend_from_slice(&identity.data()?);
+    let storage = QStorage::from_data(Cow::Owned(bytes), &Device::Cpu, matrix.dtype())?;
+    QTensor::new(storage, (rows + hidden, hidden))
+}
+
+/// A GGUF whose logits end with the hidden state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WithStates {
+    /// The grafted file.
+    pub path: PathBuf,
+    /// How many of the last logits are the state: the model's hidden size.
+    pub hidden_size: usize,
+    /// sha256 of the file it was made from.
+    pub source_sha256: String,
+}
+
+/// The copy of `source` with identity rows below its output matrix, made and cached beside it where there is none.
+///
+/// # Errors
+/// The file is no GGUF of a language model, or the copy cannot be written.
+pub fn with_state_rows(source: &Path, progress: &dyn Progress) -> Result<WithStates, ModelError> {
+    let path = derived(source, &AppendStateRows, progress)?;
+    let wrong = |reason: &str| ModelError::Gguf { path: path.clone(), reason: reason.to_owned() };
+    let header = crate::models::derive::read_header(&path)?;
+    let output =
+        header.tensor_infos.get(OUTPUT).ok_or_else(|| wrong("it has neither output.weight nor token_embd.weight"))?;
+    let (_, hidden_size) = output.shape.dims2().map_err(|_| wrong("its output.weight is no matrix"))?;
+    let manifest =
+        crate::models::derive::manifest_of(&path).ok_or_else(|| wrong("the record of how it was made is gone"))?;
+    Ok(WithStates { hidden_size, source_sha256: manifest.source.stamp.sha256, path })
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::quantized::{GgmlDType, gguf_file};
+
+    use super::*;
+    use crate::models::Silent;
+
+    fn values(tensor: &QTensor) -> Vec<Vec<f32>> {
+        tensor.dequantize(&Device::Cpu).unwrap().to_vec2().unwrap()
+    }
+
+    fn write(path: &Path, names: &[&str], dtype: GgmlDType) {
+        let matrix = Tensor::rand(-1f32, 1f32, (40, 256), &Device::Cpu).unwrap();
+        let matrix = QTensor::quantize(&matrix, dtype).unwrap();
+        let tensors: Vec<(&str, &QTensor)> = names.iter().map(|name| (*name, &matrix)).collect();
+        gguf_file::write(&mut std::fs::File::create(path).unwrap(), &[], &tensors).unwrap();
+    }
+
+    fn read(path: &Path, name: &str) -> QTensor {
+        let mut file = std::fs::File::open(path).unwrap();
+        Content::read(&mut file).unwrap().tensor(&mut file, name, &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn the_vocabulary_keeps_its_bytes_and_the_identity_follows() {
+        for dtype in [GgmlDType::F32, GgmlDType::F16, GgmlDType::Q8_0, GgmlDType::Q4_0, GgmlDType::Q4K, GgmlDType::Q6K]
+        {
+            let dir = tempfile::tempdir().unwrap();
+            let source = dir.path().join("model.gguf");
+            write(&source, &[EMBEDDINGS, OUTPUT], dtype);
+            let grafted = with_state_rows(&source, &Silent).unwrap();
+            assert_eq!(grafted.hidden_size, 256);
+            let (before, after) = (read(&source, OUTPUT), read(&grafted.path, OUTPUT));
+            assert_eq!(after.shape().dims(), [40 + 256, 256]);
+            let kept = before.data().unwrap();
+            assert_eq!(&after.data().unwrap()[..kept.len()], &kept[..], "{dtype:?}");
+            for (i, row) in values(&after)[40..].iter().enumerate() {
+                for (j, value) in row.iter().enumerate() {
+                    let expected = if i == j { 1.0 } else { 0.0 };
+                    assert!((value - expected).abs() < 2e-3, "{dtype:?} row {i} column {j}: {value}");
+                }
+            }
+            assert_eq!(read(&grafted.path, EMBEDDINGS).data().unwrap(), read(&source, EMBEDDINGS).data().unwrap());
+        }
+    }
+
+    #[test]
+    fn tied_embeddings_become_an_output_matrix() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = dir.path().join("model.gguf");
+        write(&source, &[EMBEDDINGS], GgmlDType::Q8_0);
+        let grafted = with_state_rows(&source, &Silent).unwrap();
+        let embeddings = read(&source, EMBEDDINGS).data().unwrap().into_owned();
+        assert_eq!(&read(&grafted.path, OUTPUT).data().unwrap()[..embeddings.len()], &embeddings[..]);
+        assert_eq!(read(&grafted.path, EMBEDDINGS).data().unwrap(), embeddings);
+    }
+
+    #[test]
+    fn a_file_without_an_output_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = dir.path().join("model.gguf");
+        write(&source, &["blk.0.attn_q.weight"], GgmlDType::Q8_0);
+        let error = with_state_rows(&source, &Silent).unwrap_err().to_string();
+        assert!(error.contains("output.weight"), "{error}");
+    }
+}

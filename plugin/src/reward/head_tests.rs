@@ -1,0 +1,96 @@
+use std::collections::HashMap;
+
+use candle_core::Tensor;
+use safetensors::tensor::serialize_to_file;
+
+use super::*;
+
+fn metadata() -> HashMap<String, String> {
+    [
+        ("format", FORMAT),
+        ("draft", "abc"),
+        ("hidden_size", "2"),
+        ("features", r#"["last","mean"]"#),
+        ("statistics", r#"["mean_logprob","min_logprob","mean_entropy","max_entropy","last_entropy","tokens"]"#),
+        ("temperature", "2.0"),
+        ("delta", "0.4"),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into()
+}
+
+fn tensors() -> Vec<(&'static str, Vec<f32>, Vec<usize>)> {
+    vec![
+        ("layers.0.weight", vec![1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0], vec![2, 4]),
+        ("layers.0.bias", vec![0.0, 0.5], vec![2]),
+        ("layers.1.weight", vec![1.0, 1.0], vec![1, 2]),
+        ("layers.1.bias", vec![-1.0], vec![1]),
+    ]
+}
+
+fn write(tensors: &[(&str, Vec<f32>, Vec<usize>)], metadata: HashMap<String, String>) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let tensors = tensors
+        .iter()
+        .map(|(name, values, shape)| {
+            ((*name).to_owned(), Tensor::from_slice(values, shape.as_slice(), &Device::Cpu).unwrap())
+        })
+        .collect::<Vec<_>>();
+    serialize_to_file(tensors, Some(metadata), file.path()).unwrap();
+    file
+}
+
+fn refusal(tensors: &[(&str, Vec<f32>, Vec<usize>)], metadata: HashMap<String, String>) -> String {
+    Head::load(write(tensors, metadata).path()).unwrap_err().to_string()
+}
+
+#[test]
+fn a_head_gives_the_reward_of_its_formula() {
+    let file = write(&tensors(), metadata());
+    let head = Head::load(file.path()).unwrap();
+    assert_eq!((head.inputs(), head.parameters(), head.delta), (4, 13, Some(0.4)));
+    // Hidden: relu(3), relu(-1 * 2 + 0.5); output 3 + 0 - 1 = 2; sigmoid(2 / 2).
+    let step = StepFeatures { last: vec![3.0, 9.0], mean: vec![9.0, 2.0], ..StepFeatures::default() };
+    assert!((head.reward(&step) - 1.0 / (1.0 + (-1f64).exp())).abs() < 1e-7);
+    let broken = StepFeatures { last: vec![f32::NAN, 0.0], ..step };
+    assert!(head.reward(&broken).is_nan());
+}
+
+#[test]
+fn what_is_no_head_is_refused_with_the_reason() {
+    let with = |key: &str, value: &str| {
+        let mut metadata = metadata();
+        metadata.insert(key.to_owned(), value.to_owned());
+        refusal(&tensors(), metadata)
+    };
+    insta::assert_snapshot!(with("format", "else").split_once(": ").unwrap().1, @"its format is else, expected rsd-head-1; it was not written by `prm train`");
+    insta::assert_snapshot!(with("hidden_size", "3").split_once(": ").unwrap().1, @"layers.0 takes 4 numbers, 6 are given to it");
+    insta::assert_snapshot!(with("temperature", "0").split_once(": ").unwrap().1, @"its temperature is 0, expected a number above 0");
+    assert!(with("features", r#"["first"]"#).contains("last, mean, statistics"));
+    let mut old = metadata();
+    old.insert("features".to_owned(), r#"["last","statistics"]"#.to_owned());
+    old.insert("statistics".to_owned(), r#"["words"]"#.to_owned());
+    assert!(refusal(&tensors(), old).contains("train it again"));
+
+    let changed = |at: usize, values: Vec<f32>, shape: Vec<usize>| {
+        let mut tensors = tensors();
+        (tensors[at].1, tensors[at].2) = (values, shape);
+        refusal(&tensors, metadata())
+    };
+    assert!(changed(0, vec![f32::NAN; 8], vec![2, 4]).contains("not finite"));
+    assert!(changed(1, vec![0.0; 3], vec![3]).contains("2 outputs and 3 biases"));
+    assert!(changed(2, vec![1.0; 4], vec![2, 2]).contains("2 outputs and 1 biases"));
+    assert!(refusal(&tensors()[..2], metadata()).contains("last layer has 2 outputs"));
+    assert!(refusal(&tensors()[1..], metadata()).contains("layers.0.weight"));
+}
+
+#[test]
+fn a_file_cut_short_or_missing_is_refused() {
+    let file = write(&tensors(), metadata());
+    let bytes = std::fs::read(file.path()).unwrap();
+    for length in [0, 5, 40, bytes.len() - 1] {
+        std::fs::write(file.path(), &bytes[..length]).unwrap();
+        Head::load(file.path()).unwrap_err();
+    }
+    assert!(Head::load(Path::new("/no/such/head")).unwrap_err().to_string().contains("cannot be read"));
+}
