@@ -11,5 +11,6 @@ mod cache;
 mod gguf;
 mod lifecycle;
 mod raw;
+mod resident;
 mod rig;
 mod sampler;

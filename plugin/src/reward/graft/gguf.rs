@@ -61,7 +61,8 @@ fn append_identity(matrix: &QTensor) -> candle_core::Result<QTensor> {
     let identity = QTensor::quantize(&Tensor::eye(hidden, DType::F32, &Device::Cpu)?, matrix.dtype())?;
     let mut bytes = matrix.data()?.into_owned();
     bytes.extend_from_slice(&identity.data()?);
-    let storage = QStorage::from_data(Cow::Owned(bytes), &Device::Cpu, matrix.dtype())?;
+    // Borrowed: candle 0.10.2 reads an owned buffer after it has freed it.
+    let storage = QStorage::from_data(Cow::Borrowed(&bytes), &Device::Cpu, matrix.dtype())?;
     QTensor::new(storage, (rows + hidden, hidden))
 }
 
