@@ -55,7 +55,8 @@ pub fn apply_layers(layers: &[Linear], x: &[f32]) -> Vec<f32> {
     let mut values = x.to_vec();
     for (index, layer) in layers.iter().enumerate() {
         if index > 0 {
-            values.iter_mut().for_each(|value| *value = value.max(0.0));
+            // Not `max`: that would make a zero of what is not a number.
+            values.iter_mut().filter(|value| **value < 0.0).for_each(|value| *value = 0.0);
         }
         values = layer.apply(&values);
     }
