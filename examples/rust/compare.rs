@@ -2,13 +2,14 @@
 //! thresholds, in one process and interleaved question by question, so that a drifting machine hits all alike.
 //!
 //! ```sh
-//! cargo run --release --example compare -- --data questions.jsonl --limit 20 --deltas=0,0.5,2 --max-tokens 128
+//! cargo run --release --example compare -- --limit 5 --deltas=0,0.45,2 --max-tokens 128
 //! ```
 //!
-//! Each line of the data is a JSON object with a `question`. It also checks, token for token, that a threshold at or
-//! below 0 gives the draft's answer and one above 1 the target's.
+//! Each line of the data is a JSON object with a `question` and an `answer`, a number or a text that ends with one. An
+//! answer is right when it is finished and its last number is that one. It also checks, token for token, that a
+//! threshold at or below 0 gives the draft's answer and one above 1 the target's.
 
-use std::{fs, path::PathBuf};
+use std::{fmt, fs, path::PathBuf};
 
 use anyhow::Context;
 use clap::Parser;
@@ -16,7 +17,7 @@ use mistralrs_rsd::{
     config::{self, TargetRule},
     deploy::deploy,
     pipeline::{
-        Outcome, Overrides, Request,
+        Finish, Outcome, Overrides, Request,
         roles::{Message, Prompt},
     },
     policy::Mode,
@@ -29,18 +30,42 @@ struct Args {
     /// Deployment file
     #[arg(long, default_value = "config/demo.yaml")]
     rsd: PathBuf,
-    /// Questions, one JSON object with a `question` per line
-    #[arg(long)]
+    /// Questions with their answers, one JSON object per line
+    #[arg(long, default_value = "examples/questions.jsonl")]
     data: PathBuf,
     /// How many questions
     #[arg(long, default_value_t = 20)]
     limit: usize,
     /// Thresholds
-    #[arg(long, value_delimiter = ',', default_value = "0,0.5,2", allow_negative_numbers = true)]
+    #[arg(long, value_delimiter = ',', default_value = "0,0.45,2", allow_negative_numbers = true)]
     deltas: Vec<f64>,
     /// Most tokens of an answer
     #[arg(long, default_value_t = 256)]
     max_tokens: usize,
+}
+
+/// A question and the number that answers it.
+struct Question {
+    text: String,
+    answer: Option<f64>,
+}
+
+impl Question {
+    fn parse(line: &str) -> anyhow::Result<Self> {
+        let value: serde_json::Value = serde_json::from_str(line)?;
+        let text = value["question"].as_str().context("a line without `question`")?.to_owned();
+        let answer = value["answer"].as_f64().or_else(|| last_number(value["answer"].as_str()?));
+        Ok(Self { text, answer })
+    }
+
+    fn is_answered_by(&self, outcome: &Outcome) -> bool {
+        outcome.finish == Finish::Stop && self.answer.is_some() && last_number(&outcome.text) == self.answer
+    }
+}
+
+fn last_number(text: &str) -> Option<f64> {
+    let words = text.split(|c: char| !(c.is_ascii_digit() || c == '.' || c == ','));
+    words.filter_map(|word| word.trim_matches(['.', ',']).replace(',', "").parse().ok()).next_back()
 }
 
 /// One way to answer, and what it took.
@@ -60,12 +85,46 @@ impl Arm {
         self.outcomes.iter().map(of).sum()
     }
 
-    /// Tokens per second of each answer, sorted.
-    fn speeds(&self) -> Vec<f64> {
-        let speed = |o: &Outcome| o.completion_tokens as f64 / o.trace.totals.seconds;
-        let mut speeds: Vec<f64> = self.outcomes.iter().map(speed).collect();
-        speeds.sort_by(f64::total_cmp);
-        speeds
+    /// Tokens per second of each answer, reading the prompt included.
+    fn speed(&self) -> Spread {
+        Spread::of(self.outcomes.iter().map(|o| o.completion_tokens as f64 / o.trace.totals.seconds))
+    }
+
+    /// Tokens per second that a model alone writes once it has read the prompt: its first step is left out.
+    fn decoding(&self) -> Spread {
+        Spread::of(self.outcomes.iter().filter_map(|outcome| {
+            let steps = outcome.trace.steps.get(1..).filter(|steps| !steps.is_empty())?;
+            let seconds: f64 = steps.iter().map(|step| (step.draft_ms + step.target_ms) / 1e3).sum();
+            Some(steps.iter().map(|step| step.tokens as f64).sum::<f64>() / seconds)
+        }))
+    }
+
+    /// Tokens per second that the reward model reads.
+    fn judging(&self) -> Spread {
+        Spread::of(self.outcomes.iter().filter_map(|outcome| {
+            let reward = outcome.trace.totals.reward;
+            (reward.calls > 0).then(|| reward.prefilled as f64 / reward.seconds)
+        }))
+    }
+}
+
+/// Median, least and most.
+struct Spread(Vec<f64>);
+
+impl Spread {
+    fn of(values: impl Iterator<Item = f64>) -> Self {
+        let mut values: Vec<f64> = values.collect();
+        values.sort_by(f64::total_cmp);
+        Self(values)
+    }
+}
+
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0.get(self.0.len() / 2), self.0.first(), self.0.last()) {
+            (Some(median), Some(least), Some(most)) => write!(f, "{median:.1} ({least:.1} to {most:.1})"),
+            _ => f.write_str("-"),
+        }
     }
 }
 
@@ -73,14 +132,7 @@ impl Arm {
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let text = fs::read_to_string(&args.data).with_context(|| format!("reading {}", args.data.display()))?;
-    let questions: Vec<String> = text
-        .lines()
-        .take(args.limit)
-        .map(|line| {
-            let value: serde_json::Value = serde_json::from_str(line)?;
-            Ok(value["question"].as_str().context("a line without `question`")?.to_owned())
-        })
-        .collect::<anyhow::Result<_>>()?;
+    let questions: Vec<Question> = text.lines().take(args.limit).map(Question::parse).collect::<anyhow::Result<_>>()?;
     let deployment = config::load(Some(&args.rsd), config::environment(), &[], TargetRule::Required)?.deployment;
     let rsd = deploy(&deployment, None).await?.rsd;
 
@@ -95,7 +147,7 @@ async fn main() -> anyhow::Result<()> {
                         role: "system".to_owned(),
                         content: "Please reason step by step, and put your final answer within \\boxed{}.".to_owned(),
                     },
-                    Message { role: "user".to_owned(), content: question.clone() },
+                    Message { role: "user".to_owned(), content: question.text.clone() },
                 ]),
                 sampling: Sampling::default(),
                 max_tokens: args.max_tokens,
@@ -117,27 +169,27 @@ async fn main() -> anyhow::Result<()> {
         }
         eprintln!("{} of {} questions", index + 1, questions.len());
     }
-    report(&arms);
+    report(&arms, &questions);
     anyhow::ensure!(unequal == 0, "{unequal} answers differ at the extremes");
     println!("\nAt the extremes every answer is the model's own, token for token.");
     Ok(())
 }
 
-fn report(arms: &[Arm]) {
-    println!("| arm | tok/s, median (least to most) | seconds | accepted steps | accepted tokens | FLOPs, total |");
-    println!("|---|---|---|---|---|---|");
+fn report(arms: &[Arm], questions: &[Question]) {
+    println!(
+        "| arm | tok/s, median (least to most) | seconds | right | accepted steps | accepted tokens | FLOPs, total |"
+    );
+    println!("|---|---|---|---|---|---|---|");
     for arm in arms {
-        let speeds = arm.speeds();
         let ratio = |yes: f64, no: f64| {
             if yes + no > 0.0 { format!("{:.0} %", 100.0 * yes / (yes + no)) } else { "-".to_owned() }
         };
         println!(
-            "| {} | {:.1} ({:.1} to {:.1}) | {:.0} | {} | {} | {:.2e} |",
+            "| {} | {} | {:.0} | {} | {} | {} | {:.2e} |",
             arm.name,
-            speeds.get(speeds.len() / 2).copied().unwrap_or_default(),
-            speeds.first().copied().unwrap_or_default(),
-            speeds.last().copied().unwrap_or_default(),
+            arm.speed(),
             arm.sum(|o| o.trace.totals.seconds),
+            questions.iter().zip(&arm.outcomes).filter(|(question, outcome)| question.is_answered_by(outcome)).count(),
             ratio(arm.sum(|o| o.trace.totals.accepted_steps as f64), arm.sum(|o| o.trace.totals.rejected_steps as f64)),
             ratio(
                 arm.sum(|o| o.trace.totals.accepted_tokens as f64),
@@ -145,5 +197,9 @@ fn report(arms: &[Arm]) {
             ),
             arm.sum(|o| o.trace.totals.flops.map_or(0.0, |flops| flops.total)),
         );
+    }
+    println!("\nOnce the prompt is read, tok/s: draft {}, target {}.", arms[0].decoding(), arms[1].decoding());
+    for arm in &arms[2..] {
+        println!("{}: the reward model reads {} tok/s.", arm.name, arm.judging());
     }
 }

@@ -95,7 +95,7 @@ impl Tiny {
             arch: plain.then(|| "qwen2".to_owned()),
             quantized_file: (!plain).then(|| GGUF_FILE.to_owned()),
             dtype: Some("f32".to_owned()),
-            token_source: Some("none".to_owned()),
+            token_source: Some("none".into()),
             cpu: true,
             ..RoleConfig::default()
         }

@@ -36,8 +36,8 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "FILE", env = "RSD_CONFIG", default_value = "config/demo.yaml")]
     rsd: PathBuf,
     /// Override a value of the deployment, such as policy.delta=0.5; may be repeated
-    #[arg(long, value_name = "PATH=VALUE")]
-    set: Vec<String>,
+    #[arg(long, value_name = "PATH=VALUE", value_parser = Override::parse)]
+    set: Vec<Override>,
     /// Threshold for this question
     #[arg(long, allow_negative_numbers = true)]
     delta: Option<f64>,
@@ -71,8 +71,7 @@ pub(super) struct RunArgs {
 }
 
 pub(super) async fn run(args: RunArgs) -> anyhow::Result<()> {
-    let overrides = args.set.iter().map(|set| Override::parse(set)).collect::<Result<Vec<_>, _>>()?;
-    let deployment = config::load(Some(&args.rsd), config::environment(), &overrides, TargetRule::Required)?.deployment;
+    let deployment = config::load(Some(&args.rsd), config::environment(), &args.set, TargetRule::Required)?.deployment;
     let question = match args.question.as_str() {
         "-" => {
             let mut text = String::new();

@@ -8,6 +8,7 @@ use serde_yaml::{Mapping, Number, Value};
 use super::{
     nearest::nearest,
     path::FieldPath,
+    refusal,
     schema::{self, Node, Shape},
     words,
 };
@@ -112,6 +113,11 @@ impl Check {
             let path = path.key(name);
             if let Some(field) = fields.get(name) {
                 return self.visit(field, value, &path);
+            }
+            if let Some(refusal) = refusal::of_setting(name) {
+                let message = format!("is refused: {}. {}", refusal.reason, refusal.instead);
+                self.faults.push(Fault { path, key: true, message, meant: Vec::new() });
+                return false;
             }
             let meant = nearest(&path, fields.keys().copied());
             let message = unknown(&path.parent(), &fields.keys().copied().collect::<Vec<_>>(), meant.is_empty());
@@ -272,6 +278,15 @@ mod tests {
         roles.draft.paged_attn.mod: unknown setting
         roles.judge: unknown setting: `roles` has draft, target
         reward.modle: unknown setting
+        ");
+    }
+
+    #[test]
+    fn what_mistralrs_has_and_a_role_cannot_honour_is_refused_with_the_reason() {
+        let yaml = "roles: {draft: {hf_cache: x}, target: {max_edge: 9}}\n";
+        insta::assert_snapshot!(faults(yaml, Extent::Part).join("\n"), @"
+        roles.draft.hf_cache: is refused: mistral.rs 0.8.1 reads it and then takes the folder that HF_HUB_CACHE or HF_HOME names all the same. Set HF_HUB_CACHE in the environment
+        roles.target.max_edge: is refused: the models of an RSD deployment read text, no images. Leave it out
         ");
     }
 

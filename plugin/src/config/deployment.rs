@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Secret;
 use crate::policy::PolicyConfig;
 
 /// A whole deployment: three roles, how steps are cut and judged, limits, and the server.
@@ -109,9 +110,6 @@ pub struct RoleConfig {
     /// Topology file.
     #[schemars(extend("x-path" = "file"))]
     pub topology: Option<PathBuf>,
-    /// Hugging Face cache directory.
-    #[schemars(extend("x-path" = "file"))]
-    pub hf_cache: Option<PathBuf>,
     /// Longest prompt that automatic device mapping plans for.
     #[schemars(range(min = 1))]
     pub max_seq_len: Option<usize>,
@@ -127,8 +125,8 @@ pub struct RoleConfig {
     #[schemars(extend("x-path" = "file"))]
     pub jinja_explicit: Option<PathBuf>,
     /// Where the Hugging Face token comes from: cache, none, env:VAR, path:FILE, literal:TOKEN.
-    #[schemars(extend("x-path" = "token_source"))]
-    pub token_source: Option<String>,
+    #[schemars(with = "Option<String>", extend("x-path" = "token_source"))]
+    pub token_source: Option<Secret>,
     /// Tokens a request may occupy in this model, prompt and answer. Default: the model's own limit,
     /// at most 4096 where PagedAttention has to reserve it.
     #[schemars(range(min = 1))]
@@ -311,7 +309,8 @@ pub struct ServerConfig {
     /// Port.
     pub port: u16,
     /// Environment variable that holds the API key; clients send it as a bearer token.
-    pub api_key_env: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub api_key_env: Option<Secret>,
     /// File that holds the API key.
     #[schemars(extend("x-path" = "file"))]
     pub api_key_file: Option<PathBuf>,

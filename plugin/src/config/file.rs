@@ -122,14 +122,14 @@ mod tests {
         let source = Source { file: "conf/d.yaml".into(), text: String::new() };
         let mut tree = serde_yaml::from_str(
             "roles: {draft: {model_id: ./m, tokenizer: t.json, chat_template: /abs/c.jinja, token_source: 'path:hf'}, \
-             target: {model_id: org/name, lora: 'a/b;../c', hf_cache: ../cache}}\n\
+             target: {model_id: org/name, lora: 'a/b;../c', topology: ../t.yaml}}\n\
              reward: {kind: judge, model: {model_id: '..', quantized_file: q.gguf}}\nserver: {api_key_file: ./key}\n",
         )
         .unwrap();
         source.rebase(&mut tree);
         let wanted: Value = serde_yaml::from_str(
             "roles: {draft: {model_id: conf/m, tokenizer: conf/t.json, chat_template: /abs/c.jinja, token_source: 'path:conf/hf'}, \
-             target: {model_id: org/name, lora: 'a/b;conf/../c', hf_cache: conf/../cache}}\n\
+             target: {model_id: org/name, lora: 'a/b;conf/../c', topology: conf/../t.yaml}}\n\
              reward: {kind: judge, model: {model_id: conf/.., quantized_file: q.gguf}}\nserver: {api_key_file: conf/key}\n",
         )
         .unwrap();

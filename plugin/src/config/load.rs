@@ -39,7 +39,7 @@ pub struct Loaded {
     pub origins: BTreeMap<String, Origin>,
     /// The file, where one was given.
     pub file: Option<PathBuf>,
-    /// What the layers gave, as they gave it.
+    /// The numbers that the layers gave, as they gave them.
     pub(super) given: BTreeMap<FieldPath, Value>,
 }
 
@@ -143,7 +143,7 @@ impl Loader {
             Ok(merged) => merged,
             Err(error) => return Err(self.fail(&FieldPath::default(), format!("the layers cannot be merged: {error}"))),
         };
-        let given = leaves(&tree);
+        let given = leaves(&tree).into_iter().filter(|(_, value)| value.is_number()).collect();
         for fault in check(&mut tree, Extent::Whole) {
             // What a fault of a layer has taken out is missing because of that fault.
             if !self.unknown.iter().any(|known| known.overlaps(&fault.path)) {

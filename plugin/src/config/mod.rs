@@ -5,6 +5,7 @@
 //! reports all problems of all layers at once, each with its file, line and path.
 
 mod check;
+mod clash;
 mod deployment;
 mod env;
 mod error;
@@ -16,18 +17,24 @@ mod nearest;
 mod origin;
 mod overrides;
 mod path;
+mod refusal;
 mod rules;
 mod schema;
+mod secret;
 mod show;
 mod text;
 mod validate;
 mod words;
 
+pub(crate) use clash::{Written, clashes};
 pub use deployment::*;
 pub use env::{ENV_PREFIX, environment};
 pub use error::{ConfigError, Place, Problem};
 pub use load::{Loaded, TargetRule, load};
 pub use origin::Origin;
 pub use overrides::{Override, OverrideError};
+pub use refusal::Refusal;
+pub(crate) use refusal::{HF_CACHE, MAX_EDGE, MAX_IMAGE_LENGTH, MAX_NUM_IMAGES};
 pub use schema::schema;
+pub use secret::Secret;
 pub use show::{Entry, table};

@@ -1,22 +1,35 @@
 //! Settings given on the command line, the strongest layer.
 
+use std::fmt;
+
 use serde_yaml::Value;
 
 use super::{path::FieldPath, text};
 
 /// One setting given by an option of the command line.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Override {
     pub(super) path: FieldPath,
     pub(super) value: Value,
     pub(super) flag: String,
 }
 
+impl fmt::Debug for Override {
+    /// Without the value, which may be a token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}=..", self.flag, self.path)
+    }
+}
+
 /// Why the text of a `--set` was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected SETTING=VALUE, such as policy.delta=0.5, found {found:?}")]
-pub struct OverrideError {
-    found: String,
+pub enum OverrideError {
+    /// There is no `=`.
+    #[error("expected SETTING=VALUE, such as policy.delta=0.5, found {0:?}")]
+    NoValue(String),
+    /// What stands before the `=` can be no setting.
+    #[error("{0:?} names no setting: expected names joined by dots, such as policy.delta")]
+    NoSetting(String),
 }
 
 impl Override {
@@ -34,13 +47,22 @@ impl Override {
     /// Reads `policy.delta=0.5`, the value of a `--set`.
     ///
     /// # Errors
-    /// There is no `=`, or nothing before it.
+    /// There is no `=`, or no setting before it.
     pub fn parse(given: &str) -> Result<Self, OverrideError> {
-        match given.split_once('=') {
-            Some((path, value)) if !path.trim().is_empty() => Ok(Self::text(path.trim(), value, "--set")),
+        let Some((path, value)) = given.split_once('=') else {
             // Only the part before any `:` or space is repeated: the rest may be a token.
-            _ => Err(OverrideError { found: given.split([':', ' ']).next().unwrap_or_default().to_owned() }),
+            return Err(OverrideError::NoValue(given.split([':', ' ']).next().unwrap_or_default().to_owned()));
+        };
+        let path = path.trim();
+        if path.split('.').any(|part| part.is_empty() || part.contains(char::is_whitespace)) {
+            return Err(OverrideError::NoSetting(path.to_owned()));
         }
+        Ok(Self::text(path, value, "--set"))
+    }
+
+    /// Whether this sets the setting of that name.
+    pub fn sets(&self, path: &str) -> bool {
+        self.path == FieldPath::parse(path)
     }
 }
 
@@ -50,18 +72,28 @@ mod tests {
 
     #[test]
     fn set_reads_the_type_of_the_setting() {
-        assert_eq!(Override::parse("policy.delta=0.5"), Ok(Override::value("policy.delta", 0.5, "--set")));
-        assert_eq!(Override::parse("server.model_name=a=b"), Ok(Override::value("server.model_name", "a=b", "--set")));
-        assert_eq!(Override::parse("roles.draft.isq="), Ok(Override::value("roles.draft.isq", Value::Null, "--set")));
+        for (given, expected) in [
+            ("policy.delta=0.5", Override::value("policy.delta", 0.5, "--set")),
+            (" limits.running = 2", Override::value("limits.running", 2u64, "--set")),
+            ("roles.draft.cpu=true", Override::value("roles.draft.cpu", true, "--set")),
+            ("roles.draft.isq=4", Override::value("roles.draft.isq", "4", "--set")),
+            ("roles.draft.isq=", Override::value("roles.draft.isq", Value::Null, "--set")),
+            ("server.model_name=a=b", Override::value("server.model_name", "a=b", "--set")),
+            (r#"steps.delimiters=["\n\n", "="]"#, Override::value("steps.delimiters", vec!["\n\n", "="], "--set")),
+        ] {
+            assert_eq!(Override::parse(given).as_ref(), Ok(&expected), "{given}");
+            assert_eq!(Override::parse(given).unwrap().value, expected.value, "{given}");
+        }
     }
 
     #[test]
     fn what_sets_nothing_is_refused() {
-        assert_eq!(
-            Override::parse("policy.delta").unwrap_err().to_string(),
-            r#"expected SETTING=VALUE, such as policy.delta=0.5, found "policy.delta""#
-        );
-        assert!(Override::parse("=1").is_err());
-        assert!(!Override::parse("roles.draft.token_source:hf_x").unwrap_err().to_string().contains("hf_x"));
+        let refused = |given| Override::parse(given).unwrap_err().to_string();
+        insta::assert_snapshot!(refused("policy.delta"), @r#"expected SETTING=VALUE, such as policy.delta=0.5, found "policy.delta""#);
+        insta::assert_snapshot!(refused("policy..delta=1"), @r#""policy..delta" names no setting: expected names joined by dots, such as policy.delta"#);
+        for given in ["=1", " =1", "policy. delta=1", ".=1"] {
+            assert!(refused(given).contains("names no setting"), "{given}");
+        }
+        assert!(!refused("roles.draft.token_source:hf_x").contains("hf_x"));
     }
 }

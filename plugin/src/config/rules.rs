@@ -2,7 +2,9 @@
 
 use super::{
     Deployment, Format, PagedAttnMode, RewardConfig, RoleConfig, ServerConfig, StepsConfig, TargetRule, Unit,
-    path::FieldPath, words,
+    clash::{Clash, Written, clashes},
+    path::FieldPath,
+    words,
 };
 
 /// Types of in-situ quantisation that mistral.rs 0.8 reads, besides the plain bit widths.
@@ -64,7 +66,7 @@ impl Rules {
 
     fn role(&mut self, at: &str, role: &RoleConfig) {
         self.source(at, role);
-        self.files(at, role);
+        self.clashes(at, role);
         self.quantisation(at, role);
         self.adapters(at, role);
         self.memory(at, role);
@@ -74,7 +76,7 @@ impl Rules {
                 Some(("env", name)) => words::is_variable_name(name),
                 Some(("path" | "literal", rest)) => !rest.is_empty(),
                 Some(_) => false,
-                None => matches!(source.as_str(), "cache" | "none"),
+                None => matches!(&**source, "cache" | "none"),
             };
             if !known {
                 let found = words::quoted(&FieldPath::parse(&path), source);
@@ -126,30 +128,12 @@ impl Rules {
         }
     }
 
-    fn files(&mut self, at: &str, role: &RoleConfig) {
-        if role.bundled.is_some() {
-            return;
-        }
-        let [format, file] = ["format", "quantized_file"].map(|name| format!("{at}.{name}"));
-        let packed = matches!(role.format, Some(Format::Gguf | Format::Ggml));
-        if packed && role.quantized_file.is_none() {
-            self.refuse(&format, &[&file], "needs `quantized_file`, the file's name in the model".to_owned());
-        }
-        let only_packed =
-            [("quantized_file", role.quantized_file.is_some()), ("tok_model_id", role.tok_model_id.is_some())];
-        for (name, _) in only_packed.iter().filter(|(_, given)| *given && !packed) {
-            self.refuse(
-                &format!("{at}.{name}"),
-                &[&format],
-                "belongs to `format: gguf` or `format: ggml`: set the format or leave it out".to_owned(),
-            );
-        }
-        if role.gqa.is_some() && role.format != Some(Format::Ggml) {
-            self.refuse(
-                &format!("{at}.gqa"),
-                &[&format],
-                "belongs to `format: ggml`: set the format or leave it out".to_owned(),
-            );
+    /// What mistral.rs would overlook or fail on.
+    fn clashes(&mut self, at: &str, role: &RoleConfig) {
+        for Clash { key, reads, message } in clashes(role, Written::File) {
+            let reads: Vec<_> = reads.iter().map(|key| format!("{at}.{key}")).collect();
+            let reads: Vec<&str> = reads.iter().map(String::as_str).collect();
+            self.refuse(&format!("{at}.{key}"), &reads, message);
         }
     }
 
@@ -164,27 +148,16 @@ impl Rules {
             let found = words::quoted(&FieldPath::parse(&path), isq);
             self.refuse(&path, &[], format!("expected one of {}, found {found}", ISQ_TYPES.replace(' ', ", ")));
         }
-        let [isq, format] = ["isq", "format"].map(|name| format!("{at}.{name}"));
-        let in_situ = [
-            ("isq", role.isq.is_some()),
+        let isq = format!("{at}.isq");
+        let needs_isq = [
             ("isq_organization", role.isq_organization.is_some()),
             ("imatrix", role.imatrix.is_some()),
             ("calibration_file", role.calibration_file.is_some()),
         ];
-        if let Some(kind @ (Format::Gguf | Format::Ggml)) = role.format {
-            let kind = if kind == Format::Gguf { "gguf" } else { "ggml" };
-            for (name, _) in
-                in_situ.iter().chain(&[("from_uqff", role.from_uqff.is_some())]).filter(|(_, given)| *given)
-            {
-                self.refuse(
-                    &format!("{at}.{name}"),
-                    &[&format],
-                    format!("does not go with `format: {kind}`, whose weights are quantised already: leave it out"),
-                );
-            }
+        if matches!(role.format, Some(Format::Gguf | Format::Ggml)) {
             return;
         }
-        for (name, _) in in_situ[1..].iter().filter(|(_, given)| *given && role.isq.is_none()) {
+        for (name, _) in needs_isq.iter().filter(|(_, given)| *given && role.isq.is_none()) {
             self.refuse(&format!("{at}.{name}"), &[&isq], "needs `isq`, the type to quantise to".to_owned());
         }
         self.one_of(at, &[("isq", role.isq.is_some()), ("from_uqff", role.from_uqff.is_some())]);
@@ -196,12 +169,11 @@ impl Rules {
             return;
         }
         self.one_of(at, &[("lora", role.lora.is_some()), ("xlora", role.xlora.is_some())]);
-        let [xlora, order] = ["xlora", "xlora_order"].map(|name| format!("{at}.{name}"));
-        if role.xlora.is_some() && role.xlora_order.is_none() {
-            self.refuse(&xlora, &[&order], "needs `xlora_order`, the ordering file".to_owned());
-        }
+        let xlora = format!("{at}.xlora");
+        // LoRA adapters on a GGUF file come in an order too.
+        let ordered_lora = role.lora.is_some() && role.format == Some(Format::Gguf);
         let only_xlora = [
-            ("xlora_order", role.xlora_order.is_some()),
+            ("xlora_order", role.xlora_order.is_some() && !ordered_lora),
             ("tgt_non_granular_index", role.tgt_non_granular_index.is_some()),
         ];
         for (name, _) in only_xlora.iter().filter(|(_, given)| *given && role.xlora.is_none()) {

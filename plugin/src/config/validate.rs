@@ -113,7 +113,7 @@ mod tests {
             target.format = Some(Format::Gguf);
             target.isq = Some("q4z".to_owned());
             target.xlora_order = Some("o.json".into());
-            target.token_source = Some("hf_secret".to_owned());
+            target.token_source = Some("hf_secret".into());
             target.device_layers = Some(vec!["0:16".to_owned(), "1".to_owned()]);
             target.paged_attn.context_len = Some(1);
             target.paged_attn.memory_mb = Some(1);
@@ -129,8 +129,8 @@ mod tests {
           roles.draft.model_id: describes the files of a model, which `bundled` does already: keep one of them
           roles.target.device_layers: expected DEVICE:LAYERS in every item, such as 0:16, found "1"
           roles.target.format: needs `quantized_file`, the file's name in the model
-          roles.target.isq: does not go with `format: gguf`, whose weights are quantised already: leave it out
           roles.target.isq: expected one of 2, 3, 4, 5, 6, 8, q4_0, q4_1, q5_0, q5_1, q8_0, q8_1, q2k, q3k, q4k, q5k, q6k, q8k, hqq8, hqq4, fp8, afq8, afq6, afq4, afq3, afq2, f8q8, mxfp4, found "q4z"
+          roles.target.isq: has no effect on a GGUF or GGML file, which says its own architecture and quantisation: leave it out
           roles.target.paged_attn.memory_fraction: excludes `context_len`, which is given too: keep one of them
           roles.target.paged_attn.memory_mb: excludes `context_len`, which is given too: keep one of them
           roles.target.paged_attn.mode: expected auto or off where `cpu` is true: PagedAttention needs a GPU
@@ -157,10 +157,10 @@ mod tests {
         insta::assert_snapshot!(text, @"
         7 problems in the configuration:
           roles.draft.gqa: belongs to `format: ggml`: set the format or leave it out
+          roles.draft.imatrix: has no effect on a model with adapters (`lora`): leave it out
           roles.draft.imatrix: needs `isq`, the type to quantise to
           roles.draft.quantized_file: belongs to `format: gguf` or `format: ggml`: set the format or leave it out
           roles.draft.xlora: excludes `lora`, which is given too: keep one of them
-          roles.draft.xlora: needs `xlora_order`, the ordering file
           roles.target.calibration_file: excludes `imatrix`, which is given too: keep one of them
           roles.target.from_uqff: excludes `isq`, which is given too: keep one of them
         ");
@@ -170,7 +170,7 @@ mod tests {
     fn steps_and_server_are_checked() {
         let text = refused(|deployment| {
             deployment.steps.delimiters.clear();
-            deployment.server.api_key_env = Some("sk-secret".to_owned());
+            deployment.server.api_key_env = Some("sk-secret".into());
             deployment.server.api_key_file = Some("key".into());
             deployment.server.cors_origins =
                 vec!["*".to_owned(), "http://a:1".to_owned(), "chat.example.org".to_owned()];

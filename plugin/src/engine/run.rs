@@ -88,7 +88,7 @@ async fn drive(
             prefilled: inner.prefilled(&prompt, writer.computed_prompt()),
             prompt: prompt.len(),
             prefill_seconds: writer.first_token().map_or(0.0, |first| (first - began).as_secs_f64()),
-            seconds: began.elapsed().as_secs_f64(),
+            seconds: began.elapsed().saturating_sub(writer.waited()).as_secs_f64(),
         }
     };
     drop(permit);

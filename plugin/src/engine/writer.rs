@@ -5,7 +5,11 @@
 //! returned in its place: the engine then holds keys and values for exactly the prefix and all recorded tokens
 //! but the last, and the next request of this answer finds all but one of its tokens in the cache.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -67,6 +71,8 @@ pub(super) struct Writer {
     logprobs: Vec<TokenLogprob>,
     steps: usize,
     step_clock: Instant,
+    /// Time spent at the gate, where the model does nothing.
+    waited: Duration,
     first_token: Option<Instant>,
     computed_prompt: usize,
     ended: bool,
@@ -104,6 +110,7 @@ impl Writer {
             logprobs: Vec::new(),
             steps: 0,
             step_clock: Instant::now(),
+            waited: Duration::ZERO,
             first_token: None,
             computed_prompt: 0,
             ended: false,
@@ -131,6 +138,19 @@ impl Writer {
     /// Tokens chosen so far.
     pub(super) fn generated(&self) -> usize {
         self.recorded.len()
+    }
+
+    /// Time spent waiting for verdicts.
+    pub(super) fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    /// Waits for the verdicts; false when the run must end.
+    fn pass(&mut self) -> bool {
+        let began = Instant::now();
+        let goes_on = self.gate.pass(self.steps, self.request.lookahead);
+        self.waited += began.elapsed();
+        goes_on
     }
 
     fn end(&mut self) -> u32 {
@@ -246,7 +266,7 @@ impl Chooser for Writer {
         }
         self.publish(end);
         let done = end.is_final() || self.request.max_steps.is_some_and(|max| self.steps >= max);
-        if done || !self.gate.pass(self.steps, self.request.lookahead) {
+        if done || !self.pass() {
             self.withheld = true;
             return self.end();
         }

@@ -147,7 +147,7 @@ pub struct RunReport {
     pub prompt: usize,
     /// Seconds until the first token was sampled.
     pub prefill_seconds: f64,
-    /// Seconds the model was held in all.
+    /// Seconds the model worked in all; waiting for verdicts is no work.
     pub seconds: f64,
 }
 

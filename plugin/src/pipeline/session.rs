@@ -41,11 +41,13 @@ enum Phase {
     Done(Finish),
     /// The target must write the next step.
     Rejected(Box<Refusal>),
+    /// The target must write the rest.
+    DraftIsOut(Fallback),
 }
 
 /// A drafted step that does not stay.
 struct Refusal {
-    step: Option<Step>,
+    step: Step,
     wasted: usize,
     reward: Option<f64>,
     fallback: Option<Fallback>,
@@ -88,8 +90,14 @@ fn ms(seconds: f64) -> f64 {
 impl Session<'_> {
     async fn go(&mut self, mode: Mode) -> Result<Finish, PipelineError> {
         if mode != Mode::Target {
-            let Some(draft) = self.open(&self.rsd.draft).await? else { return Ok(Finish::Length) };
-            self.draft = Some(draft);
+            match self.open(&self.rsd.draft).await {
+                Ok(Some(draft)) => self.draft = Some(draft),
+                Ok(None) => return Ok(Finish::Length),
+                // Too long for the draft: left to the target, unless the draft is to decide alone.
+                Err(PipelineError::Role(RoleError::ContextExceeded { .. }))
+                    if mode == Mode::Rsd && !self.policy().keeps_all() => {}
+                Err(error) => return Err(error),
+            }
         }
         if mode != Mode::Draft {
             let Some(target) = self.open(&self.rsd.target).await? else { return Ok(Finish::Length) };
@@ -99,15 +107,14 @@ impl Session<'_> {
             Mode::Draft => self.alone(Source::Draft, None).await,
             Mode::Target => self.alone(Source::Target, None).await,
             Mode::Rsd => loop {
-                let refusal = match self.draft_phase().await? {
+                match self.draft_phase().await? {
                     Phase::Done(finish) => return Ok(finish),
-                    Phase::Rejected(refusal) => refusal,
-                };
-                if refusal.fallback == Some(Fallback::DraftFailed) {
-                    return self.alone(Source::Target, refusal.fallback).await;
-                }
-                if let Some(finish) = self.target_step(*refusal).await? {
-                    return Ok(finish);
+                    Phase::DraftIsOut(fallback) => return self.alone(Source::Target, Some(fallback)).await,
+                    Phase::Rejected(refusal) => {
+                        if let Some(finish) = self.target_step(*refusal).await? {
+                            return Ok(finish);
+                        }
+                    }
                 }
             },
         }
@@ -171,8 +178,7 @@ impl Session<'_> {
         lookahead: usize,
     ) -> Result<Result<Box<dyn Run>, Finish>, PipelineError> {
         let request = self.run_request(source, max_steps, lookahead)?;
-        let full = request.prefix.len() >= self.transcript(source)?.model().context_length();
-        if request.max_tokens == 0 || full || self.steps.len() >= self.rsd.settings.max_steps {
+        if self.is_at_a_limit() || self.transcript(source)?.is_full() {
             return Ok(Err(Finish::Length));
         }
         let model = self.transcript(source)?.model().clone();
@@ -249,10 +255,14 @@ impl Session<'_> {
 
     /// The draft writes until a step is rejected or the answer is over.
     async fn draft_phase(&mut self) -> Result<Phase, PipelineError> {
+        let full = self.draft.as_ref().is_none_or(Transcript::is_full);
+        if full && !self.policy().keeps_all() {
+            return Ok(Phase::DraftIsOut(Fallback::DraftContext));
+        }
         let mut run = match self.start(Source::Draft, None, self.rsd.settings.lookahead).await {
             Ok(Ok(run)) => run,
             Ok(Err(finish)) => return Ok(Phase::Done(finish)),
-            Err(PipelineError::Role(error)) => return Ok(self.draft_failed(&error)),
+            Err(PipelineError::Role(error)) => return Ok(draft_failed(&error)),
             Err(error) => return Err(error),
         };
         let mut kept = 0;
@@ -265,7 +275,7 @@ impl Session<'_> {
                 }
                 Next::Failed(error) => {
                     self.close(Source::Draft, run).await;
-                    return Ok(self.draft_failed(&error));
+                    return Ok(draft_failed(&error));
                 }
             };
             let Some(scored) = self.score(&step).await? else {
@@ -292,20 +302,19 @@ impl Session<'_> {
                 self.trace.totals.accepted_tokens += step.tokens.len();
                 if let Some(finish) = self.take(step, entry)? {
                     self.close(Source::Draft, run).await;
-                    return Ok(Phase::Done(finish));
+                    // Full is the draft's context, not the answer: the target's may have room.
+                    let goes_on = finish == Finish::Length && !self.is_at_a_limit() && !policy.keeps_all();
+                    return Ok(if goes_on { Phase::DraftIsOut(Fallback::DraftContext) } else { Phase::Done(finish) });
                 }
                 run.accept();
                 continue;
             }
             let generated = self.close(Source::Draft, run).await;
             let wasted = generated.saturating_sub(kept + step.tokens.len());
-            self.trace.totals.rejected_steps += 1;
-            self.trace.totals.rejected_tokens += step.tokens.len();
-            self.trace.totals.wasted_lookahead_tokens += wasted;
             self.rejections += 1;
             let draft_ms = ms(step.seconds);
             return Ok(Phase::Rejected(Box::new(Refusal {
-                step: Some(step),
+                step,
                 wasted,
                 reward,
                 fallback,
@@ -314,19 +323,6 @@ impl Session<'_> {
                 reward_ms,
             })));
         }
-    }
-
-    fn draft_failed(&self, error: &RoleError) -> Phase {
-        tracing::error!(%error, "the draft failed; the target answers the rest alone");
-        Phase::Rejected(Box::new(Refusal {
-            step: None,
-            wasted: 0,
-            reward: None,
-            fallback: Some(Fallback::DraftFailed),
-            policy: self.policy(),
-            draft_ms: 0.0,
-            reward_ms: 0.0,
-        }))
     }
 
     /// The verdict, or why there is none; nothing when the request is out of time first.
@@ -372,8 +368,11 @@ impl Session<'_> {
         (entry.draft_ms, entry.reward_ms) = (refusal.draft_ms, refusal.reward_ms);
         (entry.reward, entry.fallback) = (refusal.reward, refusal.fallback);
         (entry.delta, entry.revision) = (refusal.policy.values.delta, refusal.policy.revision);
-        entry.rejected =
-            refusal.step.map(|step| Rejected { text: step.text(), tokens: step.tokens.len() + refusal.wasted });
+        let rejected = refusal.step;
+        self.trace.totals.rejected_steps += 1;
+        self.trace.totals.rejected_tokens += rejected.tokens.len();
+        self.trace.totals.wasted_lookahead_tokens += refusal.wasted;
+        entry.rejected = Some(Rejected { text: rejected.text(), tokens: rejected.tokens.len() + refusal.wasted });
         self.take(step, entry)
     }
 
@@ -416,10 +415,17 @@ impl Session<'_> {
             _ if self.answer.is_stopped() => Some(Finish::Stop),
             StepEnd::EndOfText | StepEnd::StopString => Some(Finish::Stop),
             StepEnd::Length => Some(Finish::Length),
-            StepEnd::Boundary | StepEnd::StepLimit => {
-                (self.steps.len() >= self.rsd.settings.max_steps).then_some(Finish::Length)
-            }
+            StepEnd::Boundary | StepEnd::StepLimit => self.has_all_steps().then_some(Finish::Length),
         })
+    }
+
+    fn has_all_steps(&self) -> bool {
+        self.steps.len() >= self.rsd.settings.max_steps
+    }
+
+    /// Whether nothing may be added, whoever writes it.
+    fn is_at_a_limit(&self) -> bool {
+        self.has_all_steps() || self.tokens.len() >= self.request.max_tokens
     }
 
     fn outcome(mut self, finish: Finish, began: Instant) -> Outcome {
@@ -442,6 +448,11 @@ impl Session<'_> {
             logprobs: self.logprobs,
         }
     }
+}
+
+fn draft_failed(error: &RoleError) -> Phase {
+    tracing::error!(%error, "the draft failed; the target answers the rest alone");
+    Phase::DraftIsOut(Fallback::DraftFailed)
 }
 
 /// What comes next in a run.

@@ -26,6 +26,8 @@ pub enum Fallback {
     RewardTimeout,
     /// The draft failed; the target answers alone from here.
     DraftFailed,
+    /// The draft's context is full; the target answers alone from here.
+    DraftContext,
 }
 
 /// The drafted step that was thrown away.
@@ -80,7 +82,7 @@ pub struct ModelTotals {
     pub prefilled: usize,
     /// Prompt tokens a cache held.
     pub cached: usize,
-    /// Seconds the model was held.
+    /// Seconds the model worked; waiting for verdicts is no work.
     pub seconds: f64,
     /// Requests made to it.
     pub calls: usize,
@@ -102,7 +104,8 @@ impl ModelTotals {
 pub struct Totals {
     /// Drafted steps that stayed.
     pub accepted_steps: usize,
-    /// Drafted steps the target replaced, fallbacks included.
+    /// Drafted steps the target replaced, fallbacks included. One that the deadline left without its replacement
+    /// is no step of the answer and not counted; its cost is.
     pub rejected_steps: usize,
     /// Tokens of accepted steps.
     pub accepted_tokens: usize,

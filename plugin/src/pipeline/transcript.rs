@@ -19,14 +19,15 @@ pub(super) struct Transcript {
 impl Transcript {
     pub(super) async fn new(model: Arc<dyn Generator>, prompt: &Prompt) -> Result<Self, RoleError> {
         let ids = model.encode_prompt(prompt).await?;
-        if ids.len() >= model.context_length() {
+        let transcript = Self { prompt: ids.len(), model, ids, carry: Vec::new() };
+        if transcript.is_full() {
             return Err(RoleError::ContextExceeded {
-                role: model.role().to_owned(),
-                tokens: ids.len(),
-                context: model.context_length(),
+                role: transcript.model.role().to_owned(),
+                tokens: transcript.prompt,
+                context: transcript.model.context_length(),
             });
         }
-        Ok(Self { prompt: ids.len(), model, ids, carry: Vec::new() })
+        Ok(transcript)
     }
 
     pub(super) fn model(&self) -> &Arc<dyn Generator> {
@@ -39,6 +40,11 @@ impl Transcript {
 
     pub(super) fn prompt_len(&self) -> usize {
         self.prompt
+    }
+
+    /// Whether the model has no room for another token.
+    pub(super) fn is_full(&self) -> bool {
+        self.ids.len() >= self.model.context_length()
     }
 
     /// Tokens of the answer so far.

@@ -122,6 +122,12 @@ impl Policy {
         // u lies in [0, 1): `u < 1` always accepts and `u < 0` never does.
         if u < keep { Decision::Accept } else { Decision::Reject }
     }
+
+    /// Whether every drafted step stays whatever its reward is, even if it has none: the draft answers alone.
+    #[must_use]
+    pub fn keeps_all(&self) -> bool {
+        self.values.keep_probability(f64::NAN) >= 1.0
+    }
 }
 
 /// The policy as the running server holds it.

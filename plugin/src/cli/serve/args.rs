@@ -4,14 +4,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use mistralrs_core::TokenSource;
-use serde_json::{Value, json};
+use serde_yaml::Value;
 
 use super::model::ModelOptions;
 use super::refused::{self, RefusedOptions, first};
-use super::setting::{self, Setting};
 use super::subcommand::TargetCommand;
 use super::{FlagError, TargetFromLine, effect};
-use crate::config::RoleConfig;
+use crate::config::{Override, RoleConfig, Secret};
 
 const AFTER_HELP: &str = "\
 The options describe the target, as those of `mistralrs serve` (0.8.1) do. Without a model on the line the deployment \
@@ -29,8 +28,7 @@ that write no text) is refused with the reason. docs/serve-options.md compares o
 /// Serve an OpenAI endpoint that answers by Reward-Guided Speculative Decoding
 ///
 /// Values are taken from the defaults, the deployment file, the environment (RSD__...) and this line, the last winning.
-// No `Debug`: a token source may hold a token.
-#[derive(Clone, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct ServeArgs {
     #[command(subcommand)]
@@ -48,7 +46,7 @@ pub struct ServeArgs {
 }
 
 /// Our own options.
-#[derive(Clone, Args)]
+#[derive(Debug, Clone, Args)]
 struct DeploymentOptions {
     /// Deployment file: draft, reward model, policy, and the target unless a model is named here
     #[arg(
@@ -61,15 +59,15 @@ struct DeploymentOptions {
     )]
     rsd: Option<PathBuf>,
     /// Override one value of the deployment file, such as policy.delta=0.7; may be repeated
-    #[arg(long, value_name = "PATH=VALUE", value_parser = setting::parse, help_heading = "Deployment")]
-    set: Vec<Setting>,
+    #[arg(long, value_name = "PATH=VALUE", value_parser = Override::parse, help_heading = "Deployment")]
+    set: Vec<Override>,
     /// Print the deployment as it would run, and exit
     #[arg(long, global = true, help_heading = "Deployment")]
     dry_run: bool,
 }
 
 /// Where and to whom the server answers.
-#[derive(Clone, Args)]
+#[derive(Debug, Clone, Args)]
 struct ServerOptions {
     /// Port; overrides server.port. Default: 1234
     #[arg(short = 'p', long, help_heading = "Server")]
@@ -86,7 +84,7 @@ struct ServerOptions {
 }
 
 /// How requests are run.
-#[derive(Clone, Args)]
+#[derive(Debug, Clone, Args)]
 struct RuntimeOptions {
     /// Requests worked on at the same time; overrides limits.running. Default: 4
     #[arg(long, value_parser = at_least_one, help_heading = "Runtime")]
@@ -108,7 +106,7 @@ struct RuntimeOptions {
     log: Option<PathBuf>,
     /// Hugging Face token for the target: cache, none, env:VARIABLE, path:FILE, literal:TOKEN. Default: cache
     #[arg(long, global = true, help_heading = "Runtime")]
-    token_source: Option<String>,
+    token_source: Option<Secret>,
 }
 
 impl ServeArgs {
@@ -144,7 +142,7 @@ impl ServeArgs {
         let mut target = match &self.target {
             Some(command) => command.target(&self.model)?,
             None if self.model.model_id.is_some() => {
-                let format = effect::check(&self.model)?;
+                let format = effect::format(&self.model)?;
                 TargetFromLine::Role(Box::new(RoleConfig { format, ..self.model.role() }))
             }
             None => {
@@ -158,25 +156,31 @@ impl ServeArgs {
         role.chat_template.clone_from(&self.runtime.chat_template);
         role.jinja_explicit.clone_from(&self.runtime.jinja_explicit);
         role.token_source.clone_from(&self.runtime.token_source);
+        match &target {
+            TargetFromLine::Role(role) => effect::check(role)?,
+            // Adapters are here as mistral.rs's own parser read them.
+            TargetFromLine::Selected { role, .. } => {
+                effect::check(&RoleConfig { lora: None, xlora: None, ..role.as_ref().clone() })?;
+            }
+        }
         Ok(Some(target))
     }
 
-    /// Values of the deployment file that the line overrides: dotted path, value, and the option that says so.
-    /// They hold over the file, the environment and [`Self::target`]; of two for one path the later holds.
-    pub fn overrides(&self) -> Vec<(String, Value, String)> {
-        let settings = self.deployment.set.iter().map(|set| (set.path.clone(), set.value.clone(), "--set".to_owned()));
-        let named = self.named().into_iter().map(|(flag, path, value)| (path.to_owned(), value, flag.to_owned()));
-        settings.chain(named).collect()
+    /// Values of the deployment file that the line overrides. They hold over the file, the environment and
+    /// [`Self::target`]; of two for one path the later holds.
+    pub fn overrides(&self) -> Vec<Override> {
+        let named = self.named().into_iter().map(|(flag, path, value)| Override::value(path, value, flag));
+        self.deployment.set.iter().cloned().chain(named).collect()
     }
 
     /// Options with a place of their own in the deployment file: option, path, value.
     fn named(&self) -> Vec<(&'static str, &'static str, Value)> {
         [
-            ("--port", "server.port", self.server.port.map(|port| json!(port))),
-            ("--host", "server.host", self.server.host.as_ref().map(|host| json!(host))),
-            ("--api-key-env", "server.api_key_env", self.server.api_key_env.as_ref().map(|name| json!(name))),
-            ("--api-key-file", "server.api_key_file", self.server.api_key_file.as_ref().map(|file| json!(file))),
-            ("--max-seqs", "limits.running", self.runtime.max_seqs.map(|count| json!(count))),
+            ("--port", "server.port", self.server.port.map(Value::from)),
+            ("--host", "server.host", self.server.host.as_deref().map(Value::from)),
+            ("--api-key-env", "server.api_key_env", self.server.api_key_env.as_deref().map(Value::from)),
+            ("--api-key-file", "server.api_key_file", self.server.api_key_file.as_deref().map(Value::from)),
+            ("--max-seqs", "limits.running", self.runtime.max_seqs.map(Value::from)),
         ]
         .into_iter()
         .filter_map(|(flag, path, value)| value.map(|value| (flag, path, value)))
@@ -197,7 +201,7 @@ impl ServeArgs {
     }
 
     fn sets(&self, path: &str) -> bool {
-        self.deployment.set.iter().any(|set| set.path == path)
+        self.deployment.set.iter().any(|set| set.sets(path))
     }
 
     /// The first option that describes a target, and its key in a role.

@@ -48,17 +48,7 @@ pub(in crate::cli) async fn run(args: ServeArgs) -> anyhow::Result<()> {
 fn read(args: &ServeArgs) -> anyhow::Result<(Option<TargetFromLine>, Loaded)> {
     let line = args.target()?;
     let file = args.rsd()?;
-    let overrides = args
-        .overrides()
-        .into_iter()
-        .map(|(path, value, flag)| {
-            Ok(match value {
-                serde_json::Value::String(text) if flag == "--set" => Override::text(&path, &text, flag),
-                value => Override::value(&path, serde_yaml::to_value(value)?, flag),
-            })
-        })
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let mut overrides = overrides;
+    let mut overrides = args.overrides();
     // A target of the file takes the line's number of prefix caches; one of the line is given it directly.
     if let (None, Some(n)) = (&line, args.prefix_cache_n()) {
         overrides.push(Override::value("roles.target.prefix_cache_n", n as u64, "--prefix-cache-n"));

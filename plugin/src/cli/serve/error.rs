@@ -35,24 +35,6 @@ pub enum FlagError {
         /// The subcommand.
         subcommand: &'static str,
     },
-    /// An option that mistral.rs does not read for this kind of model.
-    #[error("{flag} has no effect on a {format} model. {instead}")]
-    NoEffect {
-        /// The option.
-        flag: &'static str,
-        /// The file format.
-        format: &'static str,
-        /// What to do.
-        instead: &'static str,
-    },
-    /// A quantised format without its file.
-    #[error(
-        "--format {format} needs --quantized-file (-f) FILE, the name of the {format} file in the model's folder or repository"
-    )]
-    MissingFile {
-        /// The file format.
-        format: &'static str,
-    },
     /// A quantised file whose format is not plain from its name.
     #[error(
         "--quantized-file (-f) {file}: the name does not end in .gguf, so its format is not known. Add --format gguf or --format ggml"
@@ -61,13 +43,13 @@ pub enum FlagError {
         /// The file names as given.
         file: String,
     },
-    /// A combination of options that mistral.rs cannot load.
-    #[error("{flag}: {reason}")]
-    Unloadable {
+    /// An option that mistral.rs would overlook, or fail on, because of another one.
+    #[error("{flag} {message}")]
+    Clash {
         /// The option.
-        flag: &'static str,
-        /// Why, and what to do.
-        reason: &'static str,
+        flag: String,
+        /// What is wrong and what to do.
+        message: String,
     },
     /// An older model subcommand with an option that a role does not know.
     #[error("`{subcommand}`: {reason}. Use the options of `mistralrs serve` instead of the older subcommand")]

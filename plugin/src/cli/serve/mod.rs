@@ -11,7 +11,6 @@ mod error;
 mod model;
 mod older;
 mod refused;
-mod setting;
 mod subcommand;
 pub mod table;
 mod target;

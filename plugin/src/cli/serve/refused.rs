@@ -3,17 +3,8 @@
 use clap::Args;
 
 use super::FlagError;
-
-/// One refused option or subcommand.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// As it is written on the command line.
-    pub name: &'static str,
-    /// Why it cannot be honoured.
-    pub reason: &'static str,
-    /// What to do, a whole sentence.
-    pub instead: &'static str,
-}
+pub use crate::config::Refusal;
+pub(super) use crate::config::{HF_CACHE, MAX_EDGE, MAX_IMAGE_LENGTH, MAX_NUM_IMAGES};
 
 macro_rules! refusals {
     ($($id:ident = $name:literal, $reason:literal, $instead:literal;)*) => {
@@ -43,21 +34,6 @@ refusals! {
     NO_PREFIX_CACHE = "--prefix-cache-n 0",
         "a rewritten step continues the prefix that the model holds in its cache; without one each step would compute the whole answer again",
         "Give 1 or more; roles.*.prefix_cache_mb bounds the memory kept";
-    HF_CACHE = "--hf-cache",
-        "mistral.rs 0.8.1 reads it and then takes the folder that HF_HUB_CACHE or HF_HOME names all the same",
-        "Set HF_HUB_CACHE in the environment";
-    HF_CACHE_PATH = "--hf-cache-path",
-        "mistral.rs 0.8.1 reads it and then takes the folder that HF_HUB_CACHE or HF_HOME names all the same",
-        "Set HF_HUB_CACHE in the environment";
-    MAX_EDGE = "--max-edge",
-        "the models of an RSD deployment read text, no images",
-        "Leave it out";
-    MAX_NUM_IMAGES = "--max-num-images",
-        "the models of an RSD deployment read text, no images",
-        "Leave it out";
-    MAX_IMAGE_LENGTH = "--max-image-length",
-        "the models of an RSD deployment read text, no images",
-        "Leave it out";
     MULTIMODAL = "multimodal",
         "steps are drafted, judged and rewritten as text, and the models read no images",
         "Use `auto` or `text` with a text model";
@@ -89,6 +65,9 @@ refusals! {
         "only the loader of Gemma 3n slices a model, and it is a multimodal one",
         "Leave it out";
 }
+
+/// The older subcommands' name for it.
+pub(super) const HF_CACHE_PATH: Refusal = Refusal { name: "--hf-cache-path", ..HF_CACHE };
 
 /// Options of the server that are read only to be refused.
 #[derive(Debug, Clone, Default, Args)]

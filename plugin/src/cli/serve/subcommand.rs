@@ -79,15 +79,14 @@ fn newer(subcommand: &'static str, options: &ModelOptions, before: &ModelOptions
     if options.model_id.is_none() {
         return Err(FlagError::MissingModel { subcommand });
     }
-    let format = effect::check(options)?;
+    let format = effect::format(options)?;
     Ok(TargetFromLine::Role(Box::new(RoleConfig { format, ..options.role() })))
 }
 
 /// The older server took in-situ quantisation, device and PagedAttention before the subcommand.
 fn with_server_options(selected: &ModelSelected, before: &ModelOptions) -> Result<TargetFromLine, FlagError> {
-    let (subcommand, format) = older::kind(selected)?;
+    let (subcommand, _) = older::kind(selected)?;
     before.only_before(subcommand, stands_before_older)?;
-    effect::check_given(&before.given(), before.paged_attn, format)?;
     let server = before.role();
     let role = RoleConfig {
         isq: server.isq,

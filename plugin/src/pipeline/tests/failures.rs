@@ -192,6 +192,41 @@ fn a_prompt_beyond_the_context_is_refused_before_any_run() {
 }
 
 #[test]
+fn a_prompt_beyond_the_drafts_context_leaves_the_target() {
+    let mut world = mixed();
+    let target = target_alone(&world);
+    world.draft.context = 3;
+    let outcome = world.answer();
+    assert_eq!((&outcome.text, &outcome.tokens, outcome.finish), (&target.text, &target.tokens, target.finish));
+    assert!(outcome.trace.steps.iter().all(|step| step.fallback == Some(Fallback::DraftContext)));
+    world.policy.delta = 0.0;
+    assert!(matches!(world.told().result, Err(PipelineError::Role(RoleError::ContextExceeded { .. }))));
+}
+
+#[test]
+fn a_full_draft_leaves_the_rest_to_the_target() {
+    for room in 1..12 {
+        let mut world = mixed();
+        let (target, draft) = (target_alone(&world), draft_alone(&world));
+        world.draft.context = 3 + room;
+        let outcome = world.answer();
+        let steps = &outcome.trace.steps;
+        let left = steps.iter().position(|step| step.fallback == Some(Fallback::DraftContext));
+        let left = left.unwrap_or_else(|| panic!("{room} tokens were enough"));
+        assert!(steps[left..].iter().all(|s| s.source == Source::Target && s.fallback == Some(Fallback::DraftContext)));
+        assert!(steps[..left].iter().all(|step| step.fallback.is_none()));
+        assert_eq!(outcome.finish, Finish::Stop);
+
+        world.policy.delta = 2.0;
+        assert_eq!(world.answer().tokens, target.tokens);
+        // The draft alone ends where its context does; so does RSD when the draft is to decide alone.
+        world.policy.delta = 0.0;
+        let outcome = world.answer();
+        assert_eq!((outcome.finish, &outcome.tokens[..]), (Finish::Length, &draft.tokens[..room]));
+    }
+}
+
+#[test]
 fn a_full_context_ends_the_answer() {
     let mut world = mixed();
     let whole = world.answer();
@@ -265,6 +300,9 @@ fn a_deadline_at_any_wait_ends_with_the_answer_so_far() {
             assert_eq!(told.outcome().finish, Finish::Length, "at wait {at}");
             assert_eq!(told.streamed(), told.outcome().text);
             assert_begins(&told, &whole);
+            let trace = &told.outcome().trace;
+            let replaced = trace.steps.iter().filter(|step| step.rejected.is_some()).count();
+            assert_eq!(trace.totals.rejected_steps, replaced, "at wait {at}");
         }
     });
 }

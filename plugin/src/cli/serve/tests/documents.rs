@@ -175,8 +175,8 @@ fn errors_say_what_why_and_what_to_do() {
     diffusion is refused: such a model writes no text, so there are no steps to draft or judge. Serve it with mistral.rs
     --isq describes the target model, but the command line names no model. Add --model-id (-m), or leave --isq out and use --set roles.target.isq=VALUE
     --isq stands before `auto`, which describes the model by itself. Move it behind `auto`
-    --format gguf needs --quantized-file (-f) FILE, the name of the gguf file in the model's folder or repository
-    --isq has no effect on a gguf model. Its architecture and quantisation come from the file; leave the option out
+    --format needs --quantized-file, the file's name in the model
+    --isq has no effect on a GGUF or GGML file, which says its own architecture and quantisation: leave it out
     --token-source: expected cache, none, env:VARIABLE, path:FILE or literal:TOKEN (the value given is not shown here)
     --port and --set server.port both say the same value. Keep one of them
     "#);

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::super::table::{OPTIONS, Status};
 use super::{parse, role};
+use crate::config::Override;
 
 /// A line to compare with, the option, where it lands in the role, and what lands there.
 const FIELDS: &[(&str, &str, &str, &str)] = &[
@@ -115,8 +116,8 @@ fn the_subcommands_auto_and_text_take_the_same_options() {
 fn every_server_option_overrides_its_value() {
     for (line, path, value, flag) in OVERRIDES {
         let args = parse(line);
-        let value: Value = serde_json::from_str(value).unwrap();
-        assert_eq!(args.overrides(), [((*path).to_owned(), value, (*flag).to_owned())], "{line}");
+        let value: serde_yaml::Value = serde_yaml::from_str(value).unwrap();
+        assert!(args.overrides() == [Override::value(path, value, *flag)], "{line}");
         assert!(args.target().unwrap().is_none(), "{line}");
     }
     assert!(parse("-m m").overrides().is_empty(), "defaults are no overrides");
@@ -139,7 +140,6 @@ fn no_accepted_option_is_left_out_of_these_tests() {
 #[test]
 fn settings_come_before_named_options_and_keep_their_order() {
     let args = parse("--port 1 --set a.b=1 --set a.b=2");
-    let paths: Vec<_> = args.overrides().into_iter().map(|(path, value, _)| (path, value)).collect();
-    let expected = [("a.b", json!(1)), ("a.b", json!(2)), ("server.port", json!(1))];
-    assert_eq!(paths, expected.map(|(path, value)| (path.to_owned(), value)));
+    let set = |value| Override::value("a.b", value, "--set");
+    assert!(args.overrides() == [set("1"), set("2"), Override::value("server.port", 1, "--port")]);
 }

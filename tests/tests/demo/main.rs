@@ -1,0 +1,177 @@
+//! The demo pair as a newcomer gets it: fetched, loaded once, served, and held to what is promised of it.
+//!
+//! One test in a binary of its own: the models are loaded once, and nothing else lives in the process whose memory
+//! is measured. `RSD_TEST_REQUESTS=200` makes the measurement as long as the promise and leaves the caches' budgets
+//! as they are shipped; a shorter run gives the caches their share, so that they are full as early in it.
+#![allow(missing_docs)]
+
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use mistralrs_rsd::{
+    config::{self, LimitsConfig, Override, TargetRule},
+    deploy::deploy,
+    pipeline::{
+        Rsd, Settings,
+        segment::{Boundary, Segmentation},
+    },
+};
+use rsd_tests::served::Served;
+use serde_json::{Value, json};
+
+/// Requests of the memory test where `RSD_TEST_REQUESTS` names no number.
+const REQUESTS: usize = 24;
+
+/// Megabytes of prefix cache a model has by default, and the requests they are measured over.
+const SHIPPED: (usize, usize) = (256, 200);
+
+/// Qwen2.5's end tokens, forbidden where an answer must be a long one.
+const ENDS: [&str; 2] = ["151643", "151645"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_pair_keeps_its_promises() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/demo.yaml");
+    let requests = std::env::var("RSD_TEST_REQUESTS").map_or(REQUESTS, |n| n.parse().unwrap());
+    let budget = (SHIPPED.0 * requests / SHIPPED.1) as u64;
+    let budgets = ["roles.draft.prefix_cache_mb", "roles.target.prefix_cache_mb"];
+    let budgets = budgets.map(|path| Override::value(path, budget, "the test"));
+    let loaded = config::load(Some(file.as_ref()), std::iter::empty(), &budgets, TargetRule::Required).unwrap();
+    let rsd = deploy(&loaded.deployment, None).await.unwrap().rsd;
+    let limits = loaded.deployment.limits;
+
+    let server = Served::start(rsd.clone(), limits.clone(), None).await.unwrap();
+    the_extremes_are_the_models_alone(&server).await;
+    memory_stays_where_it_is(&server, requests).await;
+    server.drain().await.unwrap();
+
+    let server = Served::start(short_steps(&rsd), LimitsConfig { running: 4, ..limits.clone() }, None).await.unwrap();
+    a_seed_repeats_its_answer_alone_and_in_company(&server).await;
+    server.drain().await.unwrap();
+
+    let server = Served::start(rsd, LimitsConfig { running: 1, waiting: 0, ..limits }, None).await.unwrap();
+    a_client_that_leaves_frees_the_models(&server).await;
+    server.drain().await.unwrap();
+}
+
+/// Steps of a few tokens, so that a short answer has several and both models take part in it.
+fn short_steps(rsd: &Rsd) -> Rsd {
+    let segmentation = Segmentation { boundary: Boundary::Tokens(6), max_tokens: 64 };
+    Rsd { settings: Settings { segmentation, ..rsd.settings.clone() }, ..rsd.clone() }
+}
+
+async fn the_extremes_are_the_models_alone(server: &Served) {
+    let ask = async |model: &str, rsd: Value| {
+        let body = json!({
+            "model": model, "temperature": 0, "max_tokens": 48, "rsd": rsd,
+            "messages": [
+                {"role": "system", "content": "Please reason step by step, and put your final answer within \\boxed{}."},
+                {"role": "user", "content": "A box holds 12 pens. How many pens are in 7 boxes and 5 single pens?"},
+            ],
+        });
+        server.ask("/v1/chat/completions", &body).await.unwrap()
+    };
+    let text = |answer: &Value| answer["choices"][0]["message"]["content"].as_str().unwrap().to_owned();
+    let draft = text(&ask("draft", Value::Null).await);
+    let target = text(&ask("target", Value::Null).await);
+    assert!(draft.len() > 40 && target.len() > 40 && draft != target, "{draft}\n{target}");
+    assert_eq!(text(&ask("rsd", json!({"delta": 0})).await), draft);
+    let rejected = ask("rsd", json!({"delta": 2, "trace": true})).await;
+    assert_eq!(text(&rejected), target);
+    for step in rejected["rsd"]["choices"][0]["steps"].as_array().unwrap() {
+        let reward = step["reward"].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&reward) && step["source"] == "target", "{step}");
+    }
+}
+
+/// The prefix caches of mistral.rs grow with every request unless they are emptied.
+async fn memory_stays_where_it_is(server: &Served, requests: usize) {
+    let began = Instant::now();
+    let mut resident = Vec::new();
+    for n in 0..requests {
+        let prompt = format!("{} apples and {} pears make", 100 + 7 * n, 300 + 11 * n);
+        let body = json!({"model": "rsd", "prompt": prompt, "max_tokens": 8, "temperature": 0});
+        assert!(!server.complete(&body).await.unwrap().is_empty());
+        let Some(mb) = resident_mb() else {
+            println!("skipped: this system does not say how much memory a process holds");
+            return;
+        };
+        resident.push(mb);
+    }
+    let (early, late) = (resident[requests / 4 - 1], resident[requests - 1]);
+    let every: Vec<_> = resident.iter().step_by(requests.div_ceil(20)).map(|mb| mb.round()).collect();
+    println!("{requests} requests in {:.0?}; resident MB {every:?}", began.elapsed());
+    println!("after request {}: {early:.0} MB, after request {requests}: {late:.0} MB", requests / 4);
+    assert!(late <= 1.1 * early, "resident memory grew from {early:.0} to {late:.0} MB");
+}
+
+fn resident_mb() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<f64>().ok()? / 1024.0)
+}
+
+async fn a_seed_repeats_its_answer_alone_and_in_company(server: &Served) {
+    let seeded = |seed: u64, question: &str| {
+        json!({
+            "model": "rsd", "temperature": 0.7, "seed": seed, "max_tokens": 24, "rsd": {"trace": true},
+            "messages": [{"role": "user", "content": question}],
+        })
+    };
+    let ask = async |body: Value| {
+        let answer = server.ask("/v1/chat/completions", &body).await.unwrap();
+        let text = answer["choices"][0]["message"]["content"].as_str().unwrap().to_owned();
+        (text, answer["rsd"]["choices"][0]["totals"].clone())
+    };
+    let question = "Why is the sky blue?";
+    let (alone, totals) = ask(seeded(11, question)).await;
+    println!("alone: {alone:?}");
+    assert!(totals["accepted_steps"].as_u64() > Some(0) && totals["rejected_steps"].as_u64() > Some(0), "{totals}");
+    let (again, other, x, y) = tokio::join!(
+        ask(seeded(11, question)),
+        ask(seeded(12, question)),
+        ask(seeded(1, "Name three rivers.")),
+        ask(seeded(2, "What is 12 times 13?")),
+    );
+    assert_eq!(again.0, alone);
+    assert_ne!(other.0, alone, "the seed has no effect");
+    assert!(x.0 != y.0);
+}
+
+async fn a_client_that_leaves_frees_the_models(server: &Served) {
+    let forbidden: serde_json::Map<String, Value> = ENDS.iter().map(|end| ((*end).to_owned(), json!(-100))).collect();
+    let long = |stream: bool| {
+        // Over a thousand tokens of both models: minutes, if nobody ends it.
+        json!({"model": "rsd", "prompt": "Once", "max_tokens": 1024, "stream": stream, "logit_bias": forbidden,
+               "rsd": {"delta": 0}})
+        .to_string()
+    };
+    let short = json!({"model": "rsd", "prompt": "2 + 2 =", "max_tokens": 3, "temperature": 0, "rsd": {"delta": 2}});
+    for stream in [true, false] {
+        if stream {
+            let response = server.post("/v1/completions", long(true)).await.unwrap();
+            assert_eq!(response.status(), 200);
+            response.bytes_stream().next().await.unwrap().unwrap();
+        } else {
+            let asked = server.post("/v1/completions", long(false));
+            assert!(tokio::time::timeout(Duration::from_secs(2), asked).await.is_err(), "too short to be left");
+        }
+        let left = Instant::now();
+        // With one place and no queue, an answer means that the request before is gone; one at delta 2 needs the
+        // draft, the judge and the target.
+        let freed = async {
+            loop {
+                match server.post("/v1/completions", short.to_string()).await.unwrap().status().as_u16() {
+                    200 => break,
+                    429 => tokio::time::sleep(Duration::from_millis(20)).await,
+                    other => panic!("status {other}"),
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), freed).await.expect("the models were not freed");
+        println!(
+            "left {}: the next answer came after {:.1?}",
+            if stream { "mid-stream" } else { "waiting" },
+            left.elapsed()
+        );
+    }
+}
