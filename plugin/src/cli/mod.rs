@@ -2,12 +2,13 @@
 
 pub mod config;
 pub mod models;
+pub mod prm;
 mod run;
 pub mod serve;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use self::{config::ConfigCommand, models::ModelsCommand, run::RunArgs, serve::ServeArgs};
+use self::{config::ConfigCommand, models::ModelsCommand, prm::PrmCommand, run::RunArgs, serve::ServeArgs};
 
 /// Reward-Guided Speculative Decoding for mistral.rs: a small model writes, a reward model judges, the big one
 /// rewrites only the steps that fail.
@@ -26,6 +27,8 @@ enum Command {
     Run(Box<RunArgs>),
     /// Fetch, list and verify the bundled models
     Models(ModelsCommand),
+    /// Train, measure and calibrate a resident reward
+    Prm(PrmCommand),
     /// Check, show and describe deployment files
     Config(ConfigCommand),
     /// Print a completion script for a shell
@@ -45,6 +48,7 @@ impl Cli {
             Command::Serve(args) => serve::command::run(*args).await,
             Command::Run(args) => run::run(*args).await,
             Command::Models(command) => command.run().await,
+            Command::Prm(command) => command.run().await,
             Command::Config(command) => command.run(),
             Command::Completions { shell } => {
                 let mut command = Self::command();

@@ -13,6 +13,7 @@ pub(super) fn sync_dir_of(path: &Path) -> Result<(), ModelError> {
     if cfg!(unix)
         && let Some(dir) = path.parent()
     {
+        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(ModelError::io("sync", dir))?;
     }
     Ok(())
@@ -20,19 +21,25 @@ pub(super) fn sync_dir_of(path: &Path) -> Result<(), ModelError> {
 
 /// Writes `value` as JSON to `path`, whole or not at all.
 pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), ModelError> {
-    let dir = path.parent().unwrap_or(Path::new("."));
     let mut json = serde_json::to_vec_pretty(value).map_err(|error| ModelError::Io {
         action: "write",
         path: path.to_path_buf(),
         source: error.into(),
     })?;
     json.push(b'\n');
+    write_file(path, &json)
+}
+
+/// Writes `bytes` to `path`, whole or not at all.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
+    // A bare name has an empty parent.
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     // Temporary files are the owner's alone unless told; a cache may be shared.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = builder.tempfile_in(dir).map_err(ModelError::io("write to", dir))?;
-    file.write_all(&json).and_then(|()| file.as_file().sync_all()).map_err(ModelError::io("write", path))?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(ModelError::io("write", path))?;
     file.persist(path).map_err(|error| ModelError::Io {
         action: "write",
         path: path.to_path_buf(),
