@@ -16,7 +16,7 @@ use crate::{
         segment::{Boundary, Segmentation},
     },
     policy::{PolicyError, PolicyHandle},
-    reward::{Head, HeadError, Judge, Resident, graft},
+    reward::{Head, Judge, Resident, graft, training::TrainingError},
 };
 
 /// A deployment, loaded.
@@ -41,7 +41,7 @@ pub enum DeployError {
     Reward(#[from] RoleError),
     /// The reward head cannot be used.
     #[error("reward.head: {0}")]
-    Head(#[from] HeadError),
+    Head(#[from] TrainingError),
     /// The reward head was trained for another draft.
     #[error(
         "reward.head: {} was trained for the draft with sha256 {expected}; roles.draft is {found}. Name the draft it \
@@ -86,10 +86,10 @@ pub async fn deploy(deployment: &Deployment, target: Option<EngineSpec>) -> Resu
         RewardConfig::Resident { head: path } => {
             let head = Arc::new(Head::load(path)?);
             let Observed { mut spec, sha256 } = observed_draft(&deployment.roles.draft).await?;
-            if head.draft != sha256 {
+            if head.draft() != sha256 || head.hidden_size() != spec.states.hidden_size {
                 return Err(DeployError::OtherDraft {
                     path: path.clone(),
-                    expected: head.draft.clone(),
+                    expected: head.draft().to_owned(),
                     found: sha256,
                 });
             }

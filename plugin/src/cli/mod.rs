@@ -27,7 +27,7 @@ enum Command {
     Run(Box<RunArgs>),
     /// Fetch, list and verify the bundled models
     Models(ModelsCommand),
-    /// Train a reward head for a draft
+    /// Train, measure and calibrate a reward head for a draft
     Prm(PrmCommand),
     /// Check, show and describe deployment files
     Config(ConfigCommand),

@@ -13,6 +13,7 @@ pub(super) fn sync_dir_of(path: &Path) -> Result<(), ModelError> {
     if cfg!(unix)
         && let Some(dir) = path.parent()
     {
+        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(ModelError::io("sync", dir))?;
     }
     Ok(())
@@ -26,11 +27,12 @@ pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Mode
         source: error.into(),
     })?;
     json.push(b'\n');
-    write(path, &json)
+    write_file(path, &json)
 }
 
 /// Writes `bytes` to `path`, whole or not at all.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
+    // A bare name has an empty parent.
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     // Temporary files are the owner's alone unless told; a cache may be shared.

@@ -33,6 +33,7 @@ mod testing;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use atomic::write_file;
 pub use catalogue::{Catalogue, Entry, HubFile, WheelPart, Wheels};
 pub use error::{ModelError, SourceFailure};
 pub use manifest::{Manifest, Recorded};

@@ -5,9 +5,9 @@ pub mod features;
 pub mod graft;
 pub mod head;
 mod judge;
-pub mod linear;
 mod resident;
+pub mod training;
 
-pub use head::{Head, HeadError};
+pub use head::Head;
 pub use judge::Judge;
 pub use resident::Resident;

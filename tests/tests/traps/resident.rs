@@ -8,7 +8,7 @@ use mistralrs_rsd::{
     deploy::observed_draft,
     engine::{Engine, EngineSpec},
     pipeline::{roles::RunRequest, segment::Boundary},
-    reward::{Head, features::STATISTICS, head::FORMAT},
+    reward::{Head, features::STATISTICS},
     sampling::Sampling,
 };
 use rsd_tests::tiny::Tiny;
@@ -32,12 +32,13 @@ fn head(draft: &str) -> Head {
         ("layers.1.bias", tensor(&[1])),
     ]);
     let metadata = [
-        ("format", FORMAT.to_owned()),
+        ("format", "rsd-head-1".to_owned()),
         ("draft", draft.to_owned()),
         ("hidden_size", HIDDEN.to_string()),
         ("features", r#"["last","mean","statistics"]"#.to_owned()),
         ("statistics", serde_json::to_string(&STATISTICS).unwrap()),
         ("temperature", "1.5".to_owned()),
+        ("delta", "0.5".to_owned()),
     ];
     let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
     let file = tempfile::NamedTempFile::new().unwrap();

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Let the draft solve problems with known answers, and keep what a head can learn from.
-#[derive(Args)]
+#[derive(Debug, Args)]
 pub(super) struct CollectArgs {
     /// Problems, one JSON object per line: `question`, `answer` (a number, or a text that ends in one), `id`
     #[arg(long, value_name = "FILE")]

@@ -1,0 +1,54 @@
+//! `mistralrs-rsd prm eval`.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::json;
+
+use crate::{
+    models::write_file,
+    reward::training::{Dataset, HeadFile, report, svg, table},
+};
+
+/// Measure a head.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Eval {
+    /// A directory that `prm collect` wrote; may be repeated
+    #[arg(long, value_name = "DIR", required = true)]
+    data: Vec<PathBuf>,
+    /// The head
+    #[arg(long, value_name = "FILE")]
+    head: PathBuf,
+    /// Also write the report here: report.md, report.json, report.svg
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+impl Eval {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let head = HeadFile::read(&self.head)?;
+        let data = Dataset::read(&self.data)?;
+        let rewards = head.rewards(&data)?;
+        let everything: Vec<usize> = (0..data.solutions.len()).collect();
+        let seen = everything.len() - head.unseen(&data).len();
+        let report = report(&data, &everything, &rewards);
+        let mut text = format!("# {}\n\n", self.head.display());
+        if seen > 0 {
+            let of = everything.len();
+            text.push_str(&format!(
+                "The head was trained on the problems of {seen} of these {of} solutions: these figures flatter it.\n\n"
+            ));
+        }
+        text.push_str(&table::markdown(&report));
+        println!("{text}");
+        let Some(out) = self.out else { return Ok(()) };
+        std::fs::create_dir_all(&out).with_context(|| format!("cannot make the directory {}", out.display()))?;
+        let json = json!({"head": self.head, "draft": head.draft, "solutions_trained_on": seen, "report": report});
+        write_file(&out.join("report.md"), (text + "\n![report](report.svg)\n").as_bytes())?;
+        write_file(&out.join("report.json"), (serde_json::to_string_pretty(&json)? + "\n").as_bytes())?;
+        write_file(&out.join("report.svg"), svg(&report).as_bytes())?;
+        println!("written to {}", out.display());
+        Ok(())
+    }
+}

@@ -1,0 +1,218 @@
+//! Fitting a head to steps.
+
+use candle_core::{Device, Tensor};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    dataset::Dataset,
+    error::TrainingError,
+    features::FeatureSet,
+    folds, lbfgs,
+    network::{Examples, Network},
+};
+
+/// Every this-many-th problem tells when to stop.
+const WATCHED: usize = 8;
+/// Passes without a better loss on the watched problems before giving up.
+const PATIENCE: usize = 15;
+/// A column that varies less than this carries nothing and is left out.
+const CONSTANT: f64 = 1e-6;
+
+/// All that decides what comes out of the same data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// What the head looks at.
+    pub features: FeatureSet,
+    /// Hidden units; 0 for logistic regression.
+    pub hidden: usize,
+    /// Penalty on the squares of the weights, for standardised features and a mean loss.
+    pub l2: f64,
+    /// Whether good and bad steps count the same in sum.
+    pub balanced: bool,
+    /// Whether solutions count the same, however many steps they have.
+    pub by_solution: bool,
+    /// Whether to learn the steps' own labels instead of the correctness of the final answer.
+    pub labels: bool,
+    /// Most passes over the data.
+    pub epochs: usize,
+    /// For what is random: the split, and where hidden units start.
+    pub seed: u64,
+}
+
+/// Learns from some of the solutions. Problems set aside tell after how many passes the loss on unseen ones is
+/// lowest; then as many passes are made over all.
+///
+/// # Errors
+/// The solutions have no label, or only good or only bad ones.
+pub fn fit(data: &Dataset, solutions: &[usize], recipe: &Recipe) -> Result<Network, TrainingError> {
+    let (watched, kept) = folds::split(data, solutions, WATCHED, recipe.seed);
+    let mut epochs = recipe.epochs;
+    if let Ok(probe) = Task::new(data, &kept, recipe) {
+        let watched = probe.examples(data, &watched, recipe)?;
+        if !watched.labels.is_empty() {
+            epochs = probe.best_epochs(recipe, &watched)?;
+        }
+    }
+    let task = Task::new(data, solutions, recipe)?;
+    let numbers = task.run(recipe, epochs, |_, _| Ok(true))?;
+    Ok(task.scale.fold_into(Network::of(&task.widths, &numbers)))
+}
+
+/// The logits of all steps of some solutions, in the order of their rows.
+pub(super) fn logits(
+    data: &Dataset,
+    solutions: &[usize],
+    features: &FeatureSet,
+    network: &Network,
+) -> Result<Vec<f32>, TrainingError> {
+    network.logits(features.gather(data, &rows(data, solutions)))
+}
+
+/// The rows of some solutions.
+pub(super) fn rows(data: &Dataset, solutions: &[usize]) -> Vec<usize> {
+    solutions.iter().flat_map(|&solution| data.solutions[solution].rows.clone()).collect()
+}
+
+struct Task {
+    widths: Vec<usize>,
+    scale: Scale,
+    examples: Examples,
+}
+
+impl Task {
+    fn new(data: &Dataset, solutions: &[usize], recipe: &Recipe) -> Result<Self, TrainingError> {
+        let width = recipe.features.width_for(data);
+        if width == 0 {
+            return Err(TrainingError::Unfit(format!("the data has no {}; choose other features", recipe.features)));
+        }
+        let known = known(data, solutions, recipe);
+        let scale = Scale::of(&recipe.features.gather(data, &known), width);
+        let widths = if recipe.hidden == 0 { vec![width, 1] } else { vec![width, recipe.hidden, 1] };
+        let examples = examples(data, &known, recipe, &scale)?;
+        let good: f64 = examples.labels.iter().sum();
+        if good <= 0.0 || good >= examples.labels.len() as f64 {
+            return Err(TrainingError::Unfit(format!(
+                "{} steps to learn from, all of them {}: collect more solutions",
+                examples.labels.len(),
+                if good <= 0.0 { "bad" } else { "good" }
+            )));
+        }
+        Ok(Self { widths, scale, examples })
+    }
+
+    fn examples(&self, data: &Dataset, solutions: &[usize], recipe: &Recipe) -> Result<Examples, TrainingError> {
+        examples(data, &known(data, solutions, recipe), recipe, &self.scale)
+    }
+
+    fn run(
+        &self,
+        recipe: &Recipe,
+        epochs: usize,
+        visit: impl FnMut(usize, &[f64]) -> Result<bool, TrainingError>,
+    ) -> Result<Vec<f64>, TrainingError> {
+        let start = Network::start(&self.widths, &mut ChaCha8Rng::seed_from_u64(recipe.seed));
+        let objective = |numbers: &[f64]| self.examples.objective(&self.widths, numbers, recipe.l2);
+        lbfgs::minimise(start, epochs, objective, visit)
+    }
+
+    fn best_epochs(&self, recipe: &Recipe, watched: &Examples) -> Result<usize, TrainingError> {
+        let (mut best, mut lowest) = (1, f64::INFINITY);
+        self.run(recipe, recipe.epochs, |epoch, numbers| {
+            let loss = watched.plain_loss(&Network::of(&self.widths, numbers))?;
+            if loss < lowest {
+                (best, lowest) = (epoch, loss);
+            }
+            Ok(epoch < best + PATIENCE)
+        })?;
+        Ok(best)
+    }
+}
+
+/// Rows with something to learn.
+fn known(data: &Dataset, solutions: &[usize], recipe: &Recipe) -> Vec<usize> {
+    let mut rows = rows(data, solutions);
+    rows.retain(|&row| !recipe.labels || data.steps[row].label.is_some());
+    rows
+}
+
+fn examples(data: &Dataset, rows: &[usize], recipe: &Recipe, scale: &Scale) -> Result<Examples, TrainingError> {
+    let label = |&row: &usize| match data.steps[row].label {
+        Some(label) if recipe.labels => f64::from(label),
+        _ => f64::from(u8::from(data.correct(row))),
+    };
+    let labels: Vec<f64> = rows.iter().map(label).collect();
+    let weight = |row: &usize| match recipe.by_solution {
+        true => 1.0 / data.solutions[data.steps[*row].solution].rows.len() as f64,
+        false => 1.0,
+    };
+    let mut weights: Vec<f64> = rows.iter().map(weight).collect();
+    if recipe.balanced {
+        let good: f64 = labels.iter().zip(&weights).map(|(label, weight)| label * weight).sum();
+        let bad = weights.iter().sum::<f64>() - good;
+        let balance = |(weight, label): (&mut f64, &f64)| *weight *= label / good + (1.0 - label) / bad;
+        // With one kind only there is nothing to balance.
+        if good > 0.0 && bad > 0.0 {
+            weights.iter_mut().zip(&labels).for_each(balance);
+        }
+    }
+    let total: f64 = weights.iter().sum();
+    weights.iter_mut().for_each(|weight| *weight /= total);
+    let mut features = recipe.features.gather(data, rows);
+    scale.apply(&mut features);
+    let features = Tensor::from_vec(features, (rows.len(), scale.mean.len()), &Device::Cpu)?;
+    Ok(Examples { features, labels, weights })
+}
+
+/// Mean and one over the standard deviation of each column.
+struct Scale {
+    mean: Vec<f64>,
+    factor: Vec<f64>,
+}
+
+impl Scale {
+    fn of(features: &[f32], width: usize) -> Self {
+        let rows = (features.len() / width).max(1) as f64;
+        let mut mean = vec![0.0; width];
+        for row in features.chunks_exact(width) {
+            mean.iter_mut().zip(row).for_each(|(sum, number)| *sum += f64::from(*number) / rows);
+        }
+        let mut variance = vec![0.0; width];
+        for row in features.chunks_exact(width) {
+            let columns = variance.iter_mut().zip(row).zip(&mean);
+            columns.for_each(|((sum, number), mean)| *sum += (f64::from(*number) - mean).powi(2) / rows);
+        }
+        let factor = variance.iter().map(|variance: &f64| {
+            let deviation = variance.sqrt();
+            if deviation < CONSTANT { 0.0 } else { 1.0 / deviation }
+        });
+        Self { factor: factor.collect(), mean }
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "back to the width of the tensors")]
+    fn apply(&self, features: &mut [f32]) {
+        for row in features.chunks_exact_mut(self.mean.len()) {
+            for ((number, mean), factor) in row.iter_mut().zip(&self.mean).zip(&self.factor) {
+                *number = ((f64::from(*number) - mean) * factor) as f32;
+            }
+        }
+    }
+
+    /// The network that takes raw features and gives the same logits.
+    #[allow(clippy::cast_possible_truncation, reason = "the head is f32")]
+    fn fold_into(&self, mut network: Network) -> Network {
+        if let Some(first) = network.layers.first_mut() {
+            for (row, bias) in first.weight.chunks_exact_mut(first.inputs).zip(&mut first.bias) {
+                let mut shift = 0.0;
+                for ((weight, mean), factor) in row.iter_mut().zip(&self.mean).zip(&self.factor) {
+                    let raw = f64::from(*weight) * factor;
+                    shift += raw * mean;
+                    *weight = raw as f32;
+                }
+                *bias = (f64::from(*bias) - shift) as f32;
+            }
+        }
+        network
+    }
+}
