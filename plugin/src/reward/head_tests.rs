@@ -71,7 +71,7 @@ fn what_is_no_head_is_refused_with_the_reason() {
     assert!(with("features", r#"["first"]"#).contains("`last`"));
     let mut old = metadata();
     old.insert("features".to_owned(), r#"["last","statistics"]"#.to_owned());
-    old.insert("statistics".to_owned(), r#"["words"]"#.to_owned());
+    old.insert("statistics".to_owned(), r#"["words","lines"]"#.to_owned());
     assert!(refusal(&tensors(), old).contains("train it again"));
 
     let changed = |at: usize, values: Vec<f32>, shape: Vec<usize>| {
