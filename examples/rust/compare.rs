@@ -73,12 +73,14 @@ struct Arm {
     name: String,
     overrides: Overrides,
     outcomes: Vec<Outcome>,
+    /// Seconds of processor time, all threads together: what another program's load changes least.
+    cpu: f64,
 }
 
 impl Arm {
     fn new(name: impl Into<String>, mode: Mode, delta: Option<f64>) -> Self {
         let overrides = Overrides { delta, weighting: None, mode: Some(mode) };
-        Self { name: name.into(), overrides, outcomes: Vec::new() }
+        Self { name: name.into(), overrides, outcomes: Vec::new(), cpu: 0.0 }
     }
 
     fn sum(&self, of: impl Fn(&Outcome) -> f64) -> f64 {
@@ -156,7 +158,9 @@ async fn main() -> anyhow::Result<()> {
                 logprobs: None,
                 deadline: None,
             };
+            let before = cpu_seconds();
             arm.outcomes.push(rsd.complete(request).await?);
+            arm.cpu += cpu_seconds() - before;
         }
         let (alone, arms) = arms.split_at(2);
         for arm in arms {
@@ -175,20 +179,30 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Processor time of this process, where the system tells; else not a number.
+fn cpu_seconds() -> f64 {
+    // Fields 14 and 15 of proc_pid_stat(5), in hundredths of a second; the name in field 2 may hold spaces.
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: Vec<f64> = fields.skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+    if ticks.len() == 2 { (ticks[0] + ticks[1]) / 100.0 } else { f64::NAN }
+}
+
 fn report(arms: &[Arm], questions: &[Question]) {
     println!(
-        "| arm | tok/s, median (least to most) | seconds | right | accepted steps | accepted tokens | FLOPs, total |"
+        "| arm | tok/s, median (least to most) | seconds | CPU seconds | right | accepted steps | accepted tokens | FLOPs, total |"
     );
-    println!("|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|");
     for arm in arms {
         let ratio = |yes: f64, no: f64| {
             if yes + no > 0.0 { format!("{:.0} %", 100.0 * yes / (yes + no)) } else { "-".to_owned() }
         };
         println!(
-            "| {} | {} | {:.0} | {} | {} | {} | {:.2e} |",
+            "| {} | {} | {:.0} | {:.0} | {} | {} | {} | {:.2e} |",
             arm.name,
             arm.speed(),
             arm.sum(|o| o.trace.totals.seconds),
+            arm.cpu,
             questions.iter().zip(&arm.outcomes).filter(|(question, outcome)| question.is_answered_by(outcome)).count(),
             ratio(arm.sum(|o| o.trace.totals.accepted_steps as f64), arm.sum(|o| o.trace.totals.rejected_steps as f64)),
             ratio(

@@ -80,6 +80,8 @@ pub fn choice_seed(seed: u64, index: u64) -> u64 {
 impl Sampling {
     /// Whether any penalty needs the tokens seen so far.
     #[must_use]
+    // Exactly the neutral value is no penalty.
+    #[allow(clippy::float_cmp)]
     pub fn uses_counts(&self) -> bool {
         self.repetition_penalty.is_some_and(|p| p != 1.0)
             || self.frequency_penalty.is_some_and(|p| p != 0.0)
@@ -163,6 +165,8 @@ impl Sampling {
 }
 
 /// Most likely first; equal ones by token id, so that filters are the same on every run.
+// By reference because sorting wants it so.
+#[allow(clippy::trivially_copy_pass_by_ref)]
 fn most_likely_first(a: &(u32, f32), b: &(u32, f32)) -> std::cmp::Ordering {
     b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
 }

@@ -45,8 +45,8 @@ impl Cli {
     /// What went wrong and what to do.
     pub async fn run(self) -> anyhow::Result<()> {
         match self.command {
-            Command::Serve(args) => serve::command::run(*args).await,
-            Command::Run(args) => run::run(*args).await,
+            Command::Serve(args) => Box::pin(serve::command::run(*args)).await,
+            Command::Run(args) => Box::pin(run::run(*args)).await,
             Command::Models(command) => command.run().await,
             Command::Prm(command) => command.run().await,
             Command::Config(command) => command.run(),

@@ -151,6 +151,8 @@ impl EngineSpec {
 }
 
 /// Chooses mistral.rs's loader for a role.
+// Long because mistral.rs has a variant with its own fields for every kind of file and adapter.
+#[allow(clippy::too_many_lines)]
 fn select(role: &RoleConfig) -> Result<ModelSelected, SpecError> {
     let missing = |field, reason: &str| SpecError { field, reason: reason.to_owned() };
     let model_id =

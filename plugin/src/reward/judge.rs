@@ -4,6 +4,8 @@
 //! Nothing is generated: the logits of the ten digits are read at the end of the prompt, in one forward pass.
 //! The prompt only ever grows at its end, so of each verdict only the new step and the question are computed.
 
+use std::fmt::Write as _;
+
 use async_trait::async_trait;
 
 use crate::{
@@ -70,7 +72,7 @@ fn messages(trajectory: Trajectory<'_>) -> Vec<Message> {
     // A step without text only ends the solution: then the step before it is the one to grade.
     let steps = trajectory.steps.iter().map(String::as_str).chain([trajectory.step]);
     for (index, step) in steps.map(str::trim).filter(|step| !step.is_empty()).enumerate() {
-        content.push_str(&format!("Step {}: {step}\n", index + 1));
+        let _ = writeln!(content, "Step {}: {step}", index + 1);
     }
     content.push_str(QUESTION);
     vec![

@@ -26,6 +26,7 @@ impl Names {
     }
 
     /// Who answers under a name: `None` for no such model, `Some(None)` for whoever the policy says.
+    #[allow(clippy::option_option)]
     pub(super) fn mode(&self, name: &str) -> Option<Option<Mode>> {
         match name {
             "draft" => Some(Some(Mode::Draft)),

@@ -58,6 +58,8 @@ const STOPS: (usize, usize) = (16, 256);
 
 /// A checked request.
 #[derive(Debug, Clone)]
+// Each of them is a switch of the API and independent of the others.
+#[allow(clippy::struct_excessive_bools)]
 pub(super) struct Job {
     pub model: String,
     pub prompt: Prompt,

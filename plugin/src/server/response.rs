@@ -10,7 +10,8 @@ use crate::pipeline::{
     trace::Trace,
 };
 
-/// Token counts.
+/// Token counts, by OpenAI's names.
+#[allow(clippy::struct_field_names)]
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub(super) struct Usage {
     pub prompt_tokens: usize,
@@ -47,7 +48,7 @@ impl Envelope {
         }
     }
 
-    fn wrap(&self, object: &str, choices: Value) -> Value {
+    fn wrap(&self, object: &str, choices: &Value) -> Value {
         json!({"id": self.id, "object": object, "created": self.created, "model": self.model, "choices": choices})
     }
 
@@ -68,7 +69,7 @@ impl Envelope {
             })
             .collect();
         let object = if self.chat { "chat.completion" } else { "text_completion" };
-        let mut answer = self.wrap(object, Value::Array(choices));
+        let mut answer = self.wrap(object, &Value::Array(choices));
         answer["usage"] = json!(Usage::of(outcomes));
         if trace {
             answer["rsd"] = traces(outcomes.iter().map(|outcome| &outcome.trace));
@@ -77,7 +78,7 @@ impl Envelope {
     }
 
     /// One piece of a stream.
-    pub(super) fn chunk(&self, index: usize, delta: &Delta, finish: Option<Finish>, logprobs: Option<Value>) -> Value {
+    pub(super) fn chunk(&self, index: usize, delta: &Delta, finish: Option<Finish>, logprobs: Option<&Value>) -> Value {
         let finish = finish.map(finish_reason);
         let choice = if self.chat {
             let delta = match delta {
@@ -90,12 +91,12 @@ impl Envelope {
             let text = if let Delta::Text(text) = delta { text } else { "" };
             json!({"index": index, "text": text, "logprobs": logprobs, "finish_reason": finish})
         };
-        self.wrap(self.object(), json!([choice]))
+        self.wrap(self.object(), &json!([choice]))
     }
 
     /// The last piece: usage and traces, without a choice.
     pub(super) fn last(&self, usage: Option<Usage>, trace: Option<Value>) -> Value {
-        let mut chunk = self.wrap(self.object(), json!([]));
+        let mut chunk = self.wrap(self.object(), &json!([]));
         if let Some(usage) = usage {
             chunk["usage"] = json!(usage);
         }

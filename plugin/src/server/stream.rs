@@ -64,7 +64,7 @@ impl State {
                 if progress.text.is_empty() && shown.is_none() {
                     return vec![];
                 }
-                vec![data(&self.envelope.chunk(index, &Delta::Text(progress.text), None, shown))]
+                vec![data(&self.envelope.chunk(index, &Delta::Text(progress.text), None, shown.as_ref()))]
             }
             Some(Report::Done(index, outcome)) => {
                 let finish = Some(outcome.finish);

@@ -67,6 +67,8 @@ struct DeploymentOptions {
 }
 
 /// Where and to whom the server answers.
+// What stands at a field is its help, which knows no backticks.
+#[allow(clippy::doc_markdown)]
 #[derive(Debug, Clone, Args)]
 struct ServerOptions {
     /// Port; overrides server.port. Default: 1234

