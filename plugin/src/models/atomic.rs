@@ -20,19 +20,18 @@ pub(super) fn sync_dir_of(path: &Path) -> Result<(), ModelError> {
 }
 
 /// Writes `value` as JSON to `path`, whole or not at all.
-pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), ModelError> {
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), ModelError> {
     let mut json = serde_json::to_vec_pretty(value).map_err(|error| ModelError::Io {
         action: "write",
         path: path.to_path_buf(),
         source: error.into(),
     })?;
     json.push(b'\n');
-    write_file(path, &json)
+    write(path, &json)
 }
 
 /// Writes `bytes` to `path`, whole or not at all.
-pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
-    // A bare name has an empty parent.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     // Temporary files are the owner's alone unless told; a cache may be shared.

@@ -15,7 +15,7 @@
 //! # Ok::<(), models::ModelError>(())
 //! ```
 
-mod atomic;
+pub(crate) mod atomic;
 mod catalogue;
 mod digest;
 mod error;
@@ -32,7 +32,6 @@ mod testing;
 
 use std::path::PathBuf;
 
-pub(crate) use atomic::write_file;
 pub use catalogue::{Catalogue, Entry, HubFile, WheelPart, Wheels};
 pub use error::{ModelError, SourceFailure};
 pub use manifest::{Manifest, Recorded};

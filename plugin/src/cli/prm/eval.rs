@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::{
-    models::write_file,
+    models::atomic,
     reward::training::{Dataset, HeadFile, report, svg, table},
 };
 
@@ -45,9 +45,9 @@ impl Eval {
         let Some(out) = self.out else { return Ok(()) };
         std::fs::create_dir_all(&out).with_context(|| format!("cannot make the directory {}", out.display()))?;
         let json = json!({"head": self.head, "draft": head.draft, "solutions_trained_on": seen, "report": report});
-        write_file(&out.join("report.md"), (text + "\n![report](report.svg)\n").as_bytes())?;
-        write_file(&out.join("report.json"), (serde_json::to_string_pretty(&json)? + "\n").as_bytes())?;
-        write_file(&out.join("report.svg"), svg(&report).as_bytes())?;
+        atomic::write(&out.join("report.md"), (text + "\n![report](report.svg)\n").as_bytes())?;
+        atomic::write(&out.join("report.json"), (serde_json::to_string_pretty(&json)? + "\n").as_bytes())?;
+        atomic::write(&out.join("report.svg"), svg(&report).as_bytes())?;
         println!("written to {}", out.display());
         Ok(())
     }

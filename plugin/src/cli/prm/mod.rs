@@ -2,6 +2,8 @@
 
 mod calibrate;
 mod eval;
+#[cfg(test)]
+mod tests;
 mod train;
 
 use anyhow::Context;
