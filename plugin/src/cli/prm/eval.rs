@@ -33,14 +33,14 @@ impl Eval {
         let everything: Vec<usize> = (0..data.solutions.len()).collect();
         let seen = everything.len() - head.unseen(&data).len();
         let report = report(&data, &everything, &rewards);
-        let mut text = format!("# {}\n\n", self.head.display());
-        if seen > 0 {
-            let of = everything.len();
-            text.push_str(&format!(
-                "The head was trained on the problems of {seen} of these {of} solutions: these figures flatter it.\n\n"
-            ));
-        }
-        text.push_str(&table::markdown(&report));
+        let warning = match seen {
+            0 => String::new(),
+            _ => format!(
+                "The head was trained on the problems of {seen} of these {} solutions: these figures flatter it.\n\n",
+                everything.len()
+            ),
+        };
+        let text = format!("# {}\n\n{warning}{}", self.head.display(), table::markdown(&report));
         println!("{text}");
         let Some(out) = self.out else { return Ok(()) };
         std::fs::create_dir_all(&out).with_context(|| format!("cannot make the directory {}", out.display()))?;

@@ -65,7 +65,7 @@ impl F32File {
     }
 
     /// An error about this file.
-    pub(super) fn invalid(&self, reason: impl ToString) -> TrainingError {
+    pub(super) fn invalid(&self, reason: impl std::fmt::Display) -> TrainingError {
         TrainingError::invalid(&self.path, reason)
     }
 }
