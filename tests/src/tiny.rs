@@ -20,7 +20,8 @@ use tempfile::TempDir;
 pub const CONTEXT: usize = 2048;
 
 const LAYERS: usize = 2;
-const HIDDEN: usize = 64;
+/// Numbers in a tiny model's state.
+pub const HIDDEN: usize = 64;
 const HEADS: usize = 4;
 const KV_HEADS: usize = 2;
 const INTERMEDIATE: usize = 128;

@@ -27,12 +27,11 @@ pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Mode
         source: error.into(),
     })?;
     json.push(b'\n');
-    write_file(path, &json)
+    write(path, &json)
 }
 
 /// Writes `bytes` to `path`, whole or not at all.
-pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
-    // A bare name has an empty parent.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     // Temporary files are the owner's alone unless told; a cache may be shared.

@@ -15,7 +15,7 @@
 //! # Ok::<(), models::ModelError>(())
 //! ```
 
-mod atomic;
+pub(crate) mod atomic;
 mod catalogue;
 pub(crate) mod derive;
 pub(crate) mod digest;

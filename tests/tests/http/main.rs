@@ -3,4 +3,5 @@
 
 mod errors;
 mod requests;
+mod resident;
 mod support;

@@ -1,50 +1,22 @@
 //! The resident reward: a grafted draft writes what the plain one writes, its state can be read, and judging takes
 //! no forward pass more.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use candle_core::{Device, Tensor, quantized::gguf_file::Content};
 use mistralrs_rsd::{
     deploy::observed_draft,
     engine::{Engine, EngineSpec},
     pipeline::{roles::RunRequest, segment::Boundary},
-    reward::{Head, features::STATISTICS},
+    reward::Head,
     sampling::Sampling,
 };
-use rsd_tests::tiny::Tiny;
+use rsd_tests::{
+    head,
+    tiny::{HIDDEN, Tiny},
+};
 
 use crate::rig::{Rig, Written, distance};
-
-const HIDDEN: usize = 64;
-
-/// A head of one hidden layer over all features, its numbers a function of their place.
-fn head(draft: &str) -> Head {
-    let inputs = 2 * HIDDEN + STATISTICS.len();
-    let number = |i: usize| ((i as f32) * 0.37).sin() * 0.2;
-    let tensor = |shape: &[usize]| {
-        let count = shape.iter().product();
-        Tensor::from_vec((0..count).map(number).collect::<Vec<f32>>(), shape, &Device::Cpu).unwrap()
-    };
-    let tensors = HashMap::from([
-        ("layers.0.weight", tensor(&[5, inputs])),
-        ("layers.0.bias", tensor(&[5])),
-        ("layers.1.weight", tensor(&[1, 5])),
-        ("layers.1.bias", tensor(&[1])),
-    ]);
-    let metadata = [
-        ("format", "rsd-head-1".to_owned()),
-        ("draft", draft.to_owned()),
-        ("hidden_size", HIDDEN.to_string()),
-        ("features", r#"["last","mean","statistics"]"#.to_owned()),
-        ("statistics", serde_json::to_string(&STATISTICS).unwrap()),
-        ("temperature", "1.5".to_owned()),
-        ("delta", "0.5".to_owned()),
-    ];
-    let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
-    let file = tempfile::NamedTempFile::new().unwrap();
-    safetensors::serialize_to_file(&tensors, Some(metadata), file.path()).unwrap();
-    Head::load(file.path()).unwrap()
-}
 
 async fn plain() -> Rig {
     let tiny = Tiny::gguf(1).unwrap();
@@ -56,7 +28,9 @@ async fn plain() -> Rig {
 async fn grafted() -> (Rig, Arc<Head>) {
     let tiny = Tiny::gguf(1).unwrap();
     let observed = observed_draft(&tiny.role()).await.unwrap();
-    let head = Arc::new(head(&observed.sha256));
+    let file = tiny.path().join("head.safetensors");
+    head::write(&file, &observed.sha256).unwrap();
+    let head = Arc::new(Head::load(&file).unwrap());
     let mut spec: EngineSpec = observed.spec;
     assert_eq!(spec.states.hidden_size, HIDDEN);
     spec.states.head = Some(head.clone());

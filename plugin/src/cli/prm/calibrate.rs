@@ -49,7 +49,9 @@ impl Calibrate {
                 let mut logits = validate::held_out(&data, recipe, folds, &|| bar.inc(1))?;
                 bar.finish_and_clear();
                 // Those heads have not been calibrated; this one may have been.
-                logits.iter_mut().for_each(|logit| *logit += head.offset);
+                for logit in &mut logits {
+                    *logit += head.offset;
+                }
                 ((0..data.solutions.len()).collect(), logits)
             }
             None => bail!(

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::{
-    models::write_file,
+    models::atomic,
     reward::training::{Dataset, HeadFile, report, svg, table},
 };
 
@@ -33,21 +33,21 @@ impl Eval {
         let everything: Vec<usize> = (0..data.solutions.len()).collect();
         let seen = everything.len() - head.unseen(&data).len();
         let report = report(&data, &everything, &rewards);
-        let mut text = format!("# {}\n\n", self.head.display());
-        if seen > 0 {
-            let of = everything.len();
-            text.push_str(&format!(
-                "The head was trained on the problems of {seen} of these {of} solutions: these figures flatter it.\n\n"
-            ));
-        }
-        text.push_str(&table::markdown(&report));
+        let warning = match seen {
+            0 => String::new(),
+            _ => format!(
+                "The head was trained on the problems of {seen} of these {} solutions: these figures flatter it.\n\n",
+                everything.len()
+            ),
+        };
+        let text = format!("# {}\n\n{warning}{}", self.head.display(), table::markdown(&report));
         println!("{text}");
         let Some(out) = self.out else { return Ok(()) };
         std::fs::create_dir_all(&out).with_context(|| format!("cannot make the directory {}", out.display()))?;
         let json = json!({"head": self.head, "draft": head.draft, "solutions_trained_on": seen, "report": report});
-        write_file(&out.join("report.md"), (text + "\n![report](report.svg)\n").as_bytes())?;
-        write_file(&out.join("report.json"), (serde_json::to_string_pretty(&json)? + "\n").as_bytes())?;
-        write_file(&out.join("report.svg"), svg(&report).as_bytes())?;
+        atomic::write(&out.join("report.md"), (text + "\n![report](report.svg)\n").as_bytes())?;
+        atomic::write(&out.join("report.json"), (serde_json::to_string_pretty(&json)? + "\n").as_bytes())?;
+        atomic::write(&out.join("report.svg"), svg(&report).as_bytes())?;
         println!("written to {}", out.display());
         Ok(())
     }

@@ -3,6 +3,8 @@
 mod calibrate;
 mod collect;
 mod eval;
+#[cfg(test)]
+mod tests;
 mod train;
 
 use anyhow::Context;

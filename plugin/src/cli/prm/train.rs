@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::WishArgs;
 use crate::{
-    models::write_file,
+    models::atomic,
     reward::training::{
         Calibration, Dataset, FeatureSet, HeadFile, Recipe, Wish,
         card::{self, Card},
@@ -138,7 +138,7 @@ impl Train {
             command: &command(),
         });
         let card_path = self.out.with_extension("md");
-        write_file(&card_path, card.as_bytes())?;
+        atomic::write(&card_path, card.as_bytes())?;
         println!("Cross-validated by problem in {} folds, L2 {}: {}", self.folds, recipe.l2, table::markdown(&report));
         if !learned.is_empty() {
             println!("{}", card::learning_curve(&learned));

@@ -131,8 +131,8 @@ impl Dataset {
             if !seen.insert((line.problem.clone(), line.sample)) {
                 return Err(invalid(format!("sample {} of {} is there twice", line.sample, line.problem)));
             }
-            let name = format!("{}-{}.safetensors", line.problem, line.sample);
-            data.push(line, &directory.join("features").join(name))?;
+            let features = features_path(directory, &line.problem, line.sample);
+            data.push(line, &features)?;
         }
         if data.solutions.is_empty() {
             return Err(TrainingError::invalid(&path, "no solutions; has `prm collect` run?"));
@@ -206,6 +206,13 @@ impl Dataset {
         let column = self.statistics.iter().position(|statistic| statistic == name)?;
         Some(self.statistic.chunks_exact(self.statistics.len()).map(|row| f64::from(row[column])).collect())
     }
+}
+
+/// Where collecting puts a solution's features: characters that do not belong into file names are replaced.
+fn features_path(directory: &Path, problem: &str, sample: u64) -> PathBuf {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
+    let name: String = problem.chars().map(plain).collect();
+    directory.join("features").join(format!("{name}-{sample}.safetensors"))
 }
 
 impl Line {

@@ -42,7 +42,7 @@ impl TrainingError {
         move |source| Self::Io { action, path: path.display().to_string(), source }
     }
 
-    pub(in crate::reward) fn invalid(path: &Path, reason: impl ToString) -> Self {
+    pub(in crate::reward) fn invalid(path: &Path, reason: impl std::fmt::Display) -> Self {
         Self::Invalid { place: path.display().to_string(), reason: reason.to_string() }
     }
 }

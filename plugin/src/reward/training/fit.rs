@@ -143,9 +143,9 @@ fn examples(data: &Dataset, rows: &[usize], recipe: &Recipe, scale: &Scale) -> R
         _ => f64::from(u8::from(data.correct(row))),
     };
     let labels: Vec<f64> = rows.iter().map(label).collect();
-    let weight = |row: &usize| match recipe.by_solution {
-        true => 1.0 / data.solutions[data.steps[*row].solution].rows.len() as f64,
-        false => 1.0,
+    let weight = |row: &usize| {
+        let steps = data.solutions[data.steps[*row].solution].rows.len() as f64;
+        if recipe.by_solution { 1.0 / steps } else { 1.0 }
     };
     let mut weights: Vec<f64> = rows.iter().map(weight).collect();
     if recipe.balanced {
@@ -158,7 +158,9 @@ fn examples(data: &Dataset, rows: &[usize], recipe: &Recipe, scale: &Scale) -> R
         }
     }
     let total: f64 = weights.iter().sum();
-    weights.iter_mut().for_each(|weight| *weight /= total);
+    for weight in &mut weights {
+        *weight /= total;
+    }
     let mut features = recipe.features.gather(data, rows);
     scale.apply(&mut features);
     let features = Tensor::from_vec(features, (rows.len(), scale.mean.len()), &Device::Cpu)?;

@@ -22,7 +22,7 @@ const FORMAT: &str = "rsd-head-1";
 
 /// A head as it is on disk. r = sigmoid(logit / temperature).
 ///
-/// Tensors: `layers.N.weight` `[outputs, inputs]` and `layers.N.bias` `[outputs]`, ReLU between layers, one output
+/// Tensors: `layers.N.weight` `[outputs, inputs]` and `layers.N.bias` `[outputs]`, `ReLU` between layers, one output
 /// at the end; raw features go in. The rest is in the header's string map; lists are JSON.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HeadFile {
@@ -76,7 +76,7 @@ impl HeadFile {
             let reason = format!("layer 0 takes {} numbers, {} are {expected}", head.network.inputs(), head.features);
             return Err(file.invalid(reason));
         }
-        if !(head.temperature.is_finite() && head.temperature > 0.0) || !head.delta.is_finite() {
+        if !(head.temperature.is_finite() && head.temperature > 0.0 && head.delta.is_finite()) {
             let reason = format!("temperature {} and delta {} make no sense", head.temperature, head.delta);
             return Err(file.invalid(reason));
         }

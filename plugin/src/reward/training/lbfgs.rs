@@ -100,7 +100,9 @@ fn descent(gradient: &[f64], past: &VecDeque<Pair>) -> Vec<f64> {
     }
     if let Some(newest) = past.back() {
         let scale = newest.curvature / dot(&newest.gradient, &newest.gradient);
-        direction.iter_mut().for_each(|d| *d *= scale);
+        for part in &mut direction {
+            *part *= scale;
+        }
     }
     for (pair, share) in past.iter().zip(shares.into_iter().rev()) {
         let correction = share - dot(&pair.gradient, &direction) / pair.curvature;

@@ -15,6 +15,12 @@ pub struct Sample {
     pub weight: f64,
 }
 
+/// Same score: exactly, for only then no threshold parts them.
+#[allow(clippy::float_cmp)]
+fn tied(a: &Sample, b: &Sample) -> bool {
+    a.score == b.score
+}
+
 /// Area under the ROC curve: the chance that a good sample has a higher score than a bad one, ties counting half
 /// (Mann and Whitney's U). None if there are only good or only bad ones, or a score is not a number.
 pub fn auc(samples: &[Sample]) -> Option<f64> {
@@ -24,7 +30,7 @@ pub fn auc(samples: &[Sample]) -> Option<f64> {
     }
     sorted.sort_by(|a, b| a.score.total_cmp(&b.score));
     let (mut good, mut bad, mut won) = (0.0, 0.0, 0.0);
-    for tied in sorted.chunk_by(|a, b| a.score == b.score) {
+    for tied in sorted.chunk_by(|a, b| tied(a, b)) {
         let here = |kind: bool| tied.iter().filter(|s| s.good == kind).map(|s| s.weight).sum::<f64>();
         let (good_here, bad_here) = (here(true), here(false));
         won += good_here * (bad + 0.5 * bad_here);
@@ -126,8 +132,7 @@ pub fn kept(samples: &[Sample]) -> Vec<Kept> {
     sorted.sort_by(|a, b| b.score.total_cmp(&a.score));
     let total: f64 = sorted.iter().map(|sample| sample.weight).sum();
     let (mut weight, mut good) = (0.0, 0.0);
-    let tied = sorted.chunk_by(|a, b| a.score == b.score);
-    let ways = tied.map(|tied| {
+    let ways = sorted.chunk_by(tied).map(|tied| {
         weight += tied.iter().map(|sample| sample.weight).sum::<f64>();
         good += tied.iter().map(|sample| sample.weight * outcome(sample)).sum::<f64>();
         Kept { coverage: weight / total, threshold: tied[0].score, accuracy: good / weight }

@@ -20,7 +20,7 @@ mod report;
 pub mod table;
 mod tensors;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub mod validate;

@@ -19,7 +19,7 @@ pub struct Layer {
     pub bias: Vec<f32>,
 }
 
-/// Layers with ReLU between them; the last one has one output, the logit.
+/// Layers with `ReLU` between them; the last one has one output, the logit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Network {
     /// From the features to the logit.

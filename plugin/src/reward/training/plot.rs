@@ -35,7 +35,7 @@ fn calibration(report: &Report) -> String {
     for (bins, colour, square) in [(&report.last.bins, LAST, false), (&report.all.bins, ALL, true)] {
         let points: Vec<(f64, f64)> = bins.iter().map(|bin| (bin.predicted, bin.observed)).collect();
         panel.line(&points, colour, "");
-        points.iter().for_each(|&point| panel.mark(point, colour, square));
+        panel.marks(&points, colour, square);
     }
     panel.legend(&[("last step", LAST, false), ("all steps", ALL, true)]);
     panel.end()
@@ -47,7 +47,7 @@ fn coverage(report: &Report) -> String {
     for (quality, colour, square) in [(&report.last, LAST, false), (&report.all, ALL, true)] {
         let points: Vec<(f64, f64)> = quality.coverage.iter().map(|way| (way.coverage, way.accuracy)).collect();
         panel.line(&points, colour, "");
-        points.iter().for_each(|&point| panel.mark(point, colour, square));
+        panel.marks(&points, colour, square);
     }
     panel.legend(&[("last step", LAST, false), ("all steps", ALL, true)]);
     panel.end()
@@ -134,6 +134,12 @@ impl Panel {
             points.join(" "),
             if dashes.is_empty() { "none" } else { dashes }
         );
+    }
+
+    fn marks(&mut self, points: &[(f64, f64)], colour: &str, square: bool) {
+        for &point in points {
+            self.mark(point, colour, square);
+        }
     }
 
     fn mark(&mut self, point: (f64, f64), colour: &str, square: bool) {

@@ -6,7 +6,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 
 use super::error::TrainingError;
-use crate::models::write_file;
+use crate::models::atomic;
 
 /// A safetensors file in memory.
 pub(super) struct F32File {
@@ -65,7 +65,7 @@ impl F32File {
     }
 
     /// An error about this file.
-    pub(super) fn invalid(&self, reason: impl ToString) -> TrainingError {
+    pub(super) fn invalid(&self, reason: impl std::fmt::Display) -> TrainingError {
         TrainingError::invalid(&self.path, reason)
     }
 }
@@ -89,5 +89,5 @@ pub(super) fn write(
     let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
     bytes.append(&mut text);
     bytes.append(&mut body);
-    Ok(write_file(path, &bytes)?)
+    Ok(atomic::write(path, &bytes)?)
 }
