@@ -15,7 +15,7 @@
 //! # Ok::<(), models::ModelError>(())
 //! ```
 
-pub(crate) mod atomic;
+mod atomic;
 mod catalogue;
 pub(crate) mod derive;
 pub(crate) mod digest;
