@@ -15,7 +15,7 @@
 //! # Ok::<(), models::ModelError>(())
 //! ```
 
-mod atomic;
+pub(crate) mod atomic;
 mod catalogue;
 pub(crate) mod derive;
 pub(crate) mod digest;
@@ -33,7 +33,6 @@ mod testing;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use atomic::{write_file, write_json};
 pub use catalogue::{Catalogue, Entry, HubFile, WheelPart, Wheels};
 pub use error::{ModelError, SourceFailure};
 pub use manifest::{Manifest, Recorded};

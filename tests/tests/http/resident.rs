@@ -75,7 +75,7 @@ async fn a_resident_reward_judges_without_a_model_of_its_own() {
         assert_eq!(step["source"] == "draft", step["reward"].as_f64().unwrap() >= delta, "{step}");
     }
     let judge = &trace(&mixed)["totals"]["reward"];
-    assert_eq!((judge["prompt"].as_u64(), judge["prefilled"].as_u64()), (Some(0), Some(0)), "{judge}");
+    assert_eq!((judge["cached"].as_u64(), judge["prefilled"].as_u64()), (Some(0), Some(0)), "{judge}");
     server.drain().await.unwrap();
 }
 

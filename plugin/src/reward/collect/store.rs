@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    models::{self, write_file},
+    models::atomic,
     reward::features::{STATISTICS, StepFeatures},
 };
 
@@ -102,7 +102,7 @@ impl Store {
                 );
             }
         } else {
-            models::write_json(&card, collection)?;
+            atomic::write_json(&card, collection)?;
         }
         let path = folder.join("rollouts.jsonl");
         let (mut done, mut count, mut correct) = (HashSet::new(), 0, 0);
@@ -139,7 +139,7 @@ impl Store {
     /// The disk refuses.
     pub fn add(&mut self, rollout: &Rollout, features: &[StepFeatures]) -> anyhow::Result<()> {
         let path = features_path(&self.folder, &rollout.problem, rollout.sample);
-        write_file(&path, &serialise(features)?)?;
+        atomic::write(&path, &serialise(features)?)?;
         let mut line = serde_json::to_vec(rollout)?;
         line.push(b'\n');
         self.lines.write_all(&line).and_then(|()| self.lines.sync_data()).context("writing rollouts.jsonl")?;
