@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     config::{Deployment, Format, RewardConfig, RoleConfig, StepsConfig, Unit},
-    engine::{Engine, EngineSpec, LoadError, SpecError, States},
+    engine::{Engine, EngineSpec, LoadError, SpecError},
     models::{self, ModelError, Progress},
     pipeline::{
         Rsd, Settings,
@@ -84,16 +84,15 @@ pub async fn deploy(deployment: &Deployment, target: Option<EngineSpec>) -> Resu
     // Everything is fetched and checked before anything is loaded: a mistake shows before minutes have gone by.
     let (draft, head) = match &deployment.reward {
         RewardConfig::Resident { head: path } => {
-            let head = Arc::new(Head::load(path)?);
-            let Observed { mut spec, sha256 } = observed_draft(&deployment.roles.draft).await?;
-            if head.draft() != sha256 || head.hidden_size() != spec.states.hidden_size {
+            let head = Head::load(path)?;
+            let Observed { spec, sha256 } = observed_draft(&deployment.roles.draft).await?;
+            if head.draft() != sha256 || head.hidden_size() != spec.state_rows {
                 return Err(DeployError::OtherDraft {
                     path: path.clone(),
                     expected: head.draft().to_owned(),
                     found: sha256,
                 });
             }
-            spec.states.head = Some(head.clone());
             (spec, Some(head))
         }
         RewardConfig::Judge { .. } => (spec("draft", &deployment.roles.draft).await?, None),
@@ -180,7 +179,7 @@ pub async fn observed_draft(role: &RoleConfig) -> Result<Observed, DeployError> 
         let sha256 = models::source_sha256(&plain).filter(|_| plain != source).unwrap_or(grafted.source_sha256);
         let wrong = |source: SpecError| LoadError::Spec { role: "draft".to_owned(), source };
         let mut spec = EngineSpec::from_role(&with_file(role, &grafted.path)).map_err(wrong)?;
-        spec.states = States { hidden_size: grafted.hidden_size, head: None };
+        spec.state_rows = grafted.hidden_size;
         Ok(Observed { spec, sha256 })
     })
     .await

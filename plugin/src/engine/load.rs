@@ -115,7 +115,7 @@ impl Engine {
             cache: Mutex::new(cache),
             device: if device.is_cpu() { DeviceKind::Cpu } else { DeviceKind::Gpu { block } },
             has_chat_template,
-            states: spec.states,
+            state_rows: spec.state_rows,
         })))
     }
 }

@@ -33,10 +33,7 @@ pub use load::LoadError;
 pub use mistralrs_core::ModelSelected;
 pub use spec::{EngineSpec, SpecError};
 
-use crate::{
-    pipeline::roles::{Generator, Message, Prompt, RoleError, Run, RunRequest, Step},
-    reward::Head,
-};
+use crate::pipeline::roles::{Generator, Message, Prompt, RoleError, Run, RunRequest, Step};
 use cache::CacheMirror;
 use vocabulary::Vocabulary;
 
@@ -56,16 +53,8 @@ struct Inner {
     cache: Mutex<CacheMirror>,
     device: DeviceKind,
     has_chat_template: bool,
-    states: States,
-}
-
-/// The hidden state at the end of every row of logits, where the model was grafted so, and who reads it.
-#[derive(Debug, Clone, Default)]
-pub struct States {
-    /// How many of the last logits are the state; 0 for a model as it was published.
-    pub hidden_size: usize,
-    /// The head that scores every step the model writes.
-    pub head: Option<Arc<Head>>,
+    /// How many of the last logits are the hidden state; see [`EngineSpec::state_rows`].
+    state_rows: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +115,7 @@ impl Engine {
     }
 
     /// Reads an answer that is already written as if this model had just written it, in one forward pass: its steps
-    /// with rewards, log-probabilities and features as the request asks for them. The request's prefix is the prompt.
+    /// with log-probabilities and features as the request asks for them. The request's prefix is the prompt.
     ///
     /// # Errors
     /// The answer does not fit the context, or the engine failed.

@@ -57,13 +57,8 @@ async fn drive(
     let began = Instant::now();
     let begins = request.position == 0;
     let prompt = request.prefix.clone();
-    let writer = Arc::new(Mutex::new(Writer::new(
-        request,
-        inner.vocabulary.clone(),
-        gate,
-        events.clone(),
-        inner.states.clone(),
-    )));
+    let writer =
+        Arc::new(Mutex::new(Writer::new(request, inner.vocabulary.clone(), gate, events.clone(), inner.state_rows)));
     for attempt in 1..=ATTEMPTS {
         let prompt_so_far = writer.lock().prompt_so_far();
         let failure = match inner.exchange(prompt_so_far, &writer, begins).await {

@@ -13,7 +13,7 @@ use std::{
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{States, gate::Gate, vocabulary::Vocabulary};
+use super::{gate::Gate, vocabulary::Vocabulary};
 use crate::{
     pipeline::{
         roles::{RoleError, RunRequest, Step, StepEnd, TokenLogprob},
@@ -55,7 +55,7 @@ pub(super) struct Writer {
     vocabulary: Arc<Vocabulary>,
     gate: Arc<Gate>,
     events: UnboundedSender<Event>,
-    states: States,
+    state_rows: usize,
     /// Gathers the step's features where somebody reads them.
     observer: Option<Observer>,
     /// Tokens to write in place of sampled ones; after them the answer ends.
@@ -85,9 +85,9 @@ impl Writer {
         vocabulary: Arc<Vocabulary>,
         gate: Arc<Gate>,
         events: UnboundedSender<Event>,
-        states: States,
+        state_rows: usize,
     ) -> Self {
-        let read = states.hidden_size > 0 && (states.head.is_some() || request.features);
+        let read = state_rows > 0 && request.features;
         let mut counts = HashMap::new();
         if request.sampling.uses_counts() {
             for &token in &request.prefix {
@@ -99,8 +99,8 @@ impl Writer {
             vocabulary,
             gate,
             events,
-            observer: read.then(|| Observer::new(states.hidden_size)),
-            states,
+            observer: read.then(|| Observer::new(state_rows)),
+            state_rows,
             script: None,
             counts,
             recorded: Vec::new(),
@@ -160,7 +160,7 @@ impl Writer {
 
     /// The next token. `output` is all that the output matrix gives: the vocabulary's logits, then the state.
     fn sample(&mut self, output: &mut [f32]) -> u32 {
-        let vocabulary = output.len().saturating_sub(self.states.hidden_size);
+        let vocabulary = output.len().saturating_sub(self.state_rows);
         let (logits, state) = output.split_at_mut(vocabulary);
         let position = (self.request.position + self.recorded.len()) as u64;
         let sampling = &self.request.sampling;
@@ -192,8 +192,7 @@ impl Writer {
             tokens: self.recorded[self.step_start..].to_vec(),
             bytes: std::mem::take(&mut self.bytes),
             end,
-            resident_reward: features.as_ref().zip(self.states.head.as_ref()).map(|(seen, head)| head.reward(seen)),
-            features: features.filter(|_| self.request.features).map(Box::new),
+            features: features.map(Box::new),
             logprobs: std::mem::take(&mut self.logprobs),
             seconds: self.step_clock.elapsed().as_secs_f64(),
         };

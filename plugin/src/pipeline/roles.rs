@@ -87,8 +87,6 @@ pub struct Step {
     pub bytes: Vec<u8>,
     /// Why it ended.
     pub end: StepEnd,
-    /// Reward read in the model's own forward pass, where a resident head is present.
-    pub resident_reward: Option<f64>,
     /// What a head can read of the step, where the request asked for it and the model's states can be seen.
     pub features: Option<Box<StepFeatures>>,
     /// One entry per token when the request asked for log-probabilities.
@@ -222,8 +220,10 @@ pub struct Trajectory<'a> {
     pub steps: &'a [String],
     /// The new step's text.
     pub step: &'a str,
-    /// The new step as written, for resident rewards.
+    /// The new step as written, with its features where the reward asked for them.
     pub written: &'a Step,
+    /// The draft's steps taken so far, each with its number of tokens, where the reward asked for features.
+    pub drafted: &'a [(usize, StepFeatures)],
 }
 
 /// A verdict and what it cost.
@@ -246,6 +246,10 @@ pub trait Reward: Send + Sync {
     fn name(&self) -> &str;
     /// Parameters without embeddings, for FLOP estimates.
     fn parameters(&self) -> Option<u64>;
+    /// Whether it reads the features of the draft's steps.
+    fn reads_features(&self) -> bool {
+        false
+    }
     /// Scores the newest step.
     async fn score(&self, trajectory: Trajectory<'_>) -> Result<Score, RoleError>;
 }

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     flops::Flops,
     policy::{Decision, Mode, Policy},
+    reward::features::StepFeatures,
     sampling::{Stream, uniform},
 };
 
@@ -29,6 +30,8 @@ struct Session<'a> {
     tokens: Vec<u32>,
     /// Text of each step taken, for the reward model.
     steps: Vec<String>,
+    /// What a head reads of the draft's steps that were taken.
+    drafted: Vec<(usize, StepFeatures)>,
     logprobs: Vec<TokenLogprob>,
     trace: Trace,
     judged: u64,
@@ -74,6 +77,7 @@ pub(super) async fn run(
         target: None,
         tokens: Vec::new(),
         steps: Vec::new(),
+        drafted: Vec::new(),
         logprobs: Vec::new(),
         trace: Trace { shared_vocabulary: rsd.draft.vocabulary() == rsd.target.vocabulary(), ..Trace::default() },
         judged: 0,
@@ -166,7 +170,7 @@ impl Session<'_> {
             stop: self.request.stop.clone(),
             tail: bytes[bytes.len().saturating_sub(longest)..].to_vec(),
             logprobs: self.request.logprobs,
-            features: false,
+            features: source == Source::Draft && self.rsd.reward.reads_features(),
         })
     }
 
@@ -294,6 +298,8 @@ impl Session<'_> {
             let reward = reward.is_finite().then_some(reward);
             if policy.decide(reward.unwrap_or(f64::NAN), draw) == Decision::Accept {
                 kept += step.tokens.len();
+                let mut step = step;
+                self.drafted.extend(step.features.take().map(|features| (step.tokens.len(), *features)));
                 let mut entry = self.entry(Source::Draft, &step);
                 entry.draft_ms = ms(step.seconds);
                 (entry.reward, entry.fallback, entry.reward_ms) = (reward, fallback, reward_ms);
@@ -328,7 +334,13 @@ impl Session<'_> {
     /// The verdict, or why there is none; nothing when the request is out of time first.
     async fn score(&mut self, step: &Step) -> Result<Option<Result<Score, Fallback>>, PipelineError> {
         let text = step.text();
-        let trajectory = Trajectory { prompt: &self.request.prompt, steps: &self.steps, step: &text, written: step };
+        let trajectory = Trajectory {
+            prompt: &self.request.prompt,
+            steps: &self.steps,
+            step: &text,
+            written: step,
+            drafted: &self.drafted,
+        };
         let scored = tokio::select! {
             biased;
             () = self.cancel.cancelled() => return Err(PipelineError::Cancelled),

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{
     features::{STATISTICS, StepFeatures},
+    so_far::SoFar,
     training::{Feature, HeadFile, TrainingError},
 };
 
@@ -21,7 +22,8 @@ impl Head {
     /// trained on other statistics than this version computes.
     pub fn load(path: &Path) -> Result<Self, TrainingError> {
         let file = HeadFile::read(path)?;
-        if file.features.has(Feature::Statistics) && file.statistics != STATISTICS {
+        let statistics = [Feature::Statistics, Feature::StatisticsSoFar];
+        if statistics.iter().any(|part| file.features.has(*part)) && file.statistics != STATISTICS {
             return Err(TrainingError::invalid(
                 path,
                 format!(
@@ -51,10 +53,16 @@ impl Head {
         self.file.network.layers.iter().map(|layer| (layer.weight.len() + layer.bias.len()) as u64).sum()
     }
 
-    /// The reward of a step, in [0, 1]; not a number where a feature is none.
+    /// The reward of a step of `tokens` tokens, in [0, 1]; not a number where a feature is none. `before` are the
+    /// draft's steps taken so far, each with its number of tokens.
     #[must_use]
-    pub fn reward(&self, step: &StepFeatures) -> f64 {
-        let input = self.file.features.of_step(step);
+    pub fn reward(&self, before: &[(usize, StepFeatures)], tokens: usize, step: &StepFeatures) -> f64 {
+        let mut so_far = SoFar::new(self.file.hidden_size, &STATISTICS);
+        for (tokens, step) in before {
+            so_far.add(*tokens, &step.mean, &step.statistics);
+        }
+        so_far.add(tokens, &step.mean, &step.statistics);
+        let input = self.file.features.of_step(step, &so_far);
         // A rectifier would make a zero of what is not a number.
         if input.iter().any(|value| !value.is_finite()) {
             return f64::NAN;

@@ -111,13 +111,12 @@ mod tests {
             tokens: vec![],
             bytes: vec![],
             end: StepEnd::Boundary,
-            resident_reward: None,
             features: None,
             logprobs: vec![],
             seconds: 0.0,
         };
         let content = |steps: &[String], step: &str| {
-            messages(Trajectory { prompt: &prompt, steps, step, written: &written }).remove(1).content
+            messages(Trajectory { prompt: &prompt, steps, step, written: &written, drafted: &[] }).remove(1).content
         };
         let first = content(&[], "One.\n\n");
         let second = content(&["One.\n\n".to_owned()], "Two.");

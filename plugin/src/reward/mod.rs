@@ -6,6 +6,7 @@ pub mod graft;
 pub mod head;
 mod judge;
 mod resident;
+pub mod so_far;
 pub mod training;
 
 pub use head::Head;

@@ -1,21 +1,19 @@
-//! A reward read in the draft's own forward pass: the verdict is there when the step is.
-
-use std::sync::Arc;
+//! A reward read in the draft's own forward pass: what the verdict takes is there when the step is.
 
 use async_trait::async_trait;
 
 use super::head::Head;
 use crate::pipeline::roles::{Reward, RoleError, Score, Trajectory};
 
-/// The reward of a head that the draft's sampler has applied already.
+/// The reward of a head over what the draft's sampler has seen. It runs no model.
 pub struct Resident {
-    head: Arc<Head>,
+    head: Head,
 }
 
 impl Resident {
-    /// The reward of `head`, which the draft was loaded with.
+    /// The reward of a head; the draft must have been loaded so that its states can be seen.
     #[must_use]
-    pub fn new(head: Arc<Head>) -> Self {
+    pub fn new(head: Head) -> Self {
         Self { head }
     }
 }
@@ -30,9 +28,14 @@ impl Reward for Resident {
         Some(self.head.parameters())
     }
 
+    fn reads_features(&self) -> bool {
+        true
+    }
+
     async fn score(&self, trajectory: Trajectory<'_>) -> Result<Score, RoleError> {
-        let reward = trajectory.written.resident_reward;
-        let reward = reward.ok_or_else(|| RoleError::Invalid("the draft was loaded without its reward head".into()))?;
+        let features = trajectory.written.features.as_ref();
+        let features = features.ok_or_else(|| RoleError::Invalid("the draft's states cannot be seen".to_owned()))?;
+        let reward = self.head.reward(trajectory.drafted, trajectory.written.tokens.len(), features);
         Ok(Score { reward, prompt: 0, prefilled: 0, seconds: 0.0 })
     }
 }

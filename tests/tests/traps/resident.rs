@@ -1,20 +1,16 @@
 //! The resident reward: a grafted draft writes what the plain one writes, its state can be read, and judging takes
 //! no forward pass more.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use candle_core::{Device, Tensor, quantized::gguf_file::Content};
 use mistralrs_rsd::{
     deploy::observed_draft,
     engine::{Engine, EngineSpec},
     pipeline::{roles::RunRequest, segment::Boundary},
-    reward::Head,
     sampling::Sampling,
 };
-use rsd_tests::{
-    head,
-    tiny::{HIDDEN, Tiny},
-};
+use rsd_tests::tiny::{HIDDEN, Tiny};
 
 use crate::rig::{Rig, Written, distance};
 
@@ -24,18 +20,14 @@ async fn plain() -> Rig {
     Rig { tiny, engine }
 }
 
-/// The same model with its states to be seen, and with a head.
-async fn grafted() -> (Rig, Arc<Head>) {
+/// The same model with its states to be seen.
+async fn grafted() -> Rig {
     let tiny = Tiny::gguf(1).unwrap();
     let observed = observed_draft(&tiny.role()).await.unwrap();
-    let file = tiny.path().join("head.safetensors");
-    head::write(&file, &observed.sha256).unwrap();
-    let head = Arc::new(Head::load(&file).unwrap());
-    let mut spec: EngineSpec = observed.spec;
-    assert_eq!(spec.states.hidden_size, HIDDEN);
-    spec.states.head = Some(head.clone());
+    let spec: EngineSpec = observed.spec;
+    assert_eq!(spec.state_rows, HIDDEN);
     let engine = Engine::load("draft", spec).await.unwrap();
-    (Rig { tiny, engine }, head)
+    Rig { tiny, engine }
 }
 
 fn in_steps(rig: &Rig, sampling: Sampling) -> RunRequest {
@@ -52,16 +44,17 @@ fn seeded() -> Sampling {
 
 #[tokio::test]
 async fn a_grafted_model_writes_what_the_plain_one_writes_with_no_forward_more() {
-    let (plain, (grafted, _)) = (plain().await, grafted().await);
+    let (plain, grafted) = (plain().await, grafted().await);
     let penalties = Sampling { repetition_penalty: Some(1.2), ..Sampling::default() };
     for sampling in [Sampling::default(), seeded(), penalties] {
         let request = in_steps(&plain, sampling);
-        let (before, after) = (plain.run(request.clone()).await, grafted.run(request).await);
+        let before = plain.run(request.clone()).await;
+        let after = grafted.run(RunRequest { features: true, ..request }).await;
         assert_eq!(before.ids, after.ids);
         assert_eq!(before.report.forwards, after.report.forwards);
         assert!(before.report.forwards <= before.ids.len() + 1, "{:?}", before.report);
-        assert!(before.steps.iter().all(|step| step.resident_reward.is_none()));
-        assert!(after.steps.iter().all(|step| step.resident_reward.is_some_and(|reward| reward > 0.0 && reward < 1.0)));
+        assert!(before.steps.iter().all(|step| step.features.is_none()));
+        assert!(after.steps.iter().all(|step| step.features.is_some()));
         let logprobs = |run: &Written| -> Vec<_> { run.steps.iter().flat_map(|step| step.logprobs.clone()).collect() };
         assert_eq!(logprobs(&before), logprobs(&after));
     }
@@ -69,7 +62,7 @@ async fn a_grafted_model_writes_what_the_plain_one_writes_with_no_forward_more()
 
 #[tokio::test]
 async fn the_state_that_is_read_is_the_one_that_made_the_logits() {
-    let (rig, head) = grafted().await;
+    let rig = grafted().await;
     let mut request = in_steps(&rig, seeded());
     request.features = true;
     let written = rig.run(request).await;
@@ -83,7 +76,6 @@ async fn the_state_that_is_read_is_the_one_that_made_the_logits() {
         let last = step.logprobs.last().unwrap();
         let found = logits[last.id as usize] - log_z;
         assert!((found - last.logprob).abs() < 1e-3, "{found} {}", last.logprob);
-        assert_eq!(head.reward(features), step.resident_reward.unwrap());
         let mean = step.logprobs.iter().map(|token| token.logprob).sum::<f32>() / step.logprobs.len() as f32;
         assert!((features.statistics[0] - mean).abs() < 1e-3);
     }
@@ -91,7 +83,7 @@ async fn the_state_that_is_read_is_the_one_that_made_the_logits() {
 
 #[tokio::test]
 async fn an_answer_read_again_has_the_features_it_was_written_with() {
-    let (rig, _) = grafted().await;
+    let rig = grafted().await;
     let mut request = in_steps(&rig, seeded());
     request.features = true;
     let written = rig.run(request.clone()).await;
@@ -102,7 +94,6 @@ async fn an_answer_read_again_has_the_features_it_was_written_with() {
         let (a, b) = (read.features.as_ref().unwrap(), written.features.as_ref().unwrap());
         assert!(distance(&a.last, &b.last) < 1e-3 && distance(&a.mean, &b.mean) < 1e-3);
         assert!(distance(&a.statistics, &b.statistics) < 1e-3, "{:?} {:?}", a.statistics, b.statistics);
-        assert!((read.resident_reward.unwrap() - written.resident_reward.unwrap()).abs() < 1e-3);
     }
     // With room for one token more the script ends by itself.
     request.max_tokens = written.ids.len() + 1;

@@ -27,8 +27,8 @@ pub(super) struct Train {
     /// Where the head goes; its model card gets the same name with .md
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// What the head looks at: some of last, mean, statistics
-    #[arg(long, value_name = "LIST", default_value = "last,mean,statistics")]
+    /// What the head looks at: some of last, mean, statistics, mean_so_far, statistics_so_far
+    #[arg(long, value_name = "LIST", default_value = "last,mean_so_far,statistics_so_far")]
     features: FeatureSet,
     /// Hidden units; 0 for logistic regression
     #[arg(long, value_name = "N", default_value_t = 0)]

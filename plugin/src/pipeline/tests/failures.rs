@@ -330,7 +330,6 @@ async fn a_foreign_step_that_ends_inside_a_character_keeps_its_place() {
         tokens: bytes.iter().map(|b| u32::from(*b)).collect(),
         bytes: bytes.to_vec(),
         end: StepEnd::Boundary,
-        resident_reward: None,
         features: None,
         logprobs: Vec::new(),
         seconds: 0.0,

@@ -240,15 +240,7 @@ impl ScriptRun {
                 None => {}
             }
         };
-        Step {
-            tokens: self.script.encode(&bytes),
-            bytes,
-            end,
-            resident_reward: None,
-            features: None,
-            logprobs: Vec::new(),
-            seconds: 0.0,
-        }
+        Step { tokens: self.script.encode(&bytes), bytes, end, features: None, logprobs: Vec::new(), seconds: 0.0 }
     }
 
     /// Writes as far ahead as the request allows.

@@ -10,11 +10,12 @@ use std::{
 use serde::Deserialize;
 
 use super::{error::TrainingError, tensors::F32File};
+use crate::reward::so_far::SoFar;
 
 /// The only format of a collection that this version reads.
 const FORMAT: u64 = 1;
 
-/// Solutions with the features of their steps. Rows of the three matrices are steps, solution after solution.
+/// Solutions with the features of their steps. Rows of the matrices are steps, solution after solution.
 #[derive(Debug, Clone)]
 pub struct Dataset {
     /// sha256 of the draft's GGUF.
@@ -33,6 +34,10 @@ pub struct Dataset {
     pub(super) mean: Vec<f32>,
     /// `[rows, K]`.
     pub(super) statistic: Vec<f32>,
+    /// `[rows, H]`: the mean over the solution up to the step's end.
+    pub(super) mean_so_far: Vec<f32>,
+    /// `[rows, K]`: for the solution up to the step's end.
+    pub(super) statistic_so_far: Vec<f32>,
 }
 
 /// One solution.
@@ -55,8 +60,6 @@ pub struct Step {
     pub position: usize,
     /// Whether the solution ends here.
     pub last: bool,
-    /// Tokens in it.
-    pub tokens: usize,
     /// The chance that it is good, from another reward model or from continuations.
     pub label: Option<f32>,
 }
@@ -117,6 +120,8 @@ impl Dataset {
             last: Vec::new(),
             mean: Vec::new(),
             statistic: Vec::new(),
+            mean_so_far: Vec::new(),
+            statistic_so_far: Vec::new(),
         };
         let path = directory.join("rollouts.jsonl");
         let text = fs::read_to_string(&path).map_err(TrainingError::io("read", &path))?;
@@ -143,15 +148,23 @@ impl Dataset {
     fn push(&mut self, line: Line, features: &Path) -> Result<(), TrainingError> {
         let file = F32File::read(features)?;
         let rows = line.steps.len();
+        let mean = file.matrix("mean", rows, self.hidden_size)?;
+        let statistic = file.matrix("statistics", rows, self.statistics.len())?;
+        let mut so_far = SoFar::new(self.hidden_size, &self.statistics);
+        for (row, &tokens) in line.steps.iter().enumerate() {
+            let (h, k) = (self.hidden_size, self.statistics.len());
+            so_far.add(tokens, &mean[row * h..(row + 1) * h], &statistic[row * k..(row + 1) * k]);
+            self.mean_so_far.extend(so_far.mean());
+            self.statistic_so_far.extend(so_far.statistics());
+        }
         self.last.extend(file.matrix("last", rows, self.hidden_size)?);
-        self.mean.extend(file.matrix("mean", rows, self.hidden_size)?);
-        self.statistic.extend(file.matrix("statistics", rows, self.statistics.len())?);
+        self.mean.extend(mean);
+        self.statistic.extend(statistic);
         let start = self.steps.len();
-        self.steps.extend(line.steps.iter().enumerate().map(|(position, &tokens)| Step {
+        self.steps.extend((0..rows).map(|position| Step {
             solution: self.solutions.len(),
             position,
             last: position + 1 == rows,
-            tokens,
             label: line.labels.as_ref().and_then(|labels| labels[position]),
         }));
         self.solutions.push(Solution { problem: line.problem, correct: line.correct, rows: start..start + rows });
@@ -185,6 +198,8 @@ impl Dataset {
         self.last.extend(more.last);
         self.mean.extend(more.mean);
         self.statistic.extend(more.statistic);
+        self.mean_so_far.extend(more.mean_so_far);
+        self.statistic_so_far.extend(more.statistic_so_far);
         Ok(())
     }
 
@@ -203,8 +218,17 @@ impl Dataset {
 
     /// A column of the statistics, by row, if it was collected.
     pub fn statistic(&self, name: &str) -> Option<Vec<f64>> {
+        self.column(&self.statistic, name)
+    }
+
+    /// The same for the solution up to the step's end.
+    pub fn statistic_so_far(&self, name: &str) -> Option<Vec<f64>> {
+        self.column(&self.statistic_so_far, name)
+    }
+
+    fn column(&self, statistics: &[f32], name: &str) -> Option<Vec<f64>> {
         let column = self.statistics.iter().position(|statistic| statistic == name)?;
-        Some(self.statistic.chunks_exact(self.statistics.len()).map(|row| f64::from(row[column])).collect())
+        Some(statistics.chunks_exact(self.statistics.len()).map(|row| f64::from(row[column])).collect())
     }
 }
 

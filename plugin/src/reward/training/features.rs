@@ -5,11 +5,11 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use super::dataset::Dataset;
-use crate::reward::features::StepFeatures;
+use crate::reward::{features::StepFeatures, so_far::SoFar};
 
 /// One part of a step's features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Feature {
     /// The state that predicted the step's last token, `[H]`.
     Last,
@@ -17,19 +17,33 @@ pub enum Feature {
     Mean,
     /// The token statistics of the step, `[K]`.
     Statistics,
+    /// The mean of the states that predicted the tokens of the draft's steps so far, this one included, `[H]`.
+    MeanSoFar,
+    /// The token statistics of the draft's steps so far, this one included, `[K]`.
+    StatisticsSoFar,
 }
 
 impl Feature {
-    const ALL: [(Self, &'static str); 3] =
-        [(Self::Last, "last"), (Self::Mean, "mean"), (Self::Statistics, "statistics")];
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Last, "last"),
+        (Self::Mean, "mean"),
+        (Self::Statistics, "statistics"),
+        (Self::MeanSoFar, "mean_so_far"),
+        (Self::StatisticsSoFar, "statistics_so_far"),
+    ];
 
     /// Its name in head files and on the command line.
     pub fn name(self) -> &'static str {
         Self::ALL[self as usize].1
     }
+
+    /// Whether it is a state, not a few statistics.
+    fn is_state(self) -> bool {
+        !matches!(self, Self::Statistics | Self::StatisticsSoFar)
+    }
 }
 
-/// Parts without repetition, in the order last, mean, statistics.
+/// Parts without repetition, in the order of [`Feature`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Feature>")]
 pub struct FeatureSet(Vec<Feature>);
@@ -39,7 +53,7 @@ impl TryFrom<Vec<Feature>> for FeatureSet {
 
     fn try_from(parts: Vec<Feature>) -> Result<Self, String> {
         if parts.is_empty() || !parts.is_sorted_by(|a, b| a < b) {
-            return Err(format!("features are {parts:?}: expected some of last, mean, statistics in this order"));
+            return Err(format!("features are {parts:?}: expected some of {}, in this order", Self::known()));
         }
         Ok(Self(parts))
     }
@@ -52,7 +66,7 @@ impl FromStr for FeatureSet {
         let part = |name: &str| {
             let found = Feature::ALL.iter().find(|(_, known)| *known == name.trim());
             found.map(|(part, _)| *part).ok_or_else(|| {
-                format!("no feature is called {name:?}; expected some of last, mean, statistics, with commas between")
+                format!("no feature is called {name:?}; expected some of {}, with commas between", Self::known())
             })
         };
         let mut parts = text.split(',').map(part).collect::<Result<Vec<_>, _>>()?;
@@ -70,12 +84,14 @@ impl fmt::Display for FeatureSet {
 }
 
 impl FeatureSet {
+    /// What there is to choose from.
+    fn known() -> String {
+        Feature::ALL.map(|(_, name)| name).join(", ")
+    }
+
     /// Columns for a draft with states of width `hidden_size` and this many statistics.
     pub fn width(&self, hidden_size: usize, statistics: usize) -> usize {
-        let width = |part: &Feature| match part {
-            Feature::Last | Feature::Mean => hidden_size,
-            Feature::Statistics => statistics,
-        };
+        let width = |part: &Feature| if part.is_state() { hidden_size } else { statistics };
         self.0.iter().map(width).sum()
     }
 
@@ -85,18 +101,29 @@ impl FeatureSet {
     }
 
     /// The features of one step as it is being served, `[F]`.
-    pub fn of_step(&self, step: &StepFeatures) -> Vec<f32> {
-        let parts = self.0.iter().map(|part| match part {
-            Feature::Last => &step.last[..],
-            Feature::Mean => &step.mean[..],
-            Feature::Statistics => &step.statistics[..],
+    pub fn of_step(&self, step: &StepFeatures, so_far: &SoFar) -> Vec<f32> {
+        let parts = self.0.iter().flat_map(|part| match part {
+            Feature::Last => step.last.clone(),
+            Feature::Mean => step.mean.clone(),
+            Feature::Statistics => step.statistics.to_vec(),
+            Feature::MeanSoFar => so_far.mean(),
+            Feature::StatisticsSoFar => so_far.statistics(),
         });
-        parts.flatten().copied().collect()
+        parts.collect()
     }
 
     /// Columns for this data.
     pub fn width_for(&self, data: &Dataset) -> usize {
         self.width(data.hidden_size, data.statistics.len())
+    }
+
+    /// For each column whether it is a statistic, not a part of a state.
+    pub(super) fn are_statistics(&self, data: &Dataset) -> Vec<bool> {
+        let columns = |part: &Feature| {
+            let width = if part.is_state() { data.hidden_size } else { data.statistics.len() };
+            std::iter::repeat_n(!part.is_state(), width)
+        };
+        self.0.iter().flat_map(columns).collect()
     }
 
     /// The features of some rows, `[rows, F]`.
@@ -108,6 +135,8 @@ impl FeatureSet {
                     Feature::Last => (&data.last, data.hidden_size),
                     Feature::Mean => (&data.mean, data.hidden_size),
                     Feature::Statistics => (&data.statistic, data.statistics.len()),
+                    Feature::MeanSoFar => (&data.mean_so_far, data.hidden_size),
+                    Feature::StatisticsSoFar => (&data.statistic_so_far, data.statistics.len()),
                 };
                 matrix.extend_from_slice(&from[row * width..(row + 1) * width]);
             }

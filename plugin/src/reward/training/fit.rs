@@ -17,6 +17,9 @@ use super::{
 const WATCHED: usize = 8;
 /// Passes without a better loss on the watched problems before giving up.
 const PATIENCE: usize = 15;
+/// Statistics are few, each says more than a column of a state, and the penalty should not press them as hard: they
+/// are scaled up by this much. On GSM8K rollouts that raised the AUC at the last step by 0.02.
+const STATISTICS: f64 = 5.0;
 /// A column that varies less than this carries nothing and is left out.
 const CONSTANT: f64 = 1e-6;
 
@@ -88,7 +91,10 @@ impl Task {
             return Err(TrainingError::Unfit(format!("the data has no {}; choose other features", recipe.features)));
         }
         let known = known(data, solutions, recipe);
-        let scale = Scale::of(&recipe.features.gather(data, &known), width);
+        let mut scale = Scale::of(&recipe.features.gather(data, &known), width);
+        for (factor, statistic) in scale.factor.iter_mut().zip(recipe.features.are_statistics(data)) {
+            *factor *= if statistic { STATISTICS } else { 1.0 };
+        }
         let widths = if recipe.hidden == 0 { vec![width, 1] } else { vec![width, recipe.hidden, 1] };
         let examples = examples(data, &known, recipe, &scale)?;
         let good: f64 = examples.labels.iter().sum();

@@ -76,7 +76,7 @@ fn positions(report: &Report) -> String {
     if let Some(last) = report.rankings.first().and_then(|ranking| ranking.last) {
         panel.line(&[(0.0, last.value), (1.0, last.value)], LAST, "");
     }
-    panel.legend(&[("last steps together", LAST, false), ("steps at the position", ALL, true)]);
+    panel.legend(&[("line: last steps", LAST, false), ("steps at the position", ALL, true)]);
     panel.end()
 }
 
@@ -108,8 +108,10 @@ impl Panel {
 
     fn axes(&mut self, labels: &[(f64, String)], range: (f64, f64)) {
         self.range = range;
-        for tick in 0..=5 {
-            let at = range.0 + (range.1 - range.0) * f64::from(tick) / 5.0;
+        // A line at every tenth, or at every second one where there are many.
+        let lines = if range.1 - range.0 > 0.8 { 5 } else { 6 };
+        for line in 0..=lines {
+            let at = range.0 + (range.1 - range.0) * f64::from(line) / f64::from(lines);
             let (_, y) = self.place((0.0, at));
             let _ = writeln!(self.text, "<path d=\"M0 {y:.1}H{SIDE}\" stroke=\"#ddd\"/>");
             let _ = writeln!(self.text, "<text x=\"-8\" y=\"{:.1}\" text-anchor=\"end\">{at:.2}</text>", y + 4.0);
@@ -166,7 +168,7 @@ impl Panel {
             let y = SIDE + 62.0;
             self.dot(x, y - 4.0, colour, *square);
             let _ = writeln!(self.text, "<text x=\"{}\" y=\"{y}\">{name}</text>", x + 10.0);
-            x += 132.0;
+            x += 138.0;
         }
     }
 

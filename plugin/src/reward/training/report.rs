@@ -132,16 +132,7 @@ pub fn report(data: &Dataset, solutions: &[usize], rewards: &[f64]) -> Report {
 /// Mean log-probability of the step, and of the solution up to the step's end.
 fn baselines(data: &Dataset) -> Vec<(&'static str, Vec<f64>)> {
     let Some(step) = data.statistic("mean_logprob") else { return Vec::new() };
-    let (mut sum, mut tokens) = (0.0, 0.0);
-    let so_far = data.steps.iter().zip(&step).map(|(at, mean)| {
-        if at.position == 0 {
-            (sum, tokens) = (0.0, 0.0);
-        }
-        sum += mean * at.tokens as f64;
-        tokens += at.tokens as f64;
-        sum / tokens
-    });
-    let so_far = so_far.collect();
+    let so_far = data.statistic_so_far("mean_logprob").unwrap_or_default();
     vec![("mean log-probability of the step", step), ("mean log-probability so far", so_far)]
 }
 

@@ -221,7 +221,7 @@ fn damaged_data_is_refused_with_its_place() {
     says(damaged(|dir| fs::remove_file(dir.join("collection.json")).unwrap()), &["collection.json"]);
     says(damaged(|dir| fs::write(rollouts(dir), "").unwrap()), &["no solutions"]);
     says(damaged(|dir| edit(dir.join("collection.json"), "\"format\":1", "\"format\":2")), &["format is 2"]);
-    says(damaged(|dir| edit(dir.join("collection.json"), ":12", ":13")), &["last is F32 [1, 12]", "[1, 13]"]);
+    says(damaged(|dir| edit(dir.join("collection.json"), ":12", ":13")), &["mean is F32 [1, 12]", "[1, 13]"]);
     says(damaged(|dir| edit(rollouts(dir), "\"steps\":[3,4]", "\"steps\":[3,5]")), &["line 2", "8 tokens"]);
     says(damaged(|dir| edit(rollouts(dir), "\"steps\":[3,4]", "\"steps\":[7]")), &["made-1-0", "[2, 12]"]);
     says(damaged(|dir| edit(rollouts(dir), "\"steps\":[3,4]", "\"steps\":[0,7]")), &["line 2", "none empty"]);
