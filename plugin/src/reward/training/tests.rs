@@ -198,6 +198,25 @@ fn two_directories_of_one_draft_are_one_dataset() {
     assert!(head(&first, &recipe("last")).logits(&read(other.path()).unwrap()).is_err());
 }
 
+#[test]
+fn the_solution_so_far_is_of_its_own_steps_up_to_here() {
+    let data = read(Made { problems: 8, ..Made::default() }.in_a_directory().path()).unwrap();
+    let gather = |features: &str, row: usize| features.parse::<FeatureSet>().unwrap().gather(&data, &[row]);
+    let solution = data.solutions.iter().skip(3).find(|solution| solution.rows.len() == 3).unwrap();
+    // Steps of 3, 4 and 5 tokens: see [`Made`].
+    for (steps, weights) in [(1, vec![1.0]), (2, vec![3.0 / 7.0, 4.0 / 7.0]), (3, vec![0.25, 1.0 / 3.0, 5.0 / 12.0])] {
+        let rows = solution.rows.clone().take(steps);
+        let mixed = |features: &str, column: usize| -> f32 {
+            rows.clone().zip(&weights).map(|(row, weight)| weight * gather(features, row)[column]).sum()
+        };
+        let row = solution.rows.start + steps - 1;
+        let (mean, statistics) = (gather("mean_so_far", row), gather("statistics_so_far", row));
+        assert!((0..12).all(|column| (mean[column] - mixed("mean", column)).abs() < 1e-5));
+        assert!((statistics[0] - mixed("statistics", 0)).abs() < 1e-5);
+        assert_eq!(statistics[1], [3.0, 7.0, 12.0][steps - 1]);
+    }
+}
+
 /// Damages a collection and says what reading it says.
 fn damaged(how: impl Fn(&Path)) -> String {
     let directory = Made { problems: 4, samples: 1, ..Made::default() }.in_a_directory();
