@@ -12,7 +12,7 @@ use crate::{
         segment::{Boundary, Segmentation},
     },
     policy::{PolicyError, PolicyHandle},
-    reward::Judge,
+    reward::{self, Judge, Published, SeparatePrm, graft::GraftError},
 };
 
 /// A deployment, loaded.
@@ -32,6 +32,9 @@ pub enum DeployError {
     /// A model could not be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The reward model's checkpoint cannot be used.
+    #[error("reward.model: {0}")]
+    Graft(#[from] GraftError),
     /// The reward model cannot do its work.
     #[error(transparent)]
     Reward(#[from] RoleError),
@@ -61,18 +64,10 @@ pub async fn deploy(deployment: &Deployment, target: Option<EngineSpec>) -> Resu
         (None, Some(role)) => spec("target", role).await?,
         (None, None) => return Err(DeployError::NoTarget),
     };
-    let RewardConfig::Judge { model: judge } = &deployment.reward;
-    let judge = match judge {
-        Some(role) => Some(spec("reward", role).await?),
-        None => None,
-    };
+    let reward = Verdicts::prepare(&deployment.reward).await?;
     let draft = load("draft", draft).await?;
     let target = load("target", target).await?;
-    let judge = match judge {
-        Some(spec) => load("reward", spec).await?,
-        None => target.clone(),
-    };
-    let reward: Arc<dyn Reward> = Arc::new(Judge::new(judge)?);
+    let reward = reward.load(&target).await?;
     if draft.vocabulary() != target.vocabulary() {
         tracing::warn!("draft and target have different vocabularies: text is tokenised anew at step boundaries");
     }
@@ -84,6 +79,49 @@ pub async fn deploy(deployment: &Deployment, target: Option<EngineSpec>) -> Resu
         settings: settings(deployment),
     };
     Ok(Deployed { rsd, target })
+}
+
+/// A reward model whose files are there.
+enum Verdicts {
+    Judge(Option<EngineSpec>),
+    Prm { published: Published, separator: Option<String> },
+}
+
+impl Verdicts {
+    async fn prepare(config: &RewardConfig) -> Result<Self, DeployError> {
+        match config {
+            RewardConfig::Judge { model: None } => Ok(Self::Judge(None)),
+            RewardConfig::Judge { model: Some(role) } => Ok(Self::Judge(Some(spec("reward", role).await?))),
+            RewardConfig::Prm { model, format, separator } => {
+                let (role, wanted) = ((**model).clone(), format.family());
+                let prepared = tokio::task::spawn_blocking(move || -> Result<_, DeployError> {
+                    Ok(reward::prepare(&resolve(role)?, wanted, models::on_stderr().as_ref())?)
+                });
+                let published = prepared.await.map_err(|error| DeployError::Interrupted(error.to_string()))??;
+                Ok(Self::Prm { published, separator: separator.clone() })
+            }
+        }
+    }
+
+    async fn load(self, target: &Engine) -> Result<Arc<dyn Reward>, DeployError> {
+        Ok(match self {
+            Self::Judge(None) => Arc::new(Judge::new(target.clone())?),
+            Self::Judge(Some(spec)) => Arc::new(Judge::new(load("reward", spec).await?)?),
+            Self::Prm { published, separator } => Arc::new(load_prm(published, separator.as_deref()).await?),
+        })
+    }
+}
+
+/// Loads a process reward model that [`reward::prepare`] made ready.
+///
+/// # Errors
+/// It does not load, or its tokenizer is not its family's.
+pub async fn load_prm(published: Published, separator: Option<&str>) -> Result<SeparatePrm, DeployError> {
+    let Published { family, role, head, specials } = published;
+    let wrong = |source: SpecError| LoadError::Spec { role: "reward".to_owned(), source };
+    let engine = load("reward", EngineSpec::from_role(&role).map_err(wrong)?).await?;
+    tracing::info!(format = family.name(), usual_delta = family.default_delta(), "reward model");
+    Ok(SeparatePrm::new(engine, family, specials, head, separator)?)
 }
 
 fn settings(deployment: &Deployment) -> Settings {

@@ -1,8 +1,8 @@
 //! What must hold between the settings of a deployment, beyond each one's own type and range.
 
 use super::{
-    Deployment, Format, PagedAttnMode, RewardConfig, RoleConfig, ServerConfig, StepsConfig, TargetRule, Unit,
-    path::FieldPath, words,
+    Deployment, Format, PagedAttnMode, PrmFormat, RewardConfig, RoleConfig, ServerConfig, StepsConfig, TargetRule,
+    Unit, path::FieldPath, words,
 };
 
 /// Types of in-situ quantisation that mistral.rs 0.8 reads, besides the plain bit widths.
@@ -34,9 +34,16 @@ pub(super) fn broken(deployment: &Deployment, target: TargetRule) -> Vec<Broken>
         }
         (None, TargetRule::FromCommandLine) => {}
     }
-    let RewardConfig::Judge { model } = &deployment.reward;
-    if let Some(role) = model {
-        rules.role("reward.model", role);
+    match &deployment.reward {
+        RewardConfig::Judge { model: Some(role) } => rules.role("reward.model", role),
+        RewardConfig::Judge { model: None } => {}
+        RewardConfig::Prm { model, format, separator } => {
+            rules.role("reward.model", model);
+            if separator.is_some() && !matches!(format, PrmFormat::Auto | PrmFormat::Skywork) {
+                let message = "belongs to `format: skywork`: the other kinds have one separator only; leave it out";
+                rules.refuse("reward.separator", &["reward.format"], message.to_owned());
+            }
+        }
     }
     rules.steps(&deployment.steps);
     rules.server(&deployment.server);

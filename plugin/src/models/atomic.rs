@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::error::ModelError;
 
 /// Makes a rename in `path`'s directory last. Only Unix lets a directory be opened for that.
-pub(super) fn sync_dir_of(path: &Path) -> Result<(), ModelError> {
+pub(crate) fn sync_dir_of(path: &Path) -> Result<(), ModelError> {
     if cfg!(unix)
         && let Some(dir) = path.parent()
     {
@@ -19,7 +19,7 @@ pub(super) fn sync_dir_of(path: &Path) -> Result<(), ModelError> {
 }
 
 /// Writes `value` as JSON to `path`, whole or not at all.
-pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), ModelError> {
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), ModelError> {
     let dir = path.parent().unwrap_or(Path::new("."));
     let mut json = serde_json::to_vec_pretty(value).map_err(|error| ModelError::Io {
         action: "write",

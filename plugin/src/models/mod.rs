@@ -15,11 +15,11 @@
 //! # Ok::<(), models::ModelError>(())
 //! ```
 
-mod atomic;
+pub(crate) mod atomic;
 mod catalogue;
-mod digest;
+pub(crate) mod digest;
 mod error;
-mod lock;
+pub(crate) mod lock;
 mod manifest;
 mod part;
 mod progress;
