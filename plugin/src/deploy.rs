@@ -95,7 +95,8 @@ impl Verdicts {
             RewardConfig::Prm { model, format, separator } => {
                 let (role, wanted) = ((**model).clone(), format.family());
                 let prepared = tokio::task::spawn_blocking(move || -> Result<_, DeployError> {
-                    Ok(reward::prepare(&resolve(role)?, wanted, models::on_stderr().as_ref())?)
+                    let (cache, progress) = (models::cache_dir()?, models::on_stderr());
+                    Ok(reward::prepare(&resolve(role)?, wanted, &cache, progress.as_ref())?)
                 });
                 let published = prepared.await.map_err(|error| DeployError::Interrupted(error.to_string()))??;
                 Ok(Self::Prm { published, separator: separator.clone() })

@@ -2,12 +2,13 @@
 
 pub mod config;
 pub mod models;
+mod prm;
 mod run;
 pub mod serve;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use self::{config::ConfigCommand, models::ModelsCommand, run::RunArgs, serve::ServeArgs};
+use self::{config::ConfigCommand, models::ModelsCommand, prm::PrmCommand, run::RunArgs, serve::ServeArgs};
 
 /// Reward-Guided Speculative Decoding for mistral.rs: a small model writes, a reward model judges, the big one
 /// rewrites only the steps that fail.
@@ -28,6 +29,8 @@ enum Command {
     Models(ModelsCommand),
     /// Check, show and describe deployment files
     Config(ConfigCommand),
+    /// Prepare reward models
+    Prm(PrmCommand),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -46,6 +49,7 @@ impl Cli {
             Command::Run(args) => run::run(*args).await,
             Command::Models(command) => command.run().await,
             Command::Config(command) => command.run(),
+            Command::Prm(command) => command.run().await,
             Command::Completions { shell } => {
                 let mut command = Self::command();
                 clap_complete::generate(shell, &mut command, "mistralrs-rsd", &mut std::io::stdout());

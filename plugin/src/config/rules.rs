@@ -39,6 +39,16 @@ pub(super) fn broken(deployment: &Deployment, target: TargetRule) -> Vec<Broken>
         RewardConfig::Judge { model: None } => {}
         RewardConfig::Prm { model, format, separator } => {
             rules.role("reward.model", model);
+            let excluded = [
+                ("lora", model.lora.is_some()),
+                ("xlora", model.xlora.is_some()),
+                ("from_uqff", model.from_uqff.is_some()),
+            ];
+            for (name, _) in excluded.into_iter().filter(|(_, given)| *given) {
+                let message =
+                    "does not go with `kind: prm`, whose output matrix is replaced: name the whole checkpoint";
+                rules.refuse(&format!("reward.model.{name}"), &["reward.kind"], message.to_owned());
+            }
             if separator.is_some() && !matches!(format, PrmFormat::Auto | PrmFormat::Skywork) {
                 let message = "belongs to `format: skywork`: the other kinds have one separator only; leave it out";
                 rules.refuse("reward.separator", &["reward.format"], message.to_owned());

@@ -1,5 +1,7 @@
 //! From a role that names a published process reward model to what an engine loads and what reads its verdict.
 
+use std::path::Path;
+
 use super::{
     format::{Family, Specials},
     graft::{self, Checkpoint, GraftError},
@@ -22,11 +24,17 @@ pub struct Published {
     pub specials: Specials,
 }
 
-/// Recognises a reward model, fetching it first where it lies on the hub, and grafts it where it has a head. Blocks.
+/// Recognises a reward model, fetching it first where it lies on the hub, and grafts it in the directory `cache` where
+/// it has a head. Blocks.
 ///
 /// # Errors
 /// The files are not to be had or damaged, or not of the family `wanted`.
-pub fn prepare(role: &RoleConfig, wanted: Option<Family>, progress: &dyn Progress) -> Result<Published, GraftError> {
+pub fn prepare(
+    role: &RoleConfig,
+    wanted: Option<Family>,
+    cache: &Path,
+    progress: &dyn Progress,
+) -> Result<Published, GraftError> {
     let name = role.model_id.clone().unwrap_or_default();
     if matches!(role.format, Some(Format::Gguf | Format::Ggml)) {
         return packed(role, wanted, &name);
@@ -38,7 +46,7 @@ pub fn prepare(role: &RoleConfig, wanted: Option<Family>, progress: &dyn Progres
     let specials = checkpoint.specials();
     let mut role = RoleConfig { model_id: Some(folder.to_string_lossy().into_owned()), ..role.clone() };
     if !head.is_empty() {
-        role.model_id = Some(graft::grafted(&checkpoint, progress)?.folder.to_string_lossy().into_owned());
+        role.model_id = Some(graft::grafted(&checkpoint, cache, progress)?.folder.to_string_lossy().into_owned());
         // What the folder holds is written in its own config.json.
         role.arch = None;
         if let Some(isq) = role.isq.take() {
@@ -51,7 +59,7 @@ pub fn prepare(role: &RoleConfig, wanted: Option<Family>, progress: &dyn Progres
                 let reason = format!("`isq` and `{field}` do not go together on a reward head: leave one of them out");
                 return Err(GraftError::File { path: folder, reason });
             }
-            role.topology = Some(graft::layers_only(&isq)?);
+            role.topology = Some(graft::layers_only(&isq, cache)?);
             role.isq_organization = None;
         }
     }
@@ -61,7 +69,7 @@ pub fn prepare(role: &RoleConfig, wanted: Option<Family>, progress: &dyn Progres
 /// A GGUF keeps no reward head, so it serves the families that read ordinary logits.
 fn packed(role: &RoleConfig, wanted: Option<Family>, name: &str) -> Result<Published, GraftError> {
     let file = role.quantized_file.clone().unwrap_or_default();
-    let path = std::path::Path::new(name).join(&file);
+    let path = Path::new(name).join(&file);
     let family = wanted
         .or_else(|| Family::of_name(name))
         .or_else(|| Family::of_name(&file))

@@ -13,7 +13,13 @@ pub(super) struct MathShepherd {
 
 impl MathShepherd {
     pub(super) fn new(spelling: Spelling) -> Result<Self, FormatError> {
-        let tag = spelling.last(TAG)?;
+        let spelt = spelling.part(TAG)?;
+        let &[tag] = spelt.as_slice() else {
+            return Err(FormatError(format!(
+                "its tokenizer makes {} tokens of \"{TAG}\" instead of one, so it is no model of this kind",
+                spelt.len()
+            )));
+        };
         // Spelt together, as the card does: each with the blank that words of this vocabulary begin with.
         let verdict = spelling.part("+ -")?;
         let verdict = <[u32; 2]>::try_from(verdict).map_err(|ids| {

@@ -23,7 +23,7 @@ use super::{
     checkpoint::OUTPUT,
     weights::{Entry, Weights},
 };
-use crate::models::{self, Progress, atomic, digest, lock};
+use crate::models::{Progress, atomic, digest, lock};
 
 /// Version of what is written; a folder of another one is made anew.
 const RECIPE: &str = "identity rows 1";
@@ -40,18 +40,19 @@ pub struct Grafted {
     pub hidden_size: usize,
 }
 
-/// The grafted folder of a checkpoint, made where there is none; says before it begins what it will take on disk.
+/// The grafted folder of a checkpoint in a cache directory, made where there is none; says before it begins what it
+/// will take on disk.
 ///
 /// # Errors
 /// An architecture or weights that cannot be grafted, or a cache that cannot be written.
-pub fn grafted(checkpoint: &Checkpoint, progress: &dyn Progress) -> Result<Grafted, GraftError> {
+pub fn grafted(checkpoint: &Checkpoint, cache: &Path, progress: &dyn Progress) -> Result<Grafted, GraftError> {
     let (vocabulary, hidden_size) = checkpoint.embeddings()?;
     if hidden_size > vocabulary {
         let reason = format!("its {hidden_size} states do not fit into an output of {vocabulary} rows");
         return Err(GraftError::file(&checkpoint.folder, reason));
     }
     let config = config(checkpoint, vocabulary)?;
-    let cache = models::cache_dir()?.join("grafted");
+    let cache = cache.join("grafted");
     fs::create_dir_all(&cache).map_err(GraftError::io("create", &cache))?;
     let stem = checkpoint.folder.canonicalize().map_err(GraftError::io("find", &checkpoint.folder))?;
     let stem = stem.file_name().unwrap_or_default().to_string_lossy().into_owned();
