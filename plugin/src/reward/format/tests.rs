@@ -81,11 +81,7 @@ fn a_tokenizer_of_another_family_is_refused_by_the_token_it_lacks() {
     let refusal = |family: Family, name: &str| family.format(spelling(name), None).err().unwrap().to_string();
     assert!(refusal(Family::QwenPrm, "skywork").contains("<extra_0>"));
     assert!(refusal(Family::Rlhflow, "qwen-prm").contains("<|begin_of_text|>"));
-    assert!(
-        refusal(Family::MathShepherd, "qwen-prm").contains("3 of"),
-        "{}",
-        refusal(Family::MathShepherd, "qwen-prm")
-    );
+    assert!(refusal(Family::MathShepherd, "qwen-prm").contains("instead of one"));
 }
 
 #[test]

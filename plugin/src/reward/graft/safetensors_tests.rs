@@ -139,7 +139,7 @@ fn a_damaged_head_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     checkpoint(folder.path());
     let file = folder.path().join("model-00002-of-00002.safetensors");
-    let mut save = |weight: Tensor| {
+    let save = |weight: Tensor| {
         candle_core::safetensors::save(&HashMap::from([("v_head.summary.weight", weight)]), &file).unwrap();
         Checkpoint::open(folder.path()).unwrap().head(Family::Skywork).unwrap_err().to_string()
     };
