@@ -67,7 +67,7 @@ pub async fn deploy(deployment: &Deployment, target: Option<EngineSpec>) -> Resu
     let reward = Verdicts::prepare(&deployment.reward).await?;
     let draft = load("draft", draft).await?;
     let target = load("target", target).await?;
-    let reward = reward.load(&target).await?;
+    let reward = Box::pin(reward.load(&target)).await?;
     if draft.vocabulary() != target.vocabulary() {
         tracing::warn!("draft and target have different vocabularies: text is tokenised anew at step boundaries");
     }

@@ -141,13 +141,13 @@ fn write(
 ) -> Result<(), GraftError> {
     let is_linked = |file: &Weights| matches!(file, Weights::Safetensors { .. }) && file.shape(OUTPUT).is_none();
     let (linked, copied): (Vec<_>, Vec<_>) = checkpoint.files.iter().partition(|file| is_linked(file));
-    let copies: u64 = copied.iter().filter_map(|file| fs::metadata(file.path()).ok()).map(|data| data.len()).sum();
+    let bytes: u64 = copied.iter().filter_map(|file| fs::metadata(file.path()).ok()).map(|data| data.len()).sum();
     // Every row of the identity touches its own page.
     let rows = (hidden * hidden * 2) as u64;
     progress.note(&format!(
         "preparing {} for its reward head: {} on disk ({} files linked, {} rewritten)",
         checkpoint.folder.display(),
-        DecimalBytes(copies + rows),
+        DecimalBytes(bytes + rows),
         linked.len(),
         copied.len()
     ));
@@ -160,7 +160,7 @@ fn write(
     for (index, file) in linked.iter().enumerate() {
         link(file.path(), &name(index + 1))?;
     }
-    progress.begin("rewriting weights", copies);
+    progress.begin("rewriting weights", bytes);
     let mut done = 0;
     let rewritten: Result<(), GraftError> = copied.iter().enumerate().try_for_each(|(index, file)| {
         without_output(file, &name(linked.len() + index + 1))?;
