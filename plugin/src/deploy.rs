@@ -16,7 +16,11 @@ use crate::{
         segment::{Boundary, Segmentation},
     },
     policy::{PolicyError, PolicyHandle},
-    reward::{Head, Judge, Resident, graft, training::TrainingError},
+    reward::{
+        self, Head, Judge, Published, Resident, SeparatePrm,
+        graft::{self, GraftError},
+        training::TrainingError,
+    },
 };
 
 /// A deployment, loaded.
@@ -36,6 +40,9 @@ pub enum DeployError {
     /// A model could not be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The reward model's checkpoint cannot be used.
+    #[error("reward.model: {0}")]
+    Graft(#[from] GraftError),
     /// The reward model cannot do its work.
     #[error(transparent)]
     Reward(#[from] RoleError),
@@ -82,37 +89,15 @@ pub enum DeployError {
 pub async fn deploy(deployment: &Deployment, target: Option<EngineSpec>) -> Result<Deployed, DeployError> {
     let policy = PolicyHandle::new(deployment.policy)?;
     // Everything is fetched and checked before anything is loaded: a mistake shows before minutes have gone by.
-    let (draft, head) = match &deployment.reward {
-        RewardConfig::Resident { head: path } => {
-            let head = Head::load(path)?;
-            let Observed { spec, sha256 } = observed_draft(&deployment.roles.draft).await?;
-            if head.draft() != sha256 || head.hidden_size() != spec.state_rows {
-                return Err(DeployError::OtherDraft {
-                    path: path.clone(),
-                    expected: head.draft().to_owned(),
-                    found: sha256,
-                });
-            }
-            (spec, Some(head))
-        }
-        RewardConfig::Judge { .. } => (spec("draft", &deployment.roles.draft).await?, None),
-    };
+    let (draft, verdicts) = Verdicts::prepare(deployment).await?;
     let target = match (target, &deployment.roles.target) {
         (Some(spec), _) => spec,
         (None, Some(role)) => spec("target", role).await?,
         (None, None) => return Err(DeployError::NoTarget),
     };
-    let judge = match &deployment.reward {
-        RewardConfig::Judge { model: Some(role) } => Some(spec("reward", role).await?),
-        _ => None,
-    };
     let draft = load("draft", draft).await?;
     let target = load("target", target).await?;
-    let reward: Arc<dyn Reward> = match (head, judge) {
-        (Some(head), _) => Arc::new(Resident::new(head)),
-        (None, Some(judge)) => Arc::new(Judge::new(load("reward", judge).await?)?),
-        (None, None) => Arc::new(Judge::new(target.clone())?),
-    };
+    let reward = Box::pin(verdicts.load(&target)).await?;
     if draft.vocabulary() != target.vocabulary() {
         tracing::warn!("draft and target have different vocabularies: text is tokenised anew at step boundaries");
     }
@@ -124,6 +109,66 @@ pub async fn deploy(deployment: &Deployment, target: Option<EngineSpec>) -> Resu
         settings: settings(deployment),
     };
     Ok(Deployed { rsd, target })
+}
+
+/// How steps will be judged: files there and checked, nothing loaded.
+enum Verdicts {
+    Judge(Option<EngineSpec>),
+    Prm { published: Box<Published>, separator: Option<String> },
+    Resident(Head),
+}
+
+impl Verdicts {
+    /// The draft, and what judges it.
+    async fn prepare(deployment: &Deployment) -> Result<(EngineSpec, Self), DeployError> {
+        let role = &deployment.roles.draft;
+        Ok(match &deployment.reward {
+            RewardConfig::Judge { model: None } => (spec("draft", role).await?, Self::Judge(None)),
+            RewardConfig::Judge { model: Some(judge) } => {
+                (spec("draft", role).await?, Self::Judge(Some(spec("reward", judge).await?)))
+            }
+            RewardConfig::Prm { model, format, separator } => {
+                let draft = spec("draft", role).await?;
+                let (role, wanted) = ((**model).clone(), format.family());
+                let prepared = tokio::task::spawn_blocking(move || -> Result<_, DeployError> {
+                    let (cache, progress) = (models::cache_dir()?, models::on_stderr());
+                    Ok(reward::prepare(&resolve(role)?, wanted, &cache, progress.as_ref())?)
+                });
+                let published = prepared.await.map_err(|error| DeployError::Interrupted(error.to_string()))??;
+                (draft, Self::Prm { published: Box::new(published), separator: separator.clone() })
+            }
+            RewardConfig::Resident { head: path } => {
+                let head = Head::load(path)?;
+                let Observed { spec, sha256 } = observed_draft(role).await?;
+                if head.draft() != sha256 || head.hidden_size() != spec.state_rows {
+                    let expected = head.draft().to_owned();
+                    return Err(DeployError::OtherDraft { path: path.clone(), expected, found: sha256 });
+                }
+                (spec, Self::Resident(head))
+            }
+        })
+    }
+
+    async fn load(self, target: &Engine) -> Result<Arc<dyn Reward>, DeployError> {
+        Ok(match self {
+            Self::Judge(None) => Arc::new(Judge::new(target.clone())?),
+            Self::Judge(Some(spec)) => Arc::new(Judge::new(load("reward", spec).await?)?),
+            Self::Prm { published, separator } => Arc::new(load_prm(*published, separator.as_deref()).await?),
+            Self::Resident(head) => Arc::new(Resident::new(head)),
+        })
+    }
+}
+
+/// Loads a process reward model that [`reward::prepare`] made ready.
+///
+/// # Errors
+/// It does not load, or its tokenizer is not its family's.
+pub async fn load_prm(published: Published, separator: Option<&str>) -> Result<SeparatePrm, DeployError> {
+    let Published { family, role, head, specials } = published;
+    let wrong = |source: SpecError| LoadError::Spec { role: "reward".to_owned(), source };
+    let engine = load("reward", EngineSpec::from_role(&role).map_err(wrong)?).await?;
+    tracing::info!(format = family.name(), usual_delta = family.default_delta(), "reward model");
+    Ok(SeparatePrm::new(engine, family, specials, head, separator)?)
 }
 
 fn settings(deployment: &Deployment) -> Settings {

@@ -27,7 +27,7 @@ enum Command {
     Run(Box<RunArgs>),
     /// Fetch, list and verify the bundled models
     Models(ModelsCommand),
-    /// Train, measure and calibrate a reward head for a draft
+    /// Reward models: train one for a draft, or make a published one ready
     Prm(PrmCommand),
     /// Check, show and describe deployment files
     Config(ConfigCommand),

@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_named_and_filled() {
         insta::assert_snapshot!(faults("reward: {model: {bundled: x}}", Extent::Whole).join("\n"), @"
-        reward.kind: is missing: expected one of judge, resident
+        reward.kind: is missing: expected one of judge, resident, prm
         version: is missing: expected 1
         roles: is missing: expected a mapping of settings
         ");

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Secret;
-use crate::policy::PolicyConfig;
+use crate::{policy::PolicyConfig, reward::format::Family};
 
 /// A whole deployment: three roles, how steps are cut and judged, limits, and the server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -209,6 +209,55 @@ pub enum RewardConfig {
         #[schemars(extend("x-path" = "file"))]
         head: PathBuf,
     },
+    /// A published process reward model, scored as its authors' code does, in an engine of its own.
+    Prm {
+        /// The model: a checkpoint as its authors ship it, on the hub or in a local folder. What mistral.rs needs to
+        /// read its head is made once, in the cache, with links to the weights. A family without a head (rlhflow,
+        /// math-shepherd) may be a GGUF too.
+        model: Box<RoleConfig>,
+        /// Its kind, where its files and its name do not tell.
+        #[serde(default)]
+        format: PrmFormat,
+        /// What stands between steps in its prompts, for `format: skywork`: a blank line, as in the release of RSD,
+        /// or a line break, as on the model's card.
+        #[serde(default)]
+        #[schemars(length(min = 1))]
+        separator: Option<String>,
+    },
+}
+
+/// The kinds of published process reward models.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum PrmFormat {
+    /// Told by the model's files, or by its name.
+    #[default]
+    Auto,
+    /// Skywork-o1-Open-PRM-Qwen-2.5-1.5B and -7B.
+    Skywork,
+    /// Qwen2.5-Math-PRM-7B and -72B, Qwen2.5-Math-7B-PRM800K.
+    QwenPrm,
+    /// Llama3.1-8B-PRM-Deepseek-Data and -Mistral-Data.
+    Rlhflow,
+    /// math-shepherd-mistral-7b-prm.
+    MathShepherd,
+    /// ReasonEval-7B and -34B.
+    ReasonEval,
+}
+
+impl PrmFormat {
+    /// The family named; none for `auto`.
+    #[must_use]
+    pub fn family(self) -> Option<Family> {
+        match self {
+            Self::Auto => None,
+            Self::Skywork => Some(Family::Skywork),
+            Self::QwenPrm => Some(Family::QwenPrm),
+            Self::Rlhflow => Some(Family::Rlhflow),
+            Self::MathShepherd => Some(Family::MathShepherd),
+            Self::ReasonEval => Some(Family::ReasonEval),
+        }
+    }
 }
 
 impl Default for RewardConfig {

@@ -8,7 +8,7 @@ use std::{
 use serde_yaml::{Mapping, Value};
 
 use super::{
-    Deployment, Override,
+    Deployment, Override, RewardConfig,
     check::{Extent, Fault, check},
     env::{path_of, variable_of},
     error::{ConfigError, Place, Problem},
@@ -151,7 +151,7 @@ impl Loader {
                 self.fault(&fault, place);
             }
         }
-        let deployment: Deployment = match serde_path_to_error::deserialize(tree) {
+        let mut deployment: Deployment = match serde_path_to_error::deserialize(tree) {
             Ok(deployment) => deployment,
             Err(error) => {
                 return Err(self.fail(&FieldPath::parse(&error.path().to_string()), error.inner().to_string()));
@@ -165,6 +165,13 @@ impl Loader {
         }
         if !self.problems.is_empty() {
             return Err(ConfigError::new(self.problems));
+        }
+        // Rewards of different models lie on different scales: a threshold left open is that of the model named.
+        if let RewardConfig::Prm { format, .. } = &deployment.reward
+            && let Some(family) = format.family()
+            && !origins.contains_key(&FieldPath::parse("policy.delta"))
+        {
+            deployment.policy.delta = family.default_delta();
         }
         let all = serde_yaml::to_value(&deployment)
             .map_err(|error| self.fail(&FieldPath::default(), format!("cannot be written as YAML: {error}")))?;

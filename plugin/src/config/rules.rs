@@ -1,7 +1,8 @@
 //! What must hold between the settings of a deployment, beyond each one's own type and range.
 
 use super::{
-    Deployment, Format, PagedAttnMode, RewardConfig, RoleConfig, ServerConfig, StepsConfig, TargetRule, Unit,
+    Deployment, Format, PagedAttnMode, PrmFormat, RewardConfig, RoleConfig, ServerConfig, StepsConfig, TargetRule,
+    Unit,
     clash::{Clash, Written, clashes},
     path::FieldPath,
     words,
@@ -39,6 +40,23 @@ pub(super) fn broken(deployment: &Deployment, target: TargetRule) -> Vec<Broken>
     match &deployment.reward {
         RewardConfig::Judge { model: Some(role) } => rules.role("reward.model", role),
         RewardConfig::Judge { model: None } | RewardConfig::Resident { .. } => {}
+        RewardConfig::Prm { model, format, separator } => {
+            rules.role("reward.model", model);
+            let excluded = [
+                ("lora", model.lora.is_some()),
+                ("xlora", model.xlora.is_some()),
+                ("from_uqff", model.from_uqff.is_some()),
+            ];
+            for (name, _) in excluded.into_iter().filter(|(_, given)| *given) {
+                let message =
+                    "does not go with `kind: prm`, whose output matrix is replaced: name the whole checkpoint";
+                rules.refuse(&format!("reward.model.{name}"), &["reward.kind"], message.to_owned());
+            }
+            if separator.is_some() && !matches!(format, PrmFormat::Auto | PrmFormat::Skywork) {
+                let message = "belongs to `format: skywork`: the other kinds have one separator only; leave it out";
+                rules.refuse("reward.separator", &["reward.format"], message.to_owned());
+            }
+        }
     }
     rules.steps(&deployment.steps);
     rules.server(&deployment.server);

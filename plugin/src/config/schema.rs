@@ -228,7 +228,7 @@ mod tests {
         assert!(matches!(shape("roles.target.cpu"), Shape::Flag));
         assert!(matches!(shape("roles.draft.device_layers"), Shape::List(_)));
         assert!(matches!(shape("roles.draft.tokenizer"), Shape::Text));
-        assert!(matches!(shape("reward.kind"), Shape::Choice(kinds) if kinds == ["judge", "resident"]));
+        assert!(matches!(shape("reward.kind"), Shape::Choice(kinds) if kinds == ["judge", "resident", "prm"]));
         assert!(matches!(shape("roles.draft.paged_attn.block_size"), Shape::Choice(sizes) if sizes.len() == 3));
         assert!(Node::root().descend(&FieldPath::parse("reward.model.format")).unwrap().nullable);
         assert!(Node::root().descend(&FieldPath::parse("policy.dleta")).is_none());

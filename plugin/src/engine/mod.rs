@@ -27,6 +27,7 @@ use either::Either;
 use indexmap::IndexMap;
 use mistralrs_core::{MistralRs, Request, TokenizationRequest};
 use parking_lot::Mutex;
+use tokenizers::Tokenizer;
 use tokio::sync::{Semaphore, mpsc};
 
 pub use load::LoadError;
@@ -95,6 +96,12 @@ impl Engine {
     #[must_use]
     pub fn cache_bytes(&self) -> usize {
         self.0.cache.lock().bytes()
+    }
+
+    /// The model's tokenizer.
+    #[must_use]
+    pub fn tokenizer(&self) -> Arc<Tokenizer> {
+        self.0.vocabulary.tokenizer()
     }
 
     /// The single token that spells `text`, where there is one.

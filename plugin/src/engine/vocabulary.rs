@@ -51,6 +51,10 @@ impl Vocabulary {
         Ok(Self { tokenizer, trie, ends: all, sentinel, fingerprint })
     }
 
+    pub(super) fn tokenizer(&self) -> Arc<Tokenizer> {
+        self.tokenizer.clone()
+    }
+
     pub(super) fn is_end(&self, token: u32) -> bool {
         self.ends.contains(&token)
     }

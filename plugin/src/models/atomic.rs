@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::error::ModelError;
 
 /// Makes a rename in `path`'s directory last. Only Unix lets a directory be opened for that.
-pub(super) fn sync_dir_of(path: &Path) -> Result<(), ModelError> {
+pub(crate) fn sync_dir_of(path: &Path) -> Result<(), ModelError> {
     if cfg!(unix)
         && let Some(dir) = path.parent()
     {

@@ -7,7 +7,7 @@ use super::error::ModelError;
 use super::progress::Progress;
 
 /// Takes the lock at `path`, waiting for whoever holds it. It is held until the file is dropped, or the process dies.
-pub(super) fn acquire(path: &Path, progress: &dyn Progress) -> Result<File, ModelError> {
+pub(crate) fn acquire(path: &Path, progress: &dyn Progress) -> Result<File, ModelError> {
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)

@@ -20,7 +20,7 @@ mod catalogue;
 pub(crate) mod derive;
 pub(crate) mod digest;
 mod error;
-mod lock;
+pub(crate) mod lock;
 mod manifest;
 mod part;
 mod progress;

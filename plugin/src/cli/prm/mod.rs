@@ -1,8 +1,10 @@
-//! `mistralrs-rsd prm`: the resident reward, from rollouts to a calibrated head.
+//! `mistralrs-rsd prm`: the resident reward, from rollouts to a calibrated head; and published reward models, made
+//! ready.
 
 mod calibrate;
 mod collect;
 mod eval;
+mod graft;
 #[cfg(test)]
 mod tests;
 mod train;
@@ -10,7 +12,7 @@ mod train;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
-/// Resident rewards: a small head that reads the draft's own states.
+/// Reward models: a head for one's own draft, or a published model made ready.
 #[derive(Debug, Args)]
 pub struct PrmCommand {
     #[command(subcommand)]
@@ -27,6 +29,8 @@ enum Action {
     Eval(eval::Eval),
     /// Make a head's rewards probabilities and suggest a threshold
     Calibrate(calibrate::Calibrate),
+    /// Make a published reward model ready for mistral.rs, as `serve` does at its first start
+    Graft(graft::GraftArgs),
 }
 
 impl PrmCommand {
@@ -35,9 +39,10 @@ impl PrmCommand {
     /// # Errors
     /// What went wrong and what to do.
     pub async fn run(self) -> anyhow::Result<()> {
-        // Collecting waits for an engine; the others only compute.
+        // Collecting waits for an engine and grafting for downloads; the others only compute.
         let work: Box<dyn FnOnce() -> anyhow::Result<()> + Send> = match self.action {
             Action::Collect(args) => return collect::run(*args).await,
+            Action::Graft(args) => return graft::run(args).await,
             Action::Train(train) => Box::new(move || train.run()),
             Action::Eval(eval) => Box::new(move || eval.run()),
             Action::Calibrate(calibrate) => Box::new(move || calibrate.run()),

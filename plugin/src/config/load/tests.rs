@@ -202,3 +202,31 @@ fn secrets_stay_out_of_errors() {
     assert_eq!(text.lines().count(), 4, "{text}");
     assert!(!text.contains("sk-secret"), "{text}");
 }
+
+#[test]
+fn a_named_reward_model_brings_its_threshold_unless_one_is_given() {
+    let delta = |reward: &str, env: &[(&str, &str)]| {
+        let text = format!("{DRAFT_AND_TARGET}reward: {{kind: prm, model: {{model_id: x}}{reward}}}\n");
+        File::new(&text).load(env, &[]).unwrap().deployment.policy.delta
+    };
+    let close = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-12, "{found}");
+    close(delta(", format: qwen-prm", &[]), 0.9);
+    close(delta(", format: skywork", &[]), 0.7);
+    close(delta(", format: qwen-prm", &[("RSD__POLICY__DELTA", "0.3")]), 0.3);
+    close(delta("", &[]), crate::policy::PolicyConfig::default().delta);
+}
+
+#[test]
+fn a_reward_model_is_checked_like_the_other_models() {
+    let file = File::new(&format!(
+        "{DRAFT_AND_TARGET}reward: {{kind: prm, format: qwen-prm, separator: x, model: {{model_id: m, isq: '9', lora: l}}}}\n"
+    ));
+    let text = file.refused(&[], &[]);
+    for part in ["reward.separator: belongs to `format: skywork`", "reward.model.isq", "reward.model.lora: does not go"]
+    {
+        assert!(text.contains(part), "{text}");
+    }
+    let unknown = File::new(&format!("{DRAFT_AND_TARGET}reward: {{kind: prm, format: oracle}}\n")).refused(&[], &[]);
+    assert!(unknown.contains("one of auto, skywork, qwen-prm, rlhflow, math-shepherd, reason-eval"), "{unknown}");
+    assert!(unknown.contains("reward.model: is missing"), "{unknown}");
+}

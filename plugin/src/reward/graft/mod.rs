@@ -3,6 +3,17 @@
 //! mistral.rs returns logits, never states. But `logits = W h`, with `h` the state after the final norm: rows of the
 //! identity in `W` make `h` itself part of the logits, where the sampler reads it.
 
+mod checkpoint;
+mod error;
+mod fetch;
 mod gguf;
+mod safetensors;
+mod topology;
+mod weights;
 
+pub use checkpoint::Checkpoint;
+pub use error::GraftError;
+pub use fetch::local_folder;
 pub use gguf::with_state_rows;
+pub use safetensors::{Grafted, grafted};
+pub use topology::layers_only;
