@@ -112,6 +112,7 @@ impl Engine {
             context,
             parameters: spec.options.parameters.or_else(|| parameters::count(&files)),
             lease: Arc::new(Semaphore::new(1)),
+            turn: Arc::new(Semaphore::new(1)),
             cache: Mutex::new(cache),
             device: if device.is_cpu() { DeviceKind::Cpu } else { DeviceKind::Gpu { block } },
             has_chat_template,

@@ -34,7 +34,7 @@ pub use load::LoadError;
 pub use mistralrs_core::ModelSelected;
 pub use spec::{EngineSpec, SpecError};
 
-use crate::pipeline::roles::{Generator, Message, Prompt, RoleError, Run, RunRequest, Step};
+use crate::pipeline::roles::{Generator, Message, Prompt, RoleError, Run, RunRequest, Step, Turn};
 use cache::CacheMirror;
 use vocabulary::Vocabulary;
 
@@ -51,6 +51,8 @@ struct Inner {
     parameters: Option<u64>,
     /// One permit: whoever holds it may talk to the engine.
     lease: Arc<Semaphore>,
+    /// One permit: whoever holds it works on an answer; see [`Generator::turn`].
+    turn: Arc<Semaphore>,
     cache: Mutex<CacheMirror>,
     device: DeviceKind,
     has_chat_template: bool,
@@ -217,6 +219,14 @@ impl Generator for Engine {
 
     fn token_bytes(&self, token: u32) -> Vec<u8> {
         self.0.vocabulary.bytes(token)
+    }
+
+    async fn turn(&self) -> Turn {
+        // On a GPU mistral.rs evicts blocks of its own accord, whatever we do.
+        match self.0.device {
+            DeviceKind::Cpu => Turn(self.0.turn.clone().acquire_owned().await.ok()),
+            DeviceKind::Gpu { .. } => Turn(None),
+        }
     }
 
     async fn start(&self, request: RunRequest) -> Result<Box<dyn Run>, RoleError> {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{pipeline::segment::Segmentation, reward::features::StepFeatures, sampling::Sampling};
 
@@ -190,6 +191,10 @@ pub trait Run: Send {
     async fn finish(self: Box<Self>) -> RunReport;
 }
 
+/// Leave to work on an answer, given back when dropped.
+#[derive(Debug, Default)]
+pub struct Turn(pub Option<OwnedSemaphorePermit>);
+
 /// A language model that continues a prefix step by step.
 #[async_trait]
 pub trait Generator: Send + Sync {
@@ -207,6 +212,13 @@ pub trait Generator: Send + Sync {
     fn encode_text(&self, text: &str) -> Result<Vec<u32>, RoleError>;
     /// The text of one token, for log-probabilities.
     fn token_bytes(&self, token: u32) -> Vec<u8>;
+    /// Waits until this model may begin another answer. Held to the answer's end.
+    ///
+    /// A model whose cache the runs of one answer would lose to those of another gives out one turn at a time:
+    /// what is computed anew comes out slightly different, and a seeded answer would not repeat itself in company.
+    async fn turn(&self) -> Turn {
+        Turn(None)
+    }
     /// Waits for the model to be free, then starts on the request.
     async fn start(&self, request: RunRequest) -> Result<Box<dyn Run>, RoleError>;
 }

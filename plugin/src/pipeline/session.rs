@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Answer, Finish, Outcome, PipelineError, Progress, Request, Rsd,
-    roles::{Generator, RoleError, Run, RunRequest, Score, Step, StepEnd, TokenLogprob, Trajectory},
+    roles::{Generator, RoleError, Run, RunRequest, Score, Step, StepEnd, TokenLogprob, Trajectory, Turn},
     trace::{Fallback, Rejected, Source, StepTrace, Trace},
     transcript::Transcript,
 };
@@ -23,6 +23,8 @@ struct Session<'a> {
     request: Request,
     progress: mpsc::UnboundedSender<Progress>,
     cancel: CancellationToken,
+    /// Held until the answer is there.
+    turns: Vec<Turn>,
     /// Models that take part; a model that answers alone leaves the other out.
     draft: Option<Transcript>,
     target: Option<Transcript>,
@@ -73,6 +75,7 @@ pub(super) async fn run(
         request,
         progress,
         cancel,
+        turns: Vec::new(),
         draft: None,
         target: None,
         tokens: Vec::new(),
@@ -124,14 +127,18 @@ impl Session<'_> {
         }
     }
 
-    /// The prompt in a model's ids, unless the request is out of time first.
-    async fn open(&self, model: &Arc<dyn Generator>) -> Result<Option<Transcript>, PipelineError> {
-        tokio::select! {
+    /// The prompt in a model's ids once it is this answer's turn, unless the request is out of time first. Turns are
+    /// taken draft first, so that no two answers wait for each other.
+    async fn open(&mut self, model: &Arc<dyn Generator>) -> Result<Option<Transcript>, PipelineError> {
+        let opened = async { (model.turn().await, Transcript::new(model.clone(), &self.request.prompt).await) };
+        let (turn, transcript) = tokio::select! {
             biased;
-            () = self.cancel.cancelled() => Err(PipelineError::Cancelled),
-            () = self.deadline() => Ok(None),
-            transcript = Transcript::new(model.clone(), &self.request.prompt) => Ok(Some(transcript?)),
-        }
+            () = self.cancel.cancelled() => return Err(PipelineError::Cancelled),
+            () = self.deadline() => return Ok(None),
+            opened = opened => opened,
+        };
+        self.turns.push(turn);
+        Ok(Some(transcript?))
     }
 
     fn transcript(&self, source: Source) -> Result<&Transcript, PipelineError> {
