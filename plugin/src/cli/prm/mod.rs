@@ -6,6 +6,8 @@ mod eval;
 mod tests;
 mod train;
 
+use std::io::Write as _;
+
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
@@ -40,6 +42,11 @@ impl PrmCommand {
         .await
         .context("the task that trains died")?
     }
+}
+
+/// Says a line on stdout; a reader that went away is an error, not a panic.
+fn say(line: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{line}").context("cannot write to stdout")
 }
 
 /// A share: more than 0, at most 1.
