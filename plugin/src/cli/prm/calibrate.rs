@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::Args;
 
-use super::{WishArgs, train};
+use super::{WishArgs, say, train};
 use crate::reward::training::{
     Calibration, Dataset, HeadFile, delta,
     metrics::{Sample, bins_by_width, calibration_error},
@@ -38,7 +38,7 @@ impl Calibrate {
             _ if !unseen.is_empty() => {
                 let seen = data.solutions.len() - unseen.len();
                 if seen > 0 {
-                    println!("{seen} solutions are left out: the head was trained on their problems");
+                    say(&format!("{seen} solutions are left out: the head was trained on their problems"))?;
                 }
                 (unseen, own)
             }
@@ -69,7 +69,7 @@ impl Calibrate {
         let calibration = Calibration::fit(&samples(&|logit| logit))?;
         let rewards = samples(&|logit| calibration.reward(logit));
         let error = |samples: &[Sample]| calibration_error(&bins_by_width(samples, 10)).unwrap_or(f64::NAN);
-        println!(
+        say(&format!(
             "{} steps of {} solutions: temperature {:.4}, offset {:.4}; calibration error {:.4}, before {:.4}",
             rows.len(),
             solutions.len(),
@@ -77,15 +77,15 @@ impl Calibrate {
             calibration.offset,
             error(&rewards),
             error(&samples(&|logit| old.reward(logit)))
-        );
+        ))?;
         if let Some(wish) = self.wish.wish() {
             let way = delta(&rewards, wish)?;
-            println!(
+            say(&format!(
                 "delta {}: {:.1} % of steps pass, {:.1} % of those belong to right solutions",
                 way.threshold,
                 100.0 * way.coverage,
                 100.0 * way.accuracy
-            );
+            ))?;
             head.delta = way.threshold;
         }
         head.calibrate(calibration);

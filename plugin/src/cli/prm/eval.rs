@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 
+use super::say;
 use crate::{
     models::atomic,
     reward::training::{Dataset, HeadFile, report, svg, table},
@@ -41,14 +42,14 @@ impl Eval {
             ),
         };
         let text = format!("# {}\n\n{warning}{}", self.head.display(), table::markdown(&report));
-        println!("{text}");
+        say(&text)?;
         let Some(out) = self.out else { return Ok(()) };
         std::fs::create_dir_all(&out).with_context(|| format!("cannot make the directory {}", out.display()))?;
         let json = json!({"head": self.head, "draft": head.draft, "solutions_trained_on": seen, "report": report});
         atomic::write(&out.join("report.md"), (text + "\n![report](report.svg)\n").as_bytes())?;
         atomic::write(&out.join("report.json"), (serde_json::to_string_pretty(&json)? + "\n").as_bytes())?;
         atomic::write(&out.join("report.svg"), svg(&report).as_bytes())?;
-        println!("written to {}", out.display());
+        say(&format!("written to {}", out.display()))?;
         Ok(())
     }
 }

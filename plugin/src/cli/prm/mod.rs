@@ -9,6 +9,8 @@ mod graft;
 mod tests;
 mod train;
 
+use std::io::Write as _;
+
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
@@ -49,6 +51,11 @@ impl PrmCommand {
         };
         tokio::task::spawn_blocking(work).await.context("the task that trains died")?
     }
+}
+
+/// Says a line on stdout; a reader that went away is an error, not a panic.
+fn say(line: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{line}").context("cannot write to stdout")
 }
 
 /// A share: more than 0, at most 1.

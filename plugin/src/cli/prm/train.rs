@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::WishArgs;
+use super::{WishArgs, say};
 use crate::{
     models::atomic,
     reward::training::{
@@ -27,7 +27,7 @@ pub(super) struct Train {
     /// Where the head goes; its model card gets the same name with .md
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// What the head looks at: some of last, mean, statistics, mean_so_far, statistics_so_far
+    /// What the head looks at: last, mean, statistics of the step, `mean_so_far`, `statistics_so_far` of the solution
     #[arg(long, value_name = "LIST", default_value = "last,mean_so_far,statistics_so_far")]
     features: FeatureSet,
     /// Hidden units; 0 for logistic regression
@@ -139,12 +139,17 @@ impl Train {
         });
         let card_path = self.out.with_extension("md");
         atomic::write(&card_path, card.as_bytes())?;
-        println!("Cross-validated by problem in {} folds, L2 {}: {}", self.folds, recipe.l2, table::markdown(&report));
+        say(&format!(
+            "Cross-validated by problem in {} folds, L2 {}: {}",
+            self.folds,
+            recipe.l2,
+            table::markdown(&report)
+        ))?;
         if !learned.is_empty() {
-            println!("{}", card::learning_curve(&learned));
+            say(&card::learning_curve(&learned))?;
         }
-        println!("{}: temperature {:.4}, delta {}", self.out.display(), head.temperature, head.delta);
-        println!("{}: model card", card_path.display());
+        say(&format!("{}: temperature {:.4}, delta {}", self.out.display(), head.temperature, head.delta))?;
+        say(&format!("{}: model card", card_path.display()))?;
         Ok(())
     }
 

@@ -15,6 +15,8 @@ pub struct Made {
     pub hidden_size: usize,
     /// How strongly the direction (1, -1, 0, 0, ...) of `last` decides whether the solution is right.
     pub strength: f64,
+    /// Makes right solutions rare if it is negative.
+    pub shift: f64,
     pub seed: u64,
     /// Begins the problems' names.
     pub name: &'static str,
@@ -23,12 +25,21 @@ pub struct Made {
 
 impl Default for Made {
     fn default() -> Self {
-        Self { problems: 120, samples: 2, hidden_size: 12, strength: 3.0, seed: 1, name: "made", draft: "d0" }
+        Self {
+            problems: 120,
+            samples: 2,
+            hidden_size: 12,
+            strength: 3.0,
+            shift: 0.0,
+            seed: 1,
+            name: "made",
+            draft: "d0",
+        }
     }
 }
 
 impl Made {
-    /// Writes the collection. A solution is right with the chance sigmoid(strength * (a - b)), where a and b are
+    /// Writes the collection. A solution is right with the chance sigmoid(strength * (a - b) + shift), where a and b are
     /// drawn for the problem and the sample; each step's `last` holds them with a little noise, `mean` is noise, and
     /// the statistic mean_logprob knows half of it.
     pub fn write(&self, directory: &Path) {
@@ -45,7 +56,7 @@ impl Made {
             for sample in 0..self.samples {
                 let mut noise = |size: f64| size * random.random_range(-1.0..1.0);
                 let (a, b) = (noise(1.0), noise(1.0));
-                let correct = sigmoid(self.strength * (a - b)) > f64::midpoint(noise(1.0), 1.0);
+                let correct = sigmoid(self.strength * (a - b) + self.shift) > f64::midpoint(noise(1.0), 1.0);
                 let steps: Vec<usize> = (0..1 + (problem + sample) % 4).map(|step| 3 + step).collect();
                 let (mut last, mut mean, mut statistic) = (Vec::new(), Vec::new(), Vec::new());
                 for &tokens in &steps {
