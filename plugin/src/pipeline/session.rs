@@ -23,6 +23,8 @@ struct Session<'a> {
     request: Request,
     progress: mpsc::UnboundedSender<Progress>,
     cancel: CancellationToken,
+    /// Whether steps are judged: not where one model answers alone.
+    judging: bool,
     /// Held until the answer is there.
     turns: Vec<Turn>,
     /// Models that take part; a model that answers alone leaves the other out.
@@ -75,6 +77,7 @@ pub(super) async fn run(
         request,
         progress,
         cancel,
+        judging: mode == Mode::Rsd,
         turns: Vec::new(),
         draft: None,
         target: None,
@@ -177,7 +180,7 @@ impl Session<'_> {
             stop: self.request.stop.clone(),
             tail: bytes[bytes.len().saturating_sub(longest)..].to_vec(),
             logprobs: self.request.logprobs,
-            features: source == Source::Draft && self.rsd.reward.reads_features(),
+            features: self.judging && source == Source::Draft && self.rsd.reward.reads_features(),
         })
     }
 

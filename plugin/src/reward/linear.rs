@@ -55,7 +55,8 @@ pub fn apply_layers(layers: &[Linear], x: &[f32]) -> Vec<f32> {
     let mut values = x.to_vec();
     for (index, layer) in layers.iter().enumerate() {
         if index > 0 {
-            values.iter_mut().for_each(|value| *value = value.max(0.0));
+            // Not `max`: that would make a zero of what is not a number.
+            values.iter_mut().filter(|value| **value < 0.0).for_each(|value| *value = 0.0);
         }
         values = layer.apply(&values);
     }
@@ -71,7 +72,8 @@ mod tests {
         let first = Linear::new(vec![1.0, 2.0, -1.0, 0.5], vec![0.0, -10.0]).unwrap();
         let second = Linear::new(vec![3.0, 7.0], vec![0.25]).unwrap();
         assert_eq!(first.apply(&[1.0, 2.0]), [5.0, -10.0]);
-        assert_eq!(apply_layers(&[first, second], &[1.0, 2.0]), [15.25]);
+        assert_eq!(apply_layers(&[first.clone(), second.clone()], &[1.0, 2.0]), [15.25]);
+        assert!(apply_layers(&[first, second], &[f32::NAN, 2.0])[0].is_nan(), "what is no number stays none");
     }
 
     #[test]

@@ -94,7 +94,7 @@ pub fn markdown(card: &Card) -> String {
     let _ = write!(
         text,
         "\n## Limits\n\n\
-         - It is for this draft in this quantisation alone; serving refuses it with another.\n\
+         - It is for this draft alone, requantised by this program or not; serving refuses it with another.\n\
          - It knows the kind of problems it was trained on, and prompts and sampling like those of the data. Elsewhere r \
          may rank worse and is no longer a probability: collect and calibrate again.\n\
          - It sees only what the draft's state holds. A step that looks like many right ones but is wrong may pass.\n\
