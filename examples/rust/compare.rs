@@ -2,11 +2,11 @@
 //! thresholds, in one process and interleaved question by question, so that a drifting machine hits all alike.
 //!
 //! ```sh
-//! cargo run --release --example compare -- --limit 5 --deltas=0,0.45,2 --max-tokens 128
+//! cargo run --release --example compare -- --limit 5 --deltas=0,0.18,2 --max-tokens 128
 //! ```
 //!
 //! Each line of the data is a JSON object with a `question` and an `answer`, a number or a text that ends with one. An
-//! answer is right when it is finished and its last number is that one. It also checks, token for token, that a
+//! answer is right when it is finished and its boxed number, or its last, is that one. It also checks, token for token, that a
 //! threshold at or below 0 gives the draft's answer and one above 1 the target's.
 
 use std::{fmt, fs, path::PathBuf};
@@ -16,6 +16,7 @@ use clap::Parser;
 use mistralrs_rsd::{
     config::{self, TargetRule},
     deploy::deploy,
+    grade,
     pipeline::{
         Finish, Outcome, Overrides, Request,
         roles::{Message, Prompt},
@@ -37,7 +38,7 @@ struct Args {
     #[arg(long, default_value_t = 20)]
     limit: usize,
     /// Thresholds
-    #[arg(long, value_delimiter = ',', default_value = "0,0.45,2", allow_negative_numbers = true)]
+    #[arg(long, value_delimiter = ',', default_value = "0,0.18,2", allow_negative_numbers = true)]
     deltas: Vec<f64>,
     /// Most tokens of an answer
     #[arg(long, default_value_t = 256)]
@@ -54,18 +55,15 @@ impl Question {
     fn parse(line: &str) -> anyhow::Result<Self> {
         let value: serde_json::Value = serde_json::from_str(line)?;
         let text = value["question"].as_str().context("a line without `question`")?.to_owned();
-        let answer = value["answer"].as_f64().or_else(|| last_number(value["answer"].as_str()?));
+        let answer = value["answer"].as_f64().or_else(|| grade::reference_number(value["answer"].as_str()?));
         Ok(Self { text, answer })
     }
 
     fn is_answered_by(&self, outcome: &Outcome) -> bool {
-        outcome.finish == Finish::Stop && self.answer.is_some() && last_number(&outcome.text) == self.answer
+        let given = grade::final_number(&outcome.text);
+        outcome.finish == Finish::Stop
+            && given.zip(self.answer).is_some_and(|(given, right)| grade::same_number(given, right))
     }
-}
-
-fn last_number(text: &str) -> Option<f64> {
-    let words = text.split(|c: char| !(c.is_ascii_digit() || c == '.' || c == ','));
-    words.filter_map(|word| word.trim_matches(['.', ',']).replace(',', "").parse().ok()).next_back()
 }
 
 /// One way to answer, and what it took.
