@@ -207,43 +207,47 @@ mod tests {
     fn show_names_the_source_of_each_value() {
         let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/demo.yaml");
         let demo = demo.to_str().unwrap();
-        let (out, error) = run(&["show", demo, "--set", "policy.delta=0.4"], &[("RSD__SERVER__PORT", "8080")]);
+        let (out, error) = run(
+            &["show", demo, "--set", "policy.delta=0.4", "--set", "reward.head=mine.safetensors"],
+            &[("RSD__SERVER__PORT", "8080")],
+        );
         assert_eq!(error, None);
         insta::assert_snapshot!(out, @r#"
-        SETTING                       VALUE      SOURCE
-        limits.max_choices            8          default
-        limits.max_steps              100        default
-        limits.max_tokens             1024       file
-        limits.request_seconds        600        file
-        limits.reward_seconds         60         default
-        limits.running                2          file
-        limits.waiting                8          file
-        policy.alpha                  10.0       default
-        policy.delta                  0.4        flag --set
-        policy.mode                   rsd        default
-        policy.p                      0.5        default
-        policy.weighting              binary     file
-        reward.kind                   judge      file
-        roles.draft.bundled           draft      file
-        roles.draft.context_length    4096       file
-        roles.draft.cpu               true       file
-        roles.draft.paged_attn.mode   auto       default
-        roles.target.bundled          target     file
-        roles.target.context_length   4096       file
-        roles.target.cpu              true       file
-        roles.target.paged_attn.mode  auto       default
-        server.body_limit             2097152    default
-        server.cors_origins           []         default
-        server.drain_seconds          30         default
-        server.host                   127.0.0.1  file
-        server.model_name             rsd        default
-        server.port                   8080       env RSD__SERVER__PORT
-        steps.delimiters              ["\n\n"]   file
-        steps.lookahead               0          file
-        steps.max_tokens              256        file
-        steps.tokens                  32         default
-        steps.unit                    delimiter  file
-        version                       1          file
+        SETTING                       VALUE             SOURCE
+        limits.max_choices            8                 default
+        limits.max_steps              100               default
+        limits.max_tokens             1024              file
+        limits.request_seconds        600               file
+        limits.reward_seconds         60                default
+        limits.running                1                 file
+        limits.waiting                8                 file
+        policy.alpha                  10.0              default
+        policy.delta                  0.4               flag --set
+        policy.mode                   rsd               default
+        policy.p                      0.5               default
+        policy.weighting              binary            file
+        reward.head                   mine.safetensors  flag --set
+        reward.kind                   resident          file
+        roles.draft.bundled           draft             file
+        roles.draft.context_length    4096              file
+        roles.draft.cpu               true              file
+        roles.draft.paged_attn.mode   auto              default
+        roles.target.bundled          target            file
+        roles.target.context_length   4096              file
+        roles.target.cpu              true              file
+        roles.target.paged_attn.mode  auto              default
+        server.body_limit             2097152           default
+        server.cors_origins           []                default
+        server.drain_seconds          30                default
+        server.host                   127.0.0.1         file
+        server.model_name             rsd               default
+        server.port                   8080              env RSD__SERVER__PORT
+        steps.delimiters              ["\n\n"]          file
+        steps.lookahead               0                 file
+        steps.max_tokens              256               file
+        steps.tokens                  32                default
+        steps.unit                    delimiter         file
+        version                       1                 file
         "#);
         let (json, _) = run(&["show", demo, "--json", "--all"], &[]);
         let entries: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
