@@ -140,10 +140,11 @@ impl Verdicts {
             RewardConfig::Resident { head: path } => {
                 let head = Head::load(path)?;
                 let Observed { spec, sha256 } = observed_draft(role).await?;
-                if head.draft() != sha256 || head.hidden_size() != spec.state_rows {
+                if head.draft() != sha256 {
                     let expected = head.draft().to_owned();
                     return Err(DeployError::OtherDraft { path: path.clone(), expected, found: sha256 });
                 }
+                head.check_width(path, spec.state_rows)?;
                 (spec, Self::Resident(head))
             }
         })

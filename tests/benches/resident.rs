@@ -93,9 +93,9 @@ async fn speed(draft: &Engine, prompt: &Prompt, head: Option<&Head>) -> anyhow::
     while let Some(step) = run.next().await {
         let step = step?;
         if let (Some(head), Some(features)) = (head, &step.features) {
-            let reward = head.reward(&drafted, step.tokens.len(), features);
+            let reward = head.reward(&drafted, features);
             anyhow::ensure!((0.0..=1.0).contains(&reward), "a reward of {reward}");
-            drafted.push((step.tokens.len(), (**features).clone()));
+            drafted.push((**features).clone());
         }
         tokens.extend_from_slice(&step.tokens);
         since.get_or_insert((Instant::now(), tokens.len()));

@@ -1,6 +1,10 @@
 //! Loading one model into an engine of its own.
 
-use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
+use std::{
+    num::NonZeroUsize,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use mistralrs_core::{DefaultSchedulerMethod, LoaderBuilder, MistralRsBuilder, SchedulerConfig, get_model_dtype};
 use parking_lot::Mutex;
@@ -113,6 +117,7 @@ impl Engine {
             parameters: spec.options.parameters.or_else(|| parameters::count(&files)),
             lease: Arc::new(Semaphore::new(1)),
             turn: Arc::new(Semaphore::new(1)),
+            begins: AtomicBool::new(false),
             cache: Mutex::new(cache),
             device: if device.is_cpu() { DeviceKind::Cpu } else { DeviceKind::Gpu { block } },
             has_chat_template,

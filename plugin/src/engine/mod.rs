@@ -20,7 +20,10 @@ mod spec;
 mod vocabulary;
 mod writer;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use async_trait::async_trait;
 use either::Either;
@@ -53,6 +56,8 @@ struct Inner {
     lease: Arc<Semaphore>,
     /// One permit: whoever holds it works on an answer; see [`Generator::turn`].
     turn: Arc<Semaphore>,
+    /// Whether an answer has begun and the cache was not brought back to its budget since.
+    begins: AtomicBool,
     cache: Mutex<CacheMirror>,
     device: DeviceKind,
     has_chat_template: bool,
@@ -224,7 +229,11 @@ impl Generator for Engine {
     async fn turn(&self) -> Turn {
         // On a GPU mistral.rs evicts blocks of its own accord, whatever we do.
         match self.0.device {
-            DeviceKind::Cpu => Turn(self.0.turn.clone().acquire_owned().await.ok()),
+            DeviceKind::Cpu => {
+                let turn = self.0.turn.clone().acquire_owned().await.ok();
+                self.0.begins.store(true, Ordering::Relaxed);
+                Turn(turn)
+            }
             DeviceKind::Gpu { .. } => Turn(None),
         }
     }

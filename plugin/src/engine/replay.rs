@@ -64,7 +64,10 @@ impl Inner {
         let (response, mut answers) = mpsc::channel(4);
         let length = prompt.len();
         self.send(raw_request(prompt, response, self.vocabulary.sentinel)).await?;
-        let chunks = match answers.recv().await {
+        let answer = answers.recv().await;
+        // The engine runs one decode more before it is done with the request.
+        while answers.recv().await.is_some() {}
+        let chunks = match answer {
             Some(Response::Raw { logits_chunks, .. }) => logits_chunks,
             Some(Response::InternalError(error) | Response::ValidationError(error)) => return Err(self.failed(error)),
             Some(Response::CompletionModelError(error, _)) => return Err(self.failed(error)),

@@ -1,6 +1,9 @@
 //! One exchange with the engine's thread: send, wait for the end, notice a death, empty the cache.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use mistralrs_core::{
     Constraint, CustomLogitsProcessor, NormalRequest, Request, RequestMessage, Response, SamplingParams, StopTokens,
@@ -51,6 +54,7 @@ impl Inner {
         chooser: &Arc<Mutex<C>>,
         begins: bool,
     ) -> Result<Exchange, RoleError> {
+        let begins = self.begins.swap(false, Ordering::Relaxed) || begins;
         self.make_room(&prompt, begins).await?;
         let hook: Arc<dyn CustomLogitsProcessor> = Arc::new(Hook::new(chooser.clone(), self.vocabulary.sentinel));
         let (response, mut answers) = mpsc::channel(64);

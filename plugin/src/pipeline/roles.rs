@@ -234,8 +234,8 @@ pub struct Trajectory<'a> {
     pub step: &'a str,
     /// The new step as written, with its features where the reward asked for them.
     pub written: &'a Step,
-    /// The draft's steps taken so far, each with its number of tokens, where the reward asked for features.
-    pub drafted: &'a [(usize, StepFeatures)],
+    /// The draft's steps taken so far, where the reward asked for features.
+    pub drafted: &'a [StepFeatures],
 }
 
 /// A verdict and what it cost.

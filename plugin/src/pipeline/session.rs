@@ -35,7 +35,7 @@ struct Session<'a> {
     /// Text of each step taken, for the reward model.
     steps: Vec<String>,
     /// What a head reads of the draft's steps that were taken.
-    drafted: Vec<(usize, StepFeatures)>,
+    drafted: Vec<StepFeatures>,
     logprobs: Vec<TokenLogprob>,
     trace: Trace,
     judged: u64,
@@ -131,17 +131,24 @@ impl Session<'_> {
     }
 
     /// The prompt in a model's ids once it is this answer's turn, unless the request is out of time first. Turns are
-    /// taken draft first, so that no two answers wait for each other.
+    /// taken draft first, so that no two answers wait for each other. Waiting for one's turn is not the request's time:
+    /// every answer before it has a deadline of its own.
     async fn open(&mut self, model: &Arc<dyn Generator>) -> Result<Option<Transcript>, PipelineError> {
-        let opened = async { (model.turn().await, Transcript::new(model.clone(), &self.request.prompt).await) };
-        let (turn, transcript) = tokio::select! {
+        let began = Instant::now();
+        let turn = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => return Err(PipelineError::Cancelled),
+            turn = model.turn() => turn,
+        };
+        self.request.deadline = self.request.deadline.map(|deadline| deadline + began.elapsed());
+        let transcript = tokio::select! {
             biased;
             () = self.cancel.cancelled() => return Err(PipelineError::Cancelled),
             () = self.deadline() => return Ok(None),
-            opened = opened => opened,
+            transcript = Transcript::new(model.clone(), &self.request.prompt) => transcript?,
         };
         self.turns.push(turn);
-        Ok(Some(transcript?))
+        Ok(Some(transcript))
     }
 
     fn transcript(&self, source: Source) -> Result<&Transcript, PipelineError> {
@@ -309,7 +316,7 @@ impl Session<'_> {
             if policy.decide(reward.unwrap_or(f64::NAN), draw) == Decision::Accept {
                 kept += step.tokens.len();
                 let mut step = step;
-                self.drafted.extend(step.features.take().map(|features| (step.tokens.len(), *features)));
+                self.drafted.extend(step.features.take().map(|features| *features));
                 let mut entry = self.entry(Source::Draft, &step);
                 entry.draft_ms = ms(step.seconds);
                 (entry.reward, entry.fallback, entry.reward_ms) = (reward, fallback, reward_ms);

@@ -53,15 +53,26 @@ impl Head {
         self.file.network.layers.iter().map(|layer| (layer.weight.len() + layer.bias.len()) as u64).sum()
     }
 
-    /// The reward of a step of `tokens` tokens, in [0, 1]; not a number where a feature is none. `before` are the
-    /// draft's steps taken so far, each with its number of tokens.
-    #[must_use]
-    pub fn reward(&self, before: &[(usize, StepFeatures)], tokens: usize, step: &StepFeatures) -> f64 {
-        let mut so_far = SoFar::new(self.file.hidden_size, &STATISTICS);
-        for (tokens, step) in before {
-            so_far.add(*tokens, &step.mean, &step.statistics);
+    /// Refuses a draft whose states have another length.
+    ///
+    /// # Errors
+    /// They have.
+    pub fn check_width(&self, path: &Path, state: usize) -> Result<(), TrainingError> {
+        if self.hidden_size() == state {
+            return Ok(());
         }
-        so_far.add(tokens, &step.mean, &step.statistics);
+        let expected = self.hidden_size();
+        Err(TrainingError::invalid(path, format!("it reads states of {expected} numbers, the draft's have {state}")))
+    }
+
+    /// The reward of a step, in [0, 1]; not a number where a feature is none. `before` are the draft's steps taken so
+    /// far.
+    #[must_use]
+    pub fn reward(&self, before: &[StepFeatures], step: &StepFeatures) -> f64 {
+        let mut so_far = SoFar::new(self.file.hidden_size, &STATISTICS);
+        for step in before.iter().chain([step]) {
+            so_far.add(&step.mean, &step.statistics);
+        }
         let input = self.file.features.of_step(step, &so_far);
         // A rectifier would make a zero of what is not a number.
         if input.iter().any(|value| !value.is_finite()) {

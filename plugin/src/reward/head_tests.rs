@@ -53,9 +53,9 @@ fn a_head_gives_the_reward_of_its_formula() {
     assert_eq!((head.draft(), head.hidden_size(), head.parameters()), ("abc", 2, 13));
     // Hidden: relu(3), relu(-1 * 2 + 0.5); output 3 + 0 - 1 = 2; sigmoid(2 / 2).
     let step = StepFeatures { last: vec![3.0, 9.0], mean: vec![9.0, 2.0], ..StepFeatures::default() };
-    assert!((head.reward(&[], 5, &step) - 1.0 / (1.0 + (-1f64).exp())).abs() < 1e-7);
+    assert!((head.reward(&[], &step) - 1.0 / (1.0 + (-1f64).exp())).abs() < 1e-7);
     let broken = StepFeatures { last: vec![f32::NAN, 0.0], ..step };
-    assert!(head.reward(&[], 5, &broken).is_nan());
+    assert!(head.reward(&[], &broken).is_nan());
 }
 
 #[test]
@@ -64,10 +64,13 @@ fn a_head_may_read_the_steps_before() {
     all.insert("features".to_owned(), r#"["last","mean_so_far"]"#.to_owned());
     let file = write(&tensors(), all);
     let head = Head::load(file.path()).unwrap();
-    let step =
-        |last: f32, mean: f32| StepFeatures { last: vec![last, 0.0], mean: vec![0.0, mean], ..StepFeatures::default() };
+    let step = |tokens: f32, last: f32, mean: f32| StepFeatures {
+        last: vec![last, 0.0],
+        mean: vec![0.0, mean],
+        statistics: [0.0, 0.0, 0.0, 0.0, 0.0, tokens],
+    };
     // The mean of 2 over one token and of -4 over two is -2: relu(3) + relu(2 + 0.5) - 1 = 4.5.
-    let found = head.reward(&[(1, step(7.0, 2.0))], 2, &step(3.0, -4.0));
+    let found = head.reward(&[step(1.0, 7.0, 2.0)], &step(2.0, 3.0, -4.0));
     assert!((found - 1.0 / (1.0 + (-4.5f64 / 2.0).exp())).abs() < 1e-6, "{found}");
 }
 

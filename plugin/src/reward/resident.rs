@@ -35,7 +35,7 @@ impl Reward for Resident {
     async fn score(&self, trajectory: Trajectory<'_>) -> Result<Score, RoleError> {
         let features = trajectory.written.features.as_ref();
         let features = features.ok_or_else(|| RoleError::Invalid("the draft's states cannot be seen".to_owned()))?;
-        let reward = self.head.reward(trajectory.drafted, trajectory.written.tokens.len(), features);
+        let reward = self.head.reward(trajectory.drafted, features);
         Ok(Score { reward, prompt: 0, prefilled: 0, seconds: 0.0 })
     }
 }

@@ -27,6 +27,9 @@ impl Rule {
 #[derive(Debug, Clone)]
 pub struct SoFar {
     tokens: f64,
+    /// Which statistic counts the tokens that a step's means are over, the end token among them. Without it every
+    /// step weighs the same.
+    count: Option<usize>,
     /// The sum of the states, `[H]`.
     states: Vec<f64>,
     statistics: Vec<(Rule, f64)>,
@@ -41,13 +44,14 @@ impl SoFar {
             Rule::Most => (Rule::Most, f64::NEG_INFINITY),
             rule => (rule, 0.0),
         };
+        let count = statistics.iter().position(|name| name.as_ref() == "tokens");
         let statistics = statistics.iter().map(|name| start(name)).collect();
-        Self { tokens: 0.0, states: vec![0.0; hidden_size], statistics }
+        Self { tokens: 0.0, count, states: vec![0.0; hidden_size], statistics }
     }
 
-    /// A step of `tokens` tokens follows, with the mean of its states `[H]` and its statistics `[K]`.
-    pub fn add(&mut self, tokens: usize, mean: &[f32], statistics: &[f32]) {
-        let tokens = tokens as f64;
+    /// A step follows, with the mean of its states `[H]` and its statistics `[K]`.
+    pub fn add(&mut self, mean: &[f32], statistics: &[f32]) {
+        let tokens = self.count.and_then(|at| statistics.get(at)).map_or(1.0, |tokens| f64::from(*tokens));
         self.tokens += tokens;
         for (sum, state) in self.states.iter_mut().zip(mean) {
             *sum += tokens * f64::from(*state);
@@ -89,14 +93,14 @@ mod tests {
     #[test]
     fn tokens_count_the_same_and_names_say_how() {
         let mut so_far = SoFar::new(2, &["mean_logprob", "min_logprob", "max_entropy", "last_entropy", "tokens"]);
-        so_far.add(3, &[1.0, -2.0], &[-0.5, -3.0, 0.25, 0.5, 3.0]);
+        so_far.add(&[1.0, -2.0], &[-0.5, -3.0, 0.25, 0.5, 3.0]);
         assert_eq!(so_far.mean(), [1.0, -2.0]);
         assert_eq!(so_far.statistics(), [-0.5, -3.0, 0.25, 0.5, 3.0]);
-        so_far.add(1, &[5.0, 2.0], &[-1.5, -1.5, 2.0, 2.5, 1.0]);
+        so_far.add(&[5.0, 2.0], &[-1.5, -1.5, 2.0, 2.5, 1.0]);
         assert_eq!(so_far.mean(), [2.0, -1.0]);
         assert_eq!(so_far.statistics(), [-0.75, -3.0, 2.0, 1.0, 4.0]);
         let before = so_far.clone();
-        so_far.add(4, &[0.0, 0.0], &[0.0, -9.0, 0.0, 0.0, 4.0]);
+        so_far.add(&[0.0, 0.0], &[0.0, -9.0, 0.0, 0.0, 4.0]);
         assert_eq!(before.mean(), [2.0, -1.0], "a step that is tried out leaves what was there");
         assert_eq!(so_far.statistics(), [-0.375, -9.0, 2.0, 0.5, 8.0]);
     }

@@ -196,7 +196,7 @@ fn settings(args: &CollectArgs, deployment: &Deployment) -> anyhow::Result<BTree
         "system": args.system,
     });
     let more = match &args.rollouts {
-        Some(path) => json!({ "rollouts": name(path) }),
+        Some(path) => json!({ "rollouts": name(path), "rollouts_sha256": of(path)? }),
         None => json!({
             "temperature": args.temperature,
             "top_k": args.top_k,

@@ -14,9 +14,10 @@ use anyhow::{Context, bail};
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::{
-    models::atomic,
+    models::{atomic, lock, on_stderr},
     reward::features::{STATISTICS, StepFeatures},
 };
 
@@ -76,6 +77,8 @@ pub struct Rollout {
 /// A folder that is being filled.
 pub struct Store {
     folder: PathBuf,
+    /// One process fills a folder at a time.
+    _lock: File,
     lines: File,
     done: HashSet<(String, usize)>,
     /// Solutions in the folder, and how many of them are right.
@@ -91,6 +94,7 @@ impl Store {
     /// The folder cannot be written, is damaged, or was collected otherwise.
     pub fn open(folder: &Path, collection: &Collection) -> anyhow::Result<Self> {
         fs::create_dir_all(folder.join("features")).with_context(|| format!("creating {}", folder.display()))?;
+        let lock = lock::acquire(&folder.join(".lock"), on_stderr().as_ref())?;
         let card = folder.join("collection.json");
         if card.exists() {
             let text = fs::read(&card).with_context(|| format!("reading {}", card.display()))?;
@@ -124,7 +128,7 @@ impl Store {
         let lines = OpenOptions::new().create(true).append(true).open(&path);
         let lines = lines.with_context(|| format!("opening {}", path.display()))?;
         lines.set_len(whole as u64).with_context(|| format!("cutting {} to whole lines", path.display()))?;
-        Ok(Self { folder: folder.to_owned(), lines, done, count, correct })
+        Ok(Self { folder: folder.to_owned(), _lock: lock, lines, done, count, correct })
     }
 
     /// Whether a solution is there.
@@ -154,8 +158,14 @@ impl Store {
 /// `[steps, statistics]`, all f32. Characters that do not belong into file names are replaced.
 #[must_use]
 pub fn features_path(folder: &Path, problem: &str, sample: usize) -> PathBuf {
-    let name: String =
-        problem.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let mut name: String = problem.chars().take(64).map(|c| if plain(c) { c } else { '_' }).collect();
+    // Ids that differ in what was replaced or cut off must not share a file.
+    if name != problem {
+        for byte in Sha256::digest(problem.as_bytes()).iter().take(8) {
+            name.push_str(&format!("{byte:02x}"));
+        }
+    }
     folder.join("features").join(format!("{name}-{sample}.safetensors"))
 }
 
@@ -233,6 +243,7 @@ mod tests {
         store.add(&rollout, &features).unwrap();
         assert_eq!(fs::metadata(&lines).unwrap().len(), size);
 
+        assert_ne!(features_path(dir.path(), "a_b", 1), features_path(dir.path(), "a/b", 1));
         let path = features_path(dir.path(), "a/b", 1);
         let tensors = candle_core::safetensors::load(path, &Device::Cpu).unwrap();
         assert_eq!(tensors["last"].to_vec2::<f32>().unwrap(), [[0.5, 1.0], [1.5, 1.0]]);

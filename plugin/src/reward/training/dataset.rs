@@ -10,7 +10,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{error::TrainingError, tensors::F32File};
-use crate::reward::so_far::SoFar;
+use crate::reward::{collect::store::features_path, so_far::SoFar};
 
 /// The only format of a collection that this version reads.
 const FORMAT: u64 = 1;
@@ -75,7 +75,7 @@ struct Header {
 #[derive(Deserialize)]
 struct Line {
     problem: String,
-    sample: u64,
+    sample: usize,
     tokens: Vec<u32>,
     steps: Vec<usize>,
     correct: bool,
@@ -151,9 +151,9 @@ impl Dataset {
         let mean = file.matrix("mean", rows, self.hidden_size)?;
         let statistic = file.matrix("statistics", rows, self.statistics.len())?;
         let mut so_far = SoFar::new(self.hidden_size, &self.statistics);
-        for (row, &tokens) in line.steps.iter().enumerate() {
+        for row in 0..line.steps.len() {
             let (h, k) = (self.hidden_size, self.statistics.len());
-            so_far.add(tokens, &mean[row * h..(row + 1) * h], &statistic[row * k..(row + 1) * k]);
+            so_far.add(&mean[row * h..(row + 1) * h], &statistic[row * k..(row + 1) * k]);
             self.mean_so_far.extend(so_far.mean());
             self.statistic_so_far.extend(so_far.statistics());
         }
@@ -232,17 +232,12 @@ impl Dataset {
     }
 }
 
-/// Where collecting puts a solution's features: characters that do not belong into file names are replaced.
-fn features_path(directory: &Path, problem: &str, sample: u64) -> PathBuf {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
-    let name: String = problem.chars().map(plain).collect();
-    directory.join("features").join(format!("{name}-{sample}.safetensors"))
-}
-
 impl Line {
     fn check(&self) -> Result<(), String> {
-        if self.steps.is_empty() || self.steps.contains(&0) {
-            return Err(format!("steps are {:?}: there must be some, none empty", self.steps));
+        // A draft may end its answer right after a boundary: then the last step is the end token alone.
+        let empty = self.steps.split_last().is_none_or(|(_, earlier)| earlier.contains(&0));
+        if empty {
+            return Err(format!("steps are {:?}: there must be some, none but the last empty", self.steps));
         }
         let counted: usize = self.steps.iter().sum();
         if counted != self.tokens.len() {

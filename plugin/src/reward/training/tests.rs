@@ -243,7 +243,10 @@ fn damaged_data_is_refused_with_its_place() {
     says(damaged(|dir| edit(dir.join("collection.json"), ":12", ":13")), &["mean is F32 [1, 12]", "[1, 13]"]);
     says(damaged(|dir| edit(rollouts(dir), "\"steps\":[3,4]", "\"steps\":[3,5]")), &["line 2", "8 tokens"]);
     says(damaged(|dir| edit(rollouts(dir), "\"steps\":[3,4]", "\"steps\":[7]")), &["made-1-0", "[2, 12]"]);
-    says(damaged(|dir| edit(rollouts(dir), "\"steps\":[3,4]", "\"steps\":[0,7]")), &["line 2", "none empty"]);
+    says(
+        damaged(|dir| edit(rollouts(dir), "\"steps\":[3,4]", "\"steps\":[0,7]")),
+        &["line 2", "none but the last empty"],
+    );
     says(damaged(|dir| edit(rollouts(dir), "made-1\"", "made-0\"")), &["line 2", "twice"]);
     says(damaged(|dir| edit(rollouts(dir), "\"correct\":", "\"wrong\":")), &["line 1", "correct"]);
     let labels = |with: &'static str| damaged(move |dir| edit(rollouts(dir), "\"text\"", &format!("{with},\"text\"")));
