@@ -103,7 +103,7 @@ impl Arm {
     fn judging(&self) -> Spread {
         Spread::of(self.outcomes.iter().filter_map(|outcome| {
             let reward = outcome.trace.totals.reward;
-            (reward.calls > 0).then(|| reward.prefilled as f64 / reward.seconds)
+            (reward.prefilled > 0).then(|| reward.prefilled as f64 / reward.seconds)
         }))
     }
 }
@@ -212,6 +212,9 @@ fn report(arms: &[Arm], questions: &[Question]) {
     }
     println!("\nOnce the prompt is read, tok/s: draft {}, target {}.", arms[0].decoding(), arms[1].decoding());
     for arm in &arms[2..] {
-        println!("{}: the reward model reads {} tok/s.", arm.name, arm.judging());
+        let reading = arm.judging();
+        if !reading.0.is_empty() {
+            println!("{}: the reward model reads {reading} tok/s.", arm.name);
+        }
     }
 }
