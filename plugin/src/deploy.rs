@@ -113,7 +113,7 @@ pub async fn deploy(deployment: &Deployment, target: Option<EngineSpec>) -> Resu
 
 /// How steps will be judged: files there and checked, nothing loaded.
 enum Verdicts {
-    Judge(Option<EngineSpec>),
+    Judge(Option<Box<EngineSpec>>),
     Prm { published: Box<Published>, separator: Option<String> },
     Resident(Head),
 }
@@ -125,7 +125,7 @@ impl Verdicts {
         Ok(match &deployment.reward {
             RewardConfig::Judge { model: None } => (spec("draft", role).await?, Self::Judge(None)),
             RewardConfig::Judge { model: Some(judge) } => {
-                (spec("draft", role).await?, Self::Judge(Some(spec("reward", judge).await?)))
+                (spec("draft", role).await?, Self::Judge(Some(Box::new(spec("reward", judge).await?))))
             }
             RewardConfig::Prm { model, format, separator } => {
                 let draft = spec("draft", role).await?;
@@ -153,7 +153,7 @@ impl Verdicts {
     async fn load(self, target: &Engine) -> Result<Arc<dyn Reward>, DeployError> {
         Ok(match self {
             Self::Judge(None) => Arc::new(Judge::new(target.clone())?),
-            Self::Judge(Some(spec)) => Arc::new(Judge::new(load("reward", spec).await?)?),
+            Self::Judge(Some(spec)) => Arc::new(Judge::new(load("reward", *spec).await?)?),
             Self::Prm { published, separator } => Arc::new(load_prm(*published, separator.as_deref()).await?),
             Self::Resident(head) => Arc::new(Resident::new(head)),
         })

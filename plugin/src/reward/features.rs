@@ -52,6 +52,7 @@ impl Sum {
         self.most = self.most.max(value);
     }
 
+    #[allow(clippy::cast_possible_truncation, reason = "features are f32")]
     fn mean(self, count: usize) -> f32 {
         (self.total / count as f64) as f32
     }
@@ -104,6 +105,7 @@ impl Observer {
 }
 
 /// `ln sum exp(l)` and the entropy of `softmax(l)`, in one pass over the logits after their maximum.
+#[allow(clippy::cast_possible_truncation, reason = "features are f32")]
 fn normaliser_and_entropy(logits: &[f32]) -> (f32, f32) {
     let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let (mut z, mut weighted) = (0.0f64, 0.0f64);

@@ -38,6 +38,7 @@ impl Linear {
 
     /// `W x + b`, summed in f64.
     #[must_use]
+    #[allow(clippy::cast_possible_truncation, reason = "layers are f32")]
     pub fn apply(&self, x: &[f32]) -> Vec<f32> {
         let rows = self.weight.chunks_exact(self.inputs);
         rows.zip(&self.bias)
@@ -49,7 +50,7 @@ impl Linear {
     }
 }
 
-/// Layers one after the other with ReLU between them.
+/// Layers one after the other with `ReLU` between them.
 #[must_use]
 pub fn apply_layers(layers: &[Linear], x: &[f32]) -> Vec<f32> {
     let mut values = x.to_vec();

@@ -162,7 +162,7 @@ async fn collect(collector: &Collector, tasks: &[Task<'_>], store: &mut Store) -
             Err(error) => return Err(error.into()),
         }
         bar.set_message(format!("{:.0} % right", 100.0 * store.correct as f64 / store.count.max(1) as f64));
-        if bar.is_hidden() && store.count % 20 == 0 {
+        if bar.is_hidden() && store.count.is_multiple_of(20) {
             eprintln!("{} solutions, {} right", store.count, store.correct);
         }
     }

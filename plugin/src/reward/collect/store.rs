@@ -162,9 +162,9 @@ pub fn features_path(folder: &Path, problem: &str, sample: usize) -> PathBuf {
     let mut name: String = problem.chars().take(64).map(|c| if plain(c) { c } else { '_' }).collect();
     // Ids that differ in what was replaced or cut off must not share a file.
     if name != problem {
-        for byte in Sha256::digest(problem.as_bytes()).iter().take(8) {
-            name.push_str(&format!("{byte:02x}"));
-        }
+        let digest = Sha256::digest(problem.as_bytes());
+        let short = digest.iter().take(8).fold(0u64, |number, byte| number << 8 | u64::from(*byte));
+        name = format!("{name}-{short:016x}");
     }
     folder.join("features").join(format!("{name}-{sample}.safetensors"))
 }

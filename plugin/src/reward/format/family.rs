@@ -50,7 +50,7 @@ impl Family {
     }
 
     /// The head's layers as tensor names of the checkpoint, without `.weight` and `.bias`, in the order they are
-    /// applied, with ReLU between them. Empty for a family that reads ordinary logits.
+    /// applied, with `ReLU` between them. Empty for a family that reads ordinary logits.
     #[must_use]
     pub fn head(self) -> &'static [&'static str] {
         match self {

@@ -1,4 +1,4 @@
-//! ReasonEval: the question in a fixed frame, then the steps, each tokenised alone; near the end of a step a head of
+//! `ReasonEval`: the question in a fixed frame, then the steps, each tokenised alone; near the end of a step a head of
 //! three classes (wrong, neutral, right) is read, and a step is valid that is not wrong (`examples.py` of the authors'
 //! repository, which marks the places with the padding token and takes the marks out again).
 //!

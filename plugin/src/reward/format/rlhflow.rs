@@ -1,4 +1,4 @@
-//! RLHFlow's Llama-3.1 PRMs: a chat in which the user says one step after the other and the assistant always answers
+//! `RLHFlow`'s Llama-3.1 PRMs: a chat in which the user says one step after the other and the assistant always answers
 //! "+"; how sure it is of "+" rather than "-" is the reward (`prm_evaluate.py` of the authors' repository).
 //!
 //! The chat is written out here and not left to a template, so that prompts are the same whatever file the model

@@ -57,6 +57,7 @@ fn wanted(names: &[String]) -> Vec<&str> {
 }
 
 /// The token a role names; the inner `None` says to use none, the outer one to look for it as usual.
+#[allow(clippy::option_option, reason = "no word, no token, and a token are three things")]
 fn token(source: Option<&str>) -> Result<Option<Option<String>>, String> {
     let Some(source) = source else { return Ok(None) };
     let unset = |name: &str| format!("token_source: the environment variable {name} is not set");
