@@ -21,7 +21,7 @@ use mistralrs_rsd::{
         Finish, Outcome, Overrides, Request,
         roles::{Message, Prompt},
     },
-    policy::Mode,
+    policy::Answers,
     sampling::Sampling,
 };
 
@@ -76,8 +76,8 @@ struct Arm {
 }
 
 impl Arm {
-    fn new(name: impl Into<String>, mode: Mode, delta: Option<f64>) -> Self {
-        let overrides = Overrides { delta, weighting: None, mode: Some(mode) };
+    fn new(name: impl Into<String>, answers: Answers, delta: Option<f64>) -> Self {
+        let overrides = Overrides { delta, weighting: None, answers: Some(answers) };
         Self { name: name.into(), overrides, outcomes: Vec::new(), cpu: 0.0 }
     }
 
@@ -136,8 +136,8 @@ async fn main() -> anyhow::Result<()> {
     let deployment = config::load(Some(&args.rsd), config::environment(), &[], TargetRule::Required)?.deployment;
     let rsd = deploy(&deployment, None).await?.rsd;
 
-    let mut arms = vec![Arm::new("draft", Mode::Draft, None), Arm::new("target", Mode::Target, None)];
-    arms.extend(args.deltas.iter().map(|delta| Arm::new(format!("delta {delta}"), Mode::Rsd, Some(*delta))));
+    let mut arms = vec![Arm::new("draft", Answers::Draft, None), Arm::new("target", Answers::Target, None)];
+    arms.extend(args.deltas.iter().map(|delta| Arm::new(format!("delta {delta}"), Answers::Rsd, Some(*delta))));
     let mut unequal = 0;
     for (index, question) in questions.iter().enumerate() {
         for arm in &mut arms {
@@ -152,6 +152,7 @@ async fn main() -> anyhow::Result<()> {
                 sampling: Sampling::default(),
                 max_tokens: args.max_tokens,
                 stop: Vec::new(),
+                model: None,
                 overrides: arm.overrides,
                 logprobs: None,
                 deadline: None,

@@ -12,6 +12,7 @@ use crate::{
     models::{self, ModelError, Progress},
     pipeline::{
         Rsd, Settings,
+        observe::Unobserved,
         roles::{Generator, Reward, RoleError},
         segment::{Boundary, Segmentation},
     },
@@ -87,7 +88,7 @@ pub enum DeployError {
 /// # Errors
 /// What is missing or does not load, and what to do.
 pub async fn deploy(deployment: &Deployment, target: Option<EngineSpec>) -> Result<Deployed, DeployError> {
-    let policy = PolicyHandle::new(deployment.policy)?;
+    let policy = PolicyHandle::new(deployment.live())?;
     // Everything is fetched and checked before anything is loaded: a mistake shows before minutes have gone by.
     let (draft, verdicts) = Verdicts::prepare(deployment).await?;
     let target = match (target, &deployment.roles.target) {
@@ -106,6 +107,7 @@ pub async fn deploy(deployment: &Deployment, target: Option<EngineSpec>) -> Resu
         target: Arc::new(target.clone()),
         reward,
         policy: Arc::new(policy),
+        observer: Arc::new(Unobserved),
         settings: settings(deployment),
     };
     Ok(Deployed { rsd, target })
@@ -174,9 +176,7 @@ pub async fn load_prm(published: Published, separator: Option<&str>) -> Result<S
 
 fn settings(deployment: &Deployment) -> Settings {
     Settings {
-        segmentation: segmentation(&deployment.steps),
-        lookahead: deployment.steps.lookahead,
-        max_steps: deployment.limits.max_steps,
+        boundary: segmentation(&deployment.steps).boundary,
         reward_timeout: Duration::from_secs(deployment.limits.reward_seconds),
     }
 }

@@ -20,7 +20,7 @@ use crate::{
         roles::{Message, Prompt},
         trace::{Source, StepTrace, Totals},
     },
-    policy::Mode,
+    policy::Answers,
     sampling::Sampling,
 };
 
@@ -43,7 +43,7 @@ pub(super) struct RunArgs {
     delta: Option<f64>,
     /// Who answers
     #[arg(long, value_enum)]
-    mode: Option<Mode>,
+    answers: Option<Answers>,
     /// System message; empty for none
     #[arg(long, default_value = SYSTEM)]
     system: String,
@@ -84,7 +84,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let request = request(&args, question, &deployment.limits)?;
     let overrides = request.overrides;
     let Deployed { rsd, .. } = deploy(&deployment, None).await?;
-    overrides.apply(&rsd.policy.current()).values.validate()?;
+    overrides.apply(rsd.policy.current().policy(None)).values.validate()?;
 
     let cancel = CancellationToken::new();
     tokio::spawn({
@@ -137,7 +137,8 @@ fn request(args: &RunArgs, question: String, limits: &config::LimitsConfig) -> a
         },
         max_tokens: args.max_tokens.unwrap_or(limits.max_tokens).clamp(1, limits.max_tokens),
         stop: Vec::new(),
-        overrides: Overrides { delta: args.delta, weighting: None, mode: args.mode },
+        model: None,
+        overrides: Overrides { delta: args.delta, weighting: None, answers: args.answers },
         logprobs: None,
         deadline: Some(tokio::time::Instant::now() + Duration::from_secs(limits.request_seconds)),
     })

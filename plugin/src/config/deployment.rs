@@ -7,8 +7,14 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use rsd_protocol::{
+    live::{Live, LiveLimits, LiveSteps},
+    policy::{PolicyConfig, Preset},
+    routes::DEFAULT_PORT,
+};
+
 use super::Secret;
-use crate::{policy::PolicyConfig, reward::format::Family};
+use crate::reward::format::Family;
 
 /// A whole deployment: three roles, how steps are cut and judged, limits, and the server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -25,6 +31,9 @@ pub struct Deployment {
     /// When a drafted step is kept.
     #[serde(default)]
     pub policy: PolicyConfig,
+    /// More model names that answer, each with a policy of its own; or a policy of its own for one of those there are.
+    #[serde(default)]
+    pub presets: Vec<Preset>,
     /// How text is cut into steps.
     #[serde(default)]
     pub steps: StepsConfig,
@@ -34,6 +43,22 @@ pub struct Deployment {
     /// The OpenAI endpoint.
     #[serde(default)]
     pub server: ServerConfig,
+    /// The operator's side: live policy, history, predictions.
+    #[serde(default)]
+    pub admin: AdminConfig,
+}
+
+impl Deployment {
+    /// The settings that can change while the server serves.
+    #[must_use]
+    pub fn live(&self) -> Live {
+        Live {
+            policy: self.policy,
+            presets: self.presets.clone(),
+            steps: LiveSteps { max_tokens: self.steps.max_tokens, lookahead: self.steps.lookahead },
+            limits: LiveLimits { max_steps: self.limits.max_steps, max_tokens: self.limits.max_tokens },
+        }
+    }
 }
 
 /// The draft and the target.
@@ -388,6 +413,76 @@ impl Default for ServerConfig {
             body_limit: 2 << 20,
             drain_seconds: 30,
             model_name: "rsd".to_owned(),
+        }
+    }
+}
+
+/// The admin listener: where an operator sees and changes what is hot. It never opens without tokens: where none are
+/// named, `serve` makes some and leaves them in a file that only its owner may read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdminConfig {
+    /// Whether it listens at all.
+    pub enabled: bool,
+    /// Address to listen on. Loopback unless named otherwise.
+    #[schemars(length(min = 1))]
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Environment variable that holds the token that may read.
+    #[schemars(with = "Option<String>")]
+    pub read_token_env: Option<Secret>,
+    /// File that holds it.
+    #[schemars(extend("x-path" = "file"))]
+    pub read_token_file: Option<PathBuf>,
+    /// Environment variable that holds the token that may change things too.
+    #[schemars(with = "Option<String>")]
+    pub write_token_env: Option<Secret>,
+    /// File that holds it.
+    #[schemars(extend("x-path" = "file"))]
+    pub write_token_file: Option<PathBuf>,
+    /// Host names, besides loopback and `host`, under which it may be called.
+    #[schemars(inner(length(min = 1)))]
+    pub hosts: Vec<String>,
+    /// Origins of web pages that may call it; none by default.
+    #[schemars(inner(length(min = 1)))]
+    pub origins: Vec<String>,
+    /// Revisions kept in the history.
+    #[schemars(range(min = 2, max = 100_000))]
+    pub history: usize,
+    /// File to which every attempt is appended, one JSON object per line.
+    #[schemars(extend("x-path" = "file"))]
+    pub audit_file: Option<PathBuf>,
+    /// Recent requests kept for the operator to look at.
+    #[schemars(range(max = 10_000))]
+    pub traces: usize,
+    /// Whether their text is kept too. Whoever holds the read token then reads what users ask.
+    pub trace_text: bool,
+    /// Judged steps kept for predictions.
+    #[schemars(range(min = 100, max = 1_000_000))]
+    pub recorded_steps: usize,
+    /// Whether a changed deployment file is read again by itself; SIGHUP always does.
+    pub watch_file: bool,
+}
+
+impl Default for AdminConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            host: "127.0.0.1".to_owned(),
+            port: DEFAULT_PORT,
+            read_token_env: None,
+            read_token_file: None,
+            write_token_env: None,
+            write_token_file: None,
+            hosts: Vec::new(),
+            origins: Vec::new(),
+            history: 1000,
+            audit_file: None,
+            traces: 50,
+            trace_text: false,
+            recorded_steps: 4096,
+            watch_file: true,
         }
     }
 }

@@ -89,8 +89,12 @@ fn plain(kind: ValueKind) -> Value {
         ValueKind::Float(number) => Value::Number(Number::from(number)),
         ValueKind::String(text) => Value::String(text),
         ValueKind::Array(items) => Value::Sequence(items.into_iter().map(|item| plain(item.kind)).collect()),
-        // Layers hold no wider numbers, and tables inside lists do not occur in a deployment.
-        ValueKind::Nil | ValueKind::I128(_) | ValueKind::U128(_) | ValueKind::Table(_) => Value::Null,
+        // A table inside a list is part of one value, the list.
+        ValueKind::Table(settings) => {
+            Value::Mapping(settings.into_iter().map(|(key, value)| (key.into(), plain(value.kind))).collect())
+        }
+        // Layers hold no wider numbers.
+        ValueKind::Nil | ValueKind::I128(_) | ValueKind::U128(_) => Value::Null,
     }
 }
 

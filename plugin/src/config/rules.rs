@@ -59,7 +59,9 @@ pub(super) fn broken(deployment: &Deployment, target: TargetRule) -> Vec<Broken>
         }
     }
     rules.steps(&deployment.steps);
+    rules.policy(deployment);
     rules.server(&deployment.server);
+    rules.admin(deployment);
     rules.0
 }
 
@@ -248,6 +250,51 @@ impl Rules {
                 format!("expected at most `steps.max_tokens`, which is {}, found {}", steps.max_tokens, steps.tokens),
             ),
             _ => {}
+        }
+    }
+
+    fn policy(&mut self, deployment: &Deployment) {
+        if let Err(error) = deployment.policy.validate() {
+            let message = format!("expected {}, found {}", error.expected, error.found);
+            self.refuse(&format!("policy.{}", error.field), &["policy"], message);
+        }
+        let mut names = std::collections::BTreeSet::new();
+        for (index, preset) in deployment.presets.iter().enumerate() {
+            let at = format!("presets[{index}]");
+            if matches!(preset.name.as_str(), "draft" | "target" | "default") {
+                let message = format!("`{}` always means the same; choose another name", preset.name);
+                self.refuse_item("presets", message);
+            } else if !names.insert(&preset.name) {
+                self.refuse_item("presets", format!("{at}: `{}` is there twice: keep one of them", preset.name));
+            }
+            if let Err(error) = preset.apply(deployment.policy).validate()
+                && deployment.policy.validate().is_ok()
+            {
+                let (expected, found) = (error.expected, error.found);
+                self.refuse_item("presets", format!("{at}.{}: expected {expected}, found {found}", error.field));
+            }
+        }
+    }
+
+    /// Refuses a list because of one of its items; the message says which.
+    fn refuse_item(&mut self, list: &str, message: String) {
+        self.refuse(list, &["policy"], message);
+    }
+
+    fn admin(&mut self, deployment: &Deployment) {
+        let (admin, server) = (&deployment.admin, &deployment.server);
+        for (env, file) in [("read_token_env", "read_token_file"), ("write_token_env", "write_token_file")] {
+            let given = |name: &str| match name {
+                "read_token_env" => admin.read_token_env.is_some(),
+                "read_token_file" => admin.read_token_file.is_some(),
+                "write_token_env" => admin.write_token_env.is_some(),
+                _ => admin.write_token_file.is_some(),
+            };
+            self.one_of("admin", &[(env, given(env)), (file, given(file))]);
+        }
+        if admin.enabled && admin.port != 0 && admin.port == server.port && admin.host == server.host {
+            let message = format!("is the OpenAI endpoint's port too ({}): the admin API has its own", server.port);
+            self.refuse("admin.port", &["server.port", "server.host", "admin.host"], message);
         }
     }
 

@@ -56,9 +56,11 @@ mod tests {
             roles: Roles { draft: role("small"), target: Some(role("big")) },
             reward: crate::config::RewardConfig::default(),
             policy: crate::policy::PolicyConfig::default(),
+            presets: Vec::new(),
             steps: crate::config::StepsConfig::default(),
             limits: crate::config::LimitsConfig::default(),
             server: crate::config::ServerConfig::default(),
+            admin: crate::config::AdminConfig::default(),
         }
     }
 

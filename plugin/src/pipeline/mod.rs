@@ -5,6 +5,7 @@
 //! `delta <= 0` the answer is the draft's alone, at `delta > 1` the target's alone, token for token.
 
 mod answer;
+pub mod observe;
 pub mod roles;
 pub mod segment;
 mod session;
@@ -21,23 +22,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     flops::Parameters,
-    policy::{Mode, Policy, PolicyConfig, PolicyHandle, Weighting},
+    policy::{Answers, Mode, Policy, PolicyConfig, PolicyHandle, Weighting},
     sampling::Sampling,
 };
 pub use answer::Answer;
+use observe::Observer;
 use roles::{Generator, Prompt, Reward, RoleError, TokenLogprob};
-use segment::Segmentation;
+use segment::Boundary;
 use trace::{StepTrace, Trace};
 
-/// How answers are made, apart from the policy.
+/// How answers are made, apart from what can change while the server serves.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// How text is cut into steps.
-    pub segmentation: Segmentation,
-    /// Steps the draft may be ahead of its verdicts.
-    pub lookahead: usize,
-    /// Steps in an answer.
-    pub max_steps: usize,
+    /// What ends a step.
+    pub boundary: Boundary,
     /// How long a verdict may take.
     pub reward_timeout: Duration,
 }
@@ -53,6 +51,8 @@ pub struct Rsd {
     pub reward: Arc<dyn Reward>,
     /// The policy in force.
     pub policy: Arc<PolicyHandle>,
+    /// Who is told what happens.
+    pub observer: Arc<dyn Observer>,
     /// Everything else.
     pub settings: Settings,
 }
@@ -65,21 +65,24 @@ pub struct Overrides {
     /// Its weighting function.
     pub weighting: Option<Weighting>,
     /// Who answers.
-    pub mode: Option<Mode>,
+    pub answers: Option<Answers>,
 }
 
 impl Overrides {
     /// The policy as this request sees it.
     #[must_use]
-    pub fn apply(&self, policy: &Policy) -> Policy {
+    pub fn apply(&self, policy: Policy) -> Policy {
+        // A threshold that a request brings is not the budget's to choose.
+        let fixed = self.delta.is_some() || self.weighting.is_some();
         Policy {
             values: PolicyConfig {
                 delta: self.delta.unwrap_or(policy.values.delta),
                 weighting: self.weighting.unwrap_or(policy.values.weighting),
-                mode: self.mode.unwrap_or(policy.values.mode),
+                answers: self.answers.unwrap_or(policy.values.answers),
+                mode: if fixed { Mode::Fixed } else { policy.values.mode },
                 ..policy.values
             },
-            ..*policy
+            ..policy
         }
     }
 }
@@ -95,6 +98,8 @@ pub struct Request {
     pub max_tokens: usize,
     /// Stop strings.
     pub stop: Vec<String>,
+    /// The model name it was asked under; a preset of that name applies.
+    pub model: Option<String>,
     /// What it changes of the policy.
     pub overrides: Overrides,
     /// Log-probabilities per token, for a model that answers alone.

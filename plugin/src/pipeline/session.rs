@@ -1,25 +1,34 @@
 //! One request through the loop.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Answer, Finish, Outcome, PipelineError, Progress, Request, Rsd,
+    observe::{Ended, Event, Judged, Role},
     roles::{Generator, RoleError, Run, RunRequest, Score, Step, StepEnd, TokenLogprob, Trajectory, Turn},
+    segment::Segmentation,
     trace::{Fallback, Rejected, Source, StepTrace, Trace},
     transcript::Transcript,
 };
 use crate::{
     flops::Flops,
-    policy::{Decision, Mode, Policy},
+    policy::{Answers, Decision, Policy, Snapshot},
     reward::features::StepFeatures,
     sampling::{Stream, uniform},
 };
 
+/// Tells answers apart for the observer.
+static ANSWERS: AtomicU64 = AtomicU64::new(0);
+
 struct Session<'a> {
     rsd: &'a Rsd,
+    id: u64,
     request: Request,
     progress: mpsc::UnboundedSender<Progress>,
     cancel: CancellationToken,
@@ -40,6 +49,8 @@ struct Session<'a> {
     trace: Trace,
     judged: u64,
     rejections: u64,
+    /// Prompt tokens that the first run had to compute.
+    prompt_prefilled: Option<usize>,
 }
 
 /// What became of a run.
@@ -70,14 +81,15 @@ pub(super) async fn run(
     cancel: CancellationToken,
 ) -> Result<Outcome, PipelineError> {
     let began = Instant::now();
-    let mode = request.overrides.apply(&rsd.policy.current()).values.mode;
+    let answers = effective(&request, &rsd.policy.current()).values.answers;
     let mut session = Session {
         rsd,
+        id: ANSWERS.fetch_add(1, Ordering::Relaxed),
         answer: Answer::new(request.stop.clone()),
         request,
         progress,
         cancel,
-        judging: mode == Mode::Rsd,
+        judging: answers == Answers::Rsd,
         turns: Vec::new(),
         draft: None,
         target: None,
@@ -88,9 +100,17 @@ pub(super) async fn run(
         trace: Trace { shared_vocabulary: rsd.draft.vocabulary() == rsd.target.vocabulary(), ..Trace::default() },
         judged: 0,
         rejections: 0,
+        prompt_prefilled: None,
     };
-    let finish = session.go(mode).await?;
-    Ok(session.outcome(finish, began))
+    let finish = session.go(answers).await;
+    session.total(began);
+    session.report_end(finish.as_ref().err());
+    Ok(session.outcome(finish?))
+}
+
+/// The policy as a request sees it.
+fn effective(request: &Request, snapshot: &Snapshot) -> Policy {
+    request.overrides.apply(snapshot.policy(request.model.as_deref()))
 }
 
 fn ms(seconds: f64) -> f64 {
@@ -98,25 +118,25 @@ fn ms(seconds: f64) -> f64 {
 }
 
 impl Session<'_> {
-    async fn go(&mut self, mode: Mode) -> Result<Finish, PipelineError> {
-        if mode != Mode::Target {
+    async fn go(&mut self, answers: Answers) -> Result<Finish, PipelineError> {
+        if answers != Answers::Target {
             match self.open(&self.rsd.draft).await {
                 Ok(Some(draft)) => self.draft = Some(draft),
                 Ok(None) => return Ok(Finish::Length),
                 // Too long for the draft: left to the target, unless the draft is to decide alone.
                 Err(PipelineError::Role(RoleError::ContextExceeded { .. }))
-                    if mode == Mode::Rsd && !self.policy().keeps_all() => {}
+                    if answers == Answers::Rsd && !self.policy().keeps_all() => {}
                 Err(error) => return Err(error),
             }
         }
-        if mode != Mode::Draft {
+        if answers != Answers::Draft {
             let Some(target) = self.open(&self.rsd.target).await? else { return Ok(Finish::Length) };
             self.target = Some(target);
         }
-        match mode {
-            Mode::Draft => self.alone(Source::Draft, None).await,
-            Mode::Target => self.alone(Source::Target, None).await,
-            Mode::Rsd => loop {
+        match answers {
+            Answers::Draft => self.alone(Source::Draft, None).await,
+            Answers::Target => self.alone(Source::Target, None).await,
+            Answers::Rsd => loop {
                 match self.draft_phase().await? {
                     Phase::Done(finish) => return Ok(finish),
                     Phase::DraftIsOut(fallback) => return self.alone(Source::Target, Some(fallback)).await,
@@ -160,7 +180,7 @@ impl Session<'_> {
     }
 
     fn policy(&self) -> Policy {
-        self.request.overrides.apply(&self.rsd.policy.current())
+        effective(&self.request, &self.rsd.policy.current())
     }
 
     fn run_request(
@@ -180,7 +200,10 @@ impl Session<'_> {
                 Source::Draft => Stream::Draft { rejections: self.rejections }.id(),
                 Source::Target => Stream::Target.id(),
             },
-            segmentation: self.rsd.settings.segmentation.clone(),
+            segmentation: Segmentation {
+                boundary: self.rsd.settings.boundary.clone(),
+                max_tokens: self.rsd.policy.current().live.steps.max_tokens,
+            },
             max_tokens: self.request.max_tokens.saturating_sub(self.tokens.len()),
             max_steps,
             lookahead,
@@ -207,7 +230,11 @@ impl Session<'_> {
             biased;
             () = self.cancel.cancelled() => Err(PipelineError::Cancelled),
             () = self.deadline() => Ok(Err(Finish::Length)),
-            run = model.start(request) => Ok(Ok(run?)),
+            run = model.start(request) => match run {
+                Ok(run) => Ok(Ok(run)),
+                Err(error) if source == Source::Target => Err(self.failed(source, error)),
+                Err(error) => Err(error.into()),
+            },
         }
     }
 
@@ -242,11 +269,31 @@ impl Session<'_> {
             Source::Target => &mut self.trace.totals.target,
         };
         totals.add(report.generated, report.prefilled, report.prompt, report.seconds);
+        self.prompt_prefilled.get_or_insert(report.prefilled);
+        self.tell(&Event::Ran { source, report: &report });
         report.generated
+    }
+
+    fn failed(&self, source: Source, error: RoleError) -> PipelineError {
+        self.tell(&Event::Failed(source.into()));
+        error.into()
+    }
+
+    fn draft_failed(&self, error: &RoleError) -> Phase {
+        tracing::error!(%error, "the draft failed; the target answers the rest alone");
+        self.tell(&Event::Failed(Role::Draft));
+        Phase::DraftIsOut(Fallback::DraftFailed)
+    }
+
+    fn tell(&self, event: &Event<'_>) {
+        self.rsd.observer.observe(self.id, event);
     }
 
     /// One model writes to the end.
     async fn alone(&mut self, source: Source, fallback: Option<Fallback>) -> Result<Finish, PipelineError> {
+        if let Some(fallback) = fallback {
+            self.tell(&Event::Fallback(fallback));
+        }
         let mut run = match self.start(source, None, usize::MAX).await? {
             Ok(run) => run,
             Err(finish) => return Ok(finish),
@@ -258,7 +305,7 @@ impl Session<'_> {
                     self.close(source, run).await;
                     return Ok(Finish::Length);
                 }
-                Next::Failed(error) => return Err(error.into()),
+                Next::Failed(error) => return Err(self.failed(source, error)),
             };
             let milliseconds = ms(step.seconds);
             let mut entry = self.entry(source, &step);
@@ -280,10 +327,10 @@ impl Session<'_> {
         if full && !self.policy().keeps_all() {
             return Ok(Phase::DraftIsOut(Fallback::DraftContext));
         }
-        let mut run = match self.start(Source::Draft, None, self.rsd.settings.lookahead).await {
+        let mut run = match self.start(Source::Draft, None, self.rsd.policy.current().live.steps.lookahead).await {
             Ok(Ok(run)) => run,
             Ok(Err(finish)) => return Ok(Phase::Done(finish)),
-            Err(PipelineError::Role(error)) => return Ok(draft_failed(&error)),
+            Err(PipelineError::Role(error)) => return Ok(self.draft_failed(&error)),
             Err(error) => return Err(error),
         };
         let mut kept = 0;
@@ -296,7 +343,7 @@ impl Session<'_> {
                 }
                 Next::Failed(error) => {
                     self.close(Source::Draft, run).await;
-                    return Ok(draft_failed(&error));
+                    return Ok(self.draft_failed(&error));
                 }
             };
             let Some(scored) = self.score(&step).await? else {
@@ -313,7 +360,12 @@ impl Session<'_> {
                 Err(fallback) => (Some(*fallback), 0.0),
             };
             let reward = reward.is_finite().then_some(reward);
-            if policy.decide(reward.unwrap_or(f64::NAN), draw) == Decision::Accept {
+            let (decision, policy) = self.rsd.policy.judge(policy, reward, draw);
+            self.tell(&Event::Judged(&Judged { tokens: step.tokens.len(), reward, policy, decision }));
+            if let Some(fallback) = fallback {
+                self.tell(&Event::Fallback(fallback));
+            }
+            if decision == Decision::Accept {
                 kept += step.tokens.len();
                 let mut step = step;
                 self.drafted.extend(step.features.take().map(|features| *features));
@@ -335,6 +387,9 @@ impl Session<'_> {
             let generated = self.close(Source::Draft, run).await;
             let wasted = generated.saturating_sub(kept + step.tokens.len());
             self.rejections += 1;
+            if wasted > 0 {
+                self.tell(&Event::Wasted { tokens: wasted });
+            }
             let draft_ms = ms(step.seconds);
             return Ok(Phase::Rejected(Box::new(Refusal {
                 step,
@@ -365,13 +420,18 @@ impl Session<'_> {
             scored = tokio::time::timeout(self.rsd.settings.reward_timeout, self.rsd.reward.score(trajectory)) => scored,
         };
         Ok(Some(match scored {
-            Err(_) => Err(Fallback::RewardTimeout),
+            Err(_) => {
+                self.tell(&Event::Failed(Role::Reward));
+                Err(Fallback::RewardTimeout)
+            }
             Ok(Err(error)) => {
+                self.tell(&Event::Failed(Role::Reward));
                 tracing::warn!(%error, reward = self.rsd.reward.name(), "no verdict; the step goes to the target");
                 Err(Fallback::RewardFailed)
             }
             Ok(Ok(score)) => {
                 self.trace.totals.reward.add(0, score.prefilled, score.prompt, score.seconds);
+                self.tell(&Event::Scored(&score));
                 if (0.0..=1.0).contains(&score.reward) { Ok(score) } else { Err(Fallback::RewardInvalid) }
             }
         }))
@@ -389,7 +449,7 @@ impl Session<'_> {
                 self.close(Source::Target, run).await;
                 return Ok(Some(Finish::Length));
             }
-            Next::Failed(error) => return Err(error.into()),
+            Next::Failed(error) => return Err(self.failed(Source::Target, error)),
         };
         self.close(Source::Target, run).await;
         let mut entry = self.entry(Source::Target, &step);
@@ -401,6 +461,7 @@ impl Session<'_> {
         self.trace.totals.rejected_steps += 1;
         self.trace.totals.rejected_tokens += rejected.tokens.len();
         self.trace.totals.wasted_lookahead_tokens += refusal.wasted;
+        self.tell(&Event::Replaced { tokens: step.tokens.len() });
         entry.rejected = Some(Rejected { text: rejected.text(), tokens: rejected.tokens.len() + refusal.wasted });
         self.take(step, entry)
     }
@@ -434,6 +495,7 @@ impl Session<'_> {
             target.push(&step, shared || entry.source == Source::Target)?;
         }
         self.tokens.extend_from_slice(&step.tokens);
+        self.tell(&Event::Emitted { source: entry.source, tokens: step.tokens.len() });
         self.steps.push(step.text());
         let text = self.answer.push(&step.bytes);
         self.logprobs.extend_from_slice(&step.logprobs);
@@ -449,7 +511,7 @@ impl Session<'_> {
     }
 
     fn has_all_steps(&self) -> bool {
-        self.steps.len() >= self.rsd.settings.max_steps
+        self.steps.len() >= self.rsd.policy.current().live.limits.max_steps
     }
 
     /// Whether nothing may be added, whoever writes it.
@@ -457,15 +519,34 @@ impl Session<'_> {
         self.has_all_steps() || self.tokens.len() >= self.request.max_tokens
     }
 
-    fn outcome(mut self, finish: Finish, began: Instant) -> Outcome {
+    /// Completes the account.
+    fn total(&mut self, began: Instant) {
+        let totals = &mut self.trace.totals;
+        totals.seconds = began.elapsed().as_secs_f64();
+        totals.flops = self.rsd.parameters().map(|parameters| Flops::estimate(totals, parameters));
+    }
+
+    fn report_end(&self, error: Option<&PipelineError>) {
+        self.tell(&Event::Ended(&Ended {
+            judging: self.judging,
+            error,
+            trace: &self.trace,
+            prompt_tokens: self.prompt_tokens(),
+            prompt_prefilled: self.prompt_prefilled.unwrap_or(0),
+            completion_tokens: self.tokens.len(),
+        }));
+    }
+
+    fn prompt_tokens(&self) -> usize {
+        self.target.as_ref().or(self.draft.as_ref()).map_or(0, Transcript::prompt_len)
+    }
+
+    fn outcome(mut self, finish: Finish) -> Outcome {
         let rest = self.answer.finish();
         if !rest.is_empty() {
             let _ = self.progress.send(Progress { text: rest, step: None, logprobs: Vec::new() });
         }
-        let totals = &mut self.trace.totals;
-        totals.seconds = began.elapsed().as_secs_f64();
-        totals.flops = self.rsd.parameters().map(|parameters| Flops::estimate(totals, parameters));
-        let prompt_tokens = self.target.as_ref().or(self.draft.as_ref()).map_or(0, Transcript::prompt_len);
+        let prompt_tokens = self.prompt_tokens();
         let stopped = Answer::new(self.request.stop.clone()).push_all(self.answer.bytes());
         Outcome {
             text: stopped,
@@ -477,11 +558,6 @@ impl Session<'_> {
             logprobs: self.logprobs,
         }
     }
-}
-
-fn draft_failed(error: &RoleError) -> Phase {
-    tracing::error!(%error, "the draft failed; the target answers the rest alone");
-    Phase::DraftIsOut(Fallback::DraftFailed)
 }
 
 /// What comes next in a run.

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use rsd_protocol::live::Live;
 use tokio_util::sync::CancellationToken;
 
 use super::{admission::Admission, auth::ApiKey, log::RequestLog};
-use crate::{config::LimitsConfig, pipeline::Rsd, policy::Mode};
+use crate::{config::LimitsConfig, pipeline::Rsd, policy::Answers};
 
 /// The names under which models answer.
 #[derive(Debug, Clone)]
@@ -17,23 +18,28 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub(super) fn all(&self) -> Vec<&str> {
-        let mut all = vec![self.rsd.as_str(), "draft", "target"];
-        if !all.contains(&self.target.as_str()) {
-            all.insert(1, &self.target);
+    /// Every name that answers now.
+    pub(super) fn all(&self, live: &Live) -> Vec<String> {
+        let mut all = vec![self.rsd.clone()];
+        let own = [&self.target].into_iter().chain(live.presets.iter().map(|preset| &preset.name)).map(String::as_str);
+        for name in own.chain(["draft", "target"]) {
+            if !all.iter().any(|known| known == name) {
+                all.push(name.to_owned());
+            }
         }
         all
     }
 
     /// Who answers under a name: `None` for no such model, `Some(None)` for whoever the policy says.
     #[allow(clippy::option_option)]
-    pub(super) fn mode(&self, name: &str) -> Option<Option<Mode>> {
+    pub(super) fn answers(&self, name: &str, live: &Live) -> Option<Option<Answers>> {
         match name {
-            "draft" => Some(Some(Mode::Draft)),
-            "target" => Some(Some(Mode::Target)),
+            "draft" => Some(Some(Answers::Draft)),
+            "target" => Some(Some(Answers::Target)),
             // mistral.rs answers to "default" whatever its model.
             "default" => Some(None),
             _ if name == self.rsd || name == self.target => Some(None),
+            _ if live.presets.iter().any(|preset| preset.name == name) => Some(None),
             _ => None,
         }
     }

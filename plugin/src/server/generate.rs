@@ -70,6 +70,7 @@ async fn work(
             sampling: Sampling { seed: choice_seed(job.sampling.seed, index as u64), ..job.sampling.clone() },
             max_tokens: job.max_tokens,
             stop: job.stop.clone(),
+            model: Some(job.model.clone()),
             overrides: job.overrides,
             logprobs: job.logprobs,
             deadline: Some(deadline),

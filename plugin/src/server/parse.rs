@@ -17,7 +17,7 @@ use crate::{
         Overrides,
         roles::{Message, Prompt},
     },
-    policy::Mode,
+    policy::{Answers, Policy},
     sampling::Sampling,
 };
 
@@ -151,16 +151,21 @@ impl Job {
 
     fn new(app: &App, common: Common, prompt: Prompt, logprobs: Option<usize>) -> Result<Self, ApiError> {
         let model = common.model.clone().unwrap_or_else(|| app.names.rsd.clone());
-        let mode = app.names.mode(&model).ok_or_else(|| {
+        let snapshot = app.rsd.policy.current();
+        let answers = app.names.answers(&model, &snapshot.live).ok_or_else(|| {
             ApiError::new(
                 StatusCode::NOT_FOUND,
                 "model_not_found",
-                format!("model: there is no `{model}`; this server answers as {}", app.names.all().join(", ")),
+                format!(
+                    "model: there is no `{model}`; this server answers as {}",
+                    app.names.all(&snapshot.live).join(", ")
+                ),
             )
         })?;
         let options = common.rsd.as_ref();
-        let overrides = overrides(app, options, mode)?;
-        let alone = overrides.mode.unwrap_or(app.rsd.policy.current().values.mode) != Mode::Rsd;
+        let policy = snapshot.policy(Some(&model));
+        let overrides = overrides(policy, options, answers)?;
+        let alone = overrides.apply(policy).values.answers != Answers::Rsd;
         if logprobs.is_some() && !alone {
             return Err(ApiError::invalid(
                 "logprobs_unsupported",
@@ -176,7 +181,7 @@ impl Job {
                 format!("top_logprobs: at most {TOP_LOGPROBS}"),
             ));
         }
-        let limit = app.limits.max_tokens;
+        let limit = snapshot.live.limits.max_tokens;
         let max_tokens = common.max_tokens.unwrap_or(limit);
         within("max_tokens", max_tokens as f64, 1.0, limit as f64)?;
         let chat = matches!(prompt, Prompt::Chat(_));
@@ -206,19 +211,19 @@ fn within(param: &str, value: f64, low: f64, high: f64) -> Result<(), ApiError> 
     Err(ApiError::invalid("invalid_value", param, format!("{param}: expected {low} to {high}, found {value}")))
 }
 
-fn overrides(app: &App, options: Option<&RsdOptions>, mode: Option<Mode>) -> Result<Overrides, ApiError> {
+fn overrides(policy: Policy, options: Option<&RsdOptions>, answers: Option<Answers>) -> Result<Overrides, ApiError> {
     let Some(options) = options else {
-        return Ok(Overrides { mode, ..Overrides::default() });
+        return Ok(Overrides { answers, ..Overrides::default() });
     };
-    let switched_off = (options.enabled == Some(false)).then_some(Mode::Target);
-    let switched_on = (options.enabled == Some(true)).then_some(Mode::Rsd);
+    let switched_off = (options.enabled == Some(false)).then_some(Answers::Target);
+    let switched_on = (options.enabled == Some(true)).then_some(Answers::Rsd);
     let overrides = Overrides {
         delta: options.delta,
         weighting: options.weighting,
         // `draft` and `target` are asked for by name and stay what they are.
-        mode: mode.or(switched_off).or(switched_on),
+        answers: answers.or(switched_off).or(switched_on),
     };
-    overrides.apply(&app.rsd.policy.current()).values.validate().map_err(|error| {
+    overrides.apply(policy).values.validate().map_err(|error| {
         ApiError::invalid(
             "invalid_value",
             format!("rsd.{}", error.field),

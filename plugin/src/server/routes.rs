@@ -22,7 +22,7 @@ use super::{
     response::{Envelope, logprobs},
     stream,
 };
-use crate::policy::Mode;
+use crate::policy::Answers;
 
 /// mistral.rs's routes that could end, re-quantise or mislead an engine.
 const OFF: [&str; 10] = [
@@ -125,7 +125,7 @@ async fn respond(app: Arc<App>, job: Job) -> Result<Response, ApiError> {
     if outcomes.len() < job.choices {
         return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "cancelled", "the request was cancelled"));
     }
-    let model = if job.overrides.mode == Some(Mode::Draft) { &app.rsd.draft } else { &app.rsd.target };
+    let model = if job.overrides.answers == Some(Answers::Draft) { &app.rsd.draft } else { &app.rsd.target };
     let shown = |outcome: &crate::pipeline::Outcome| {
         job.logprobs.map(|_| logprobs(job.chat, model.as_ref(), &outcome.logprobs))
     };
@@ -134,8 +134,8 @@ async fn respond(app: Arc<App>, job: Job) -> Result<Response, ApiError> {
 }
 
 async fn models(State(app): State<Arc<App>>) -> Json<Value> {
-    let entry = |name: &&str| json!({"id": name, "object": "model", "created": app.started, "owned_by": "local"});
-    let data: Vec<Value> = app.names.all().iter().map(entry).collect();
+    let entry = |name: &String| json!({"id": name, "object": "model", "created": app.started, "owned_by": "local"});
+    let data: Vec<Value> = app.names.all(&app.rsd.policy.current().live).iter().map(entry).collect();
     Json(json!({"object": "list", "data": data}))
 }
 

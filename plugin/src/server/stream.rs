@@ -15,7 +15,7 @@ use super::{
     parse::Job,
     response::{Delta, Envelope, Usage, logprobs, traces},
 };
-use crate::{pipeline::Outcome, policy::Mode};
+use crate::{pipeline::Outcome, policy::Answers};
 
 /// How often a silent stream sends a comment, so that proxies keep it open.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -91,7 +91,7 @@ impl State {
 
     fn logprobs(&self, tokens: &[crate::pipeline::roles::TokenLogprob]) -> Value {
         let model =
-            if self.job.overrides.mode == Some(Mode::Draft) { &self.app.rsd.draft } else { &self.app.rsd.target };
+            if self.job.overrides.answers == Some(Answers::Draft) { &self.app.rsd.draft } else { &self.app.rsd.target };
         logprobs(self.job.chat, model.as_ref(), tokens)
     }
 }

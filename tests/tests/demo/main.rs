@@ -11,10 +11,7 @@ use futures::StreamExt;
 use mistralrs_rsd::{
     config::{self, LimitsConfig, Override, TargetRule},
     deploy::deploy,
-    pipeline::{
-        Rsd, Settings,
-        segment::{Boundary, Segmentation},
-    },
+    pipeline::{Rsd, Settings, segment::Boundary},
 };
 use rsd_tests::served::Served;
 use serde_json::{Value, json};
@@ -77,8 +74,8 @@ fn unhurried(limits: &LimitsConfig) -> LimitsConfig {
 /// Steps of a few tokens, so that a short answer has several and both models take part in it. A verdict may take as
 /// long as it takes: with four requests on a busy machine it waits its turn, and a timeout would change the answer.
 fn short_steps(rsd: &Rsd) -> Rsd {
-    let segmentation = Segmentation { boundary: Boundary::Tokens(6), max_tokens: 64 };
-    Rsd { settings: Settings { segmentation, reward_timeout: HOUR, ..rsd.settings.clone() }, ..rsd.clone() }
+    let boundary = Boundary::Tokens(6);
+    Rsd { settings: Settings { boundary, reward_timeout: HOUR, ..rsd.settings.clone() }, ..rsd.clone() }
 }
 
 async fn the_extremes_are_the_models_alone(server: &Served) {

@@ -8,12 +8,14 @@ use mistralrs_rsd::{
     engine::Engine,
     pipeline::{
         Rsd, Settings,
+        observe::Unobserved,
         roles::{Reward, RoleError, Score, Trajectory},
-        segment::{Boundary, Segmentation},
+        segment::Boundary,
     },
     policy::{PolicyConfig, PolicyHandle},
     server::ApiKey,
 };
+use rsd_protocol::live::{Live, LiveLimits, LiveSteps};
 use rsd_tests::{served::Served, tiny::Tiny};
 
 /// A reward that is a function of the step's text.
@@ -39,6 +41,15 @@ pub(crate) fn limits() -> LimitsConfig {
     LimitsConfig { max_tokens: 400, ..LimitsConfig::default() }
 }
 
+fn live(limits: &LimitsConfig) -> Live {
+    Live {
+        policy: PolicyConfig { delta: 0.5, ..PolicyConfig::default() },
+        steps: LiveSteps { max_tokens: 64, lookahead: 0 },
+        limits: LiveLimits { max_steps: 100, max_tokens: limits.max_tokens },
+        ..Live::default()
+    }
+}
+
 pub(crate) async fn serve_with(limits: LimitsConfig, key: Option<ApiKey>) -> Served {
     let draft = Tiny::qwen2(1).unwrap();
     let target = Tiny::qwen2(2).unwrap();
@@ -46,13 +57,9 @@ pub(crate) async fn serve_with(limits: LimitsConfig, key: Option<ApiKey>) -> Ser
         draft: Arc::new(Engine::load("draft", draft.spec().unwrap()).await.unwrap()),
         target: Arc::new(Engine::load("target", target.spec().unwrap()).await.unwrap()),
         reward: Arc::new(Scripted),
-        policy: Arc::new(PolicyHandle::new(PolicyConfig { delta: 0.5, ..PolicyConfig::default() }).unwrap()),
-        settings: Settings {
-            segmentation: Segmentation { boundary: Boundary::Tokens(5), max_tokens: 64 },
-            lookahead: 0,
-            max_steps: 100,
-            reward_timeout: Duration::from_secs(5),
-        },
+        policy: Arc::new(PolicyHandle::new(live(&limits)).unwrap()),
+        observer: Arc::new(Unobserved),
+        settings: Settings { boundary: Boundary::Tokens(5), reward_timeout: Duration::from_secs(5) },
     };
     Served::start(rsd, limits, key).await.unwrap()
 }

@@ -36,6 +36,7 @@ async fn every_drafted_step_carries_the_models_reward_and_only_new_text_is_read(
         },
         max_tokens: 48,
         stop: Vec::new(),
+        model: None,
         overrides: Overrides::default(),
         logprobs: None,
         deadline: None,

@@ -13,7 +13,7 @@ use crate::{
         trace::{Fallback, Source},
         transcript::Transcript,
     },
-    policy::{Mode, PolicyConfig},
+    policy::{Answers, PolicyConfig},
 };
 
 const FAULTS: [(Fault, Fallback); 6] = [
@@ -36,11 +36,11 @@ fn mixed() -> World {
 }
 
 fn target_alone(world: &World) -> Outcome {
-    world.with(PolicyConfig { mode: Mode::Target, ..world.policy }).answer()
+    world.with(PolicyConfig { answers: Answers::Target, ..world.policy }).answer()
 }
 
 fn draft_alone(world: &World) -> Outcome {
-    world.with(PolicyConfig { mode: Mode::Draft, ..world.policy }).answer()
+    world.with(PolicyConfig { answers: Answers::Draft, ..world.policy }).answer()
 }
 
 /// What was reported is the beginning of the answer that would have come.
@@ -158,10 +158,10 @@ fn a_draft_that_breaks_on_the_way_loses_nothing() {
 #[test]
 fn a_target_that_breaks_fails_the_request_and_keeps_what_was_reported() {
     for (at, restart, mode) in
-        (0..3).flat_map(|at| [(at, false, Mode::Rsd), (at, true, Mode::Rsd), (at, false, Mode::Target)])
+        (0..3).flat_map(|at| [(at, false, Answers::Rsd), (at, true, Answers::Rsd), (at, false, Answers::Target)])
     {
         let mut world = mixed();
-        world.policy.mode = mode;
+        world.policy.answers = mode;
         let whole = world.answer();
         for count in [&world.target.starts, &world.target.steps] {
             count.store(0, SeqCst);
@@ -239,9 +239,9 @@ fn a_full_context_ends_the_answer() {
 
 /// All modes undisturbed: the world, how often its models wait, and the answer.
 fn undisturbed() -> Vec<(World, usize, Outcome)> {
-    let answers = [Mode::Rsd, Mode::Draft, Mode::Target].map(|mode| {
+    let answers = [Answers::Rsd, Answers::Draft, Answers::Target].map(|mode| {
         let mut world = mixed();
-        world.policy.mode = mode;
+        world.policy.answers = mode;
         let world = world.through(Valve::default());
         let whole = world.answer();
         let waits = world.draft.valve.waits();

@@ -5,9 +5,11 @@ use std::{collections::HashSet, sync::Arc};
 use proptest::{prelude::*, sample::select};
 
 use super::scripted::{ALPHABET, Critic, PROMPT, World, block_on};
+use rsd_protocol::live::Live;
+
 use crate::{
     pipeline::{Answer, Finish, Outcome, segment::Boundary, trace::Source},
-    policy::{Mode, PolicyConfig, PolicyHandle, Weighting},
+    policy::{Answers, PolicyConfig, PolicyHandle, Weighting, keep_probability},
     sampling::{Sampling, Stream},
 };
 
@@ -26,10 +28,10 @@ fn worlds() -> impl Strategy<Value = World> {
             world.request.sampling = Sampling { seed, temperature, ..Sampling::default() };
             world.request.max_tokens = tokens;
             world.request.stop = stop.into_iter().map(str::to_owned).collect();
-            world.settings.segmentation.boundary = boundary;
-            world.settings.segmentation.max_tokens = step;
-            world.settings.max_steps = steps;
-            world.settings.lookahead = lookahead;
+            world.settings.boundary = boundary;
+            world.live.steps.max_tokens = step;
+            world.live.limits.max_steps = steps;
+            world.live.steps.lookahead = lookahead;
             world.target.shift = if foreign { 256 } else { 0 };
             world
         },
@@ -45,18 +47,18 @@ fn policies() -> impl Strategy<Value = PolicyConfig> {
         Weighting::Sigmoidal,
         Weighting::Logistic,
     ]);
-    let mode = prop_oneof![8 => Just(Mode::Rsd), 1 => Just(Mode::Draft), 1 => Just(Mode::Target)];
+    let mode = prop_oneof![8 => Just(Answers::Rsd), 1 => Just(Answers::Draft), 1 => Just(Answers::Target)];
     (weighting, -0.2f64..1.2, 0.0f64..=1.0, mode).prop_map(|(weighting, delta, p, mode)| PolicyConfig {
         weighting,
         delta,
         p,
-        alpha: 10.0,
-        mode,
+        answers: mode,
+        ..PolicyConfig::default()
     })
 }
 
-fn alone(world: &World, mode: Mode) -> Outcome {
-    world.with(PolicyConfig { mode, ..world.policy }).answer()
+fn alone(world: &World, mode: Answers) -> Outcome {
+    world.with(PolicyConfig { answers: mode, ..world.policy }).answer()
 }
 
 /// What a client sees of an answer, the account aside.
@@ -83,7 +85,7 @@ proptest! {
     fn at_or_below_zero_the_draft_alone(world in worlds(), logistic: bool, delta in select(vec![0.0, -0.5])) {
         let weighting = if logistic { Weighting::Logistic } else { Weighting::Binary };
         let rsd = world.with(PolicyConfig { weighting, delta, ..world.policy }).answer();
-        prop_assert_eq!(seen(&rsd), seen(&alone(&world, Mode::Draft)));
+        prop_assert_eq!(seen(&rsd), seen(&alone(&world, Answers::Draft)));
         prop_assert_eq!(rsd.trace.totals.target.calls, 0);
     }
 
@@ -91,13 +93,13 @@ proptest! {
     fn above_one_the_target_alone(world in worlds(), logistic: bool, delta in select(vec![1.000_001, 2.0])) {
         let weighting = if logistic { Weighting::Logistic } else { Weighting::Binary };
         let rsd = world.with(PolicyConfig { weighting, delta, ..world.policy }).answer();
-        prop_assert_eq!(seen(&rsd), seen(&alone(&world, Mode::Target)));
+        prop_assert_eq!(seen(&rsd), seen(&alone(&world, Answers::Target)));
         prop_assert_eq!(rsd.trace.totals.accepted_steps, 0);
     }
 
     #[test]
     fn a_constant_of_one_or_zero_is_one_model_alone(world in worlds(), one: bool) {
-        let (p, mode) = if one { (1.0, Mode::Draft) } else { (0.0, Mode::Target) };
+        let (p, mode) = if one { (1.0, Answers::Draft) } else { (0.0, Answers::Target) };
         let rsd = world.with(PolicyConfig { weighting: Weighting::Constant, p, ..world.policy }).answer();
         prop_assert_eq!(seen(&rsd), seen(&alone(&world, mode)));
     }
@@ -120,7 +122,7 @@ proptest! {
         prop_assert_eq!(steps.iter().map(|s| s.tokens).sum::<usize>(), outcome.completion_tokens);
         prop_assert!(steps.iter().enumerate().all(|(i, s)| s.index == i));
         prop_assert_eq!(outcome.prompt_tokens, PROMPT.len());
-        if policy.mode == Mode::Rsd {
+        if policy.answers == Answers::Rsd {
             let target: usize = steps.iter().filter(|s| s.source == Source::Target).map(|s| s.tokens).sum();
             prop_assert_eq!(totals.target.generated, target);
             prop_assert!(totals.draft.generated >= totals.accepted_tokens + rejected);
@@ -150,11 +152,11 @@ proptest! {
     fn limits_hold(world in worlds(), policy in policies()) {
         let outcome = world.with(policy).answer();
         prop_assert!(outcome.completion_tokens <= world.request.max_tokens);
-        prop_assert!(outcome.trace.steps.len() <= world.settings.max_steps);
-        prop_assert!(outcome.trace.steps.iter().all(|s| s.tokens <= world.settings.segmentation.max_tokens));
+        prop_assert!(outcome.trace.steps.len() <= world.live.limits.max_steps);
+        prop_assert!(outcome.trace.steps.iter().all(|s| s.tokens <= world.live.steps.max_tokens));
         let ended = outcome.trace.steps.last().is_some_and(|s| s.end.is_final());
         let full = outcome.completion_tokens == world.request.max_tokens
-            || outcome.trace.steps.len() == world.settings.max_steps;
+            || outcome.trace.steps.len() == world.live.limits.max_steps;
         prop_assert!(ended || full && outcome.finish == Finish::Length);
     }
 
@@ -162,7 +164,7 @@ proptest! {
     fn working_ahead_changes_cost_and_nothing_else(world in worlds(), policy in policies()) {
         let at = |lookahead| {
             let mut world = world.with(policy);
-            world.settings.lookahead = lookahead;
+            world.live.steps.lookahead = lookahead;
             world.answer()
         };
         let waiting = at(0);
@@ -225,13 +227,15 @@ proptest! {
         world in worlds(),
         deltas in proptest::collection::vec(0.05f64..1.0, 14),
     ) {
-        let handle = Arc::new(PolicyHandle::new(world.policy).unwrap());
-        let (swapped, values, schedule) = (handle.clone(), world.policy, deltas.clone());
+        let handle = Arc::new(PolicyHandle::new(Live { policy: world.policy, ..world.live.clone() }).unwrap());
+        let (swapped, live, schedule) = (handle.clone(), world.live.clone(), deltas.clone());
+        let policy = world.policy;
         let mut world = world;
         world.critic.before = Some(Arc::new(move |call: usize| {
             // The mode is read once per request: switching it changes later requests only.
-            let mode = if call % 3 == 1 { Mode::Target } else { Mode::Rsd };
-            swapped.replace(PolicyConfig { delta: schedule[call], mode, ..values }).unwrap();
+            let mode = if call % 3 == 1 { Answers::Target } else { Answers::Rsd };
+            let policy = PolicyConfig { delta: schedule[call], answers: mode, ..policy };
+            swapped.replace(Live { policy, ..live.clone() }).unwrap();
         }));
         let outcome = block_on(async { world.tell_by(&world.rsd_under(handle)).await.outcome().clone() });
         for (i, step) in outcome.trace.steps.iter().enumerate() {
@@ -245,8 +249,8 @@ proptest! {
     fn a_request_may_bring_its_own_policy(world in worlds(), policy in policies()) {
         let mut asking = world.clone();
         asking.request.overrides.delta = Some(policy.delta);
-        asking.request.overrides.mode = Some(policy.mode);
-        let values = PolicyConfig { delta: policy.delta, mode: policy.mode, ..world.policy };
+        asking.request.overrides.answers = Some(policy.answers);
+        let values = PolicyConfig { delta: policy.delta, answers: policy.answers, ..world.policy };
         prop_assert_eq!(seen(&asking.answer()), seen(&world.with(values).answer()));
     }
 }
@@ -256,7 +260,7 @@ fn a_constant_keeps_its_share_of_steps() {
     let (mut kept, mut judged) = (0, 0);
     for seed in 0..200 {
         let mut world = World::new(seed);
-        world.settings.segmentation.boundary = Boundary::Tokens(1);
+        world.settings.boundary = Boundary::Tokens(1);
         let values = PolicyConfig { weighting: Weighting::Constant, p: 0.3, ..world.policy };
         let totals = world.with(values).answer().trace.totals;
         kept += totals.accepted_steps;
@@ -275,7 +279,7 @@ fn mixture(world: &World, critic: &Critic, text: &str) -> Vec<f64> {
         .map(|token| {
             let step: String = ALPHABET.get(token).map(|byte| char::from(*byte)).into_iter().collect();
             let reward = critic.judge(&[text.to_owned()], &step);
-            world.policy.keep_probability(reward)
+            keep_probability(&world.policy, reward)
         })
         .collect();
     let kept: f64 = m.iter().zip(&omega).map(|(m, w)| m * w).sum();
@@ -286,8 +290,8 @@ fn mixture(world: &World, critic: &Critic, text: &str) -> Vec<f64> {
 fn answers_are_drawn_from_the_mixture() {
     let mut world = World::new(11);
     world.policy = PolicyConfig { weighting: Weighting::Clipping, ..world.policy };
-    world.settings.segmentation.boundary = Boundary::Tokens(1);
-    world.settings.lookahead = 0;
+    world.settings.boundary = Boundary::Tokens(1);
+    world.live.steps.lookahead = 0;
     world.request.max_tokens = 2;
     let symbols = ALPHABET.len() + 1;
     let mut seen = vec![0u32; symbols * symbols];
@@ -320,9 +324,11 @@ fn answers_are_drawn_from_the_mixture() {
 #[test]
 fn a_stop_string_over_two_steps_ends_the_answer_before_it() {
     let mut checked = 0;
-    for (seed, mode) in (0..60).flat_map(|seed| [Mode::Rsd, Mode::Draft, Mode::Target].map(|mode| (seed, mode))) {
+    for (seed, mode) in
+        (0..60).flat_map(|seed| [Answers::Rsd, Answers::Draft, Answers::Target].map(|mode| (seed, mode)))
+    {
         let mut world = World::new(seed);
-        world.policy.mode = mode;
+        world.policy.answers = mode;
         let free = world.answer();
         let steps: Vec<&str> = free.trace.steps.iter().map(|step| step.text.as_str()).collect();
         let Some(pair) = steps.windows(2).rev().find(|pair| pair[0].len() > 1 && pair[1].len() > 1) else { continue };

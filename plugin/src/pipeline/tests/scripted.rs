@@ -14,14 +14,16 @@ use std::{
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use rsd_protocol::live::{Live, LiveLimits, LiveSteps};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     pipeline::{
         Outcome, Overrides, PipelineError, Progress, Request, Rsd, Settings,
+        observe::Unobserved,
         roles::{Generator, Prompt, Reward, RoleError, Run, RunReport, RunRequest, Score, Step, StepEnd, Trajectory},
-        segment::{Boundary, Cut, Segmentation},
+        segment::{Boundary, Cut},
     },
     policy::{PolicyConfig, PolicyHandle},
     sampling::{Sampling, uniform},
@@ -353,6 +355,8 @@ pub(super) struct World {
     pub(super) critic: Critic,
     pub(super) settings: Settings,
     pub(super) policy: PolicyConfig,
+    /// The other hot settings.
+    pub(super) live: Live,
     pub(super) request: Request,
     pub(super) cancel: CancellationToken,
 }
@@ -381,17 +385,21 @@ impl World {
             target: Script::new("target", hash((seed, "target"))),
             critic: Critic::new(seed),
             settings: Settings {
-                segmentation: Segmentation { boundary: Boundary::Delimiter(vec!["|".to_owned()]), max_tokens: 6 },
-                lookahead: 1,
-                max_steps: 20,
+                boundary: Boundary::Delimiter(vec!["|".to_owned()]),
                 reward_timeout: Duration::from_secs(30),
             },
             policy: PolicyConfig { delta: 0.5, ..PolicyConfig::default() },
+            live: Live {
+                steps: LiveSteps { max_tokens: 6, lookahead: 1 },
+                limits: LiveLimits { max_steps: 20, ..LiveLimits::default() },
+                ..Live::default()
+            },
             request: Request {
                 prompt: Prompt::Text(PROMPT.to_owned()),
                 sampling: Sampling { seed, temperature: 1.0, ..Sampling::default() },
                 max_tokens: 60,
                 stop: Vec::new(),
+                model: None,
                 overrides: Overrides::default(),
                 logprobs: None,
                 deadline: None,
@@ -416,7 +424,9 @@ impl World {
     }
 
     pub(super) fn rsd(&self) -> Rsd {
-        self.rsd_under(Arc::new(PolicyHandle::new(self.policy).expect("a policy")))
+        self.rsd_under(Arc::new(
+            PolicyHandle::new(Live { policy: self.policy, ..self.live.clone() }).expect("a policy"),
+        ))
     }
 
     pub(super) fn rsd_under(&self, policy: Arc<PolicyHandle>) -> Rsd {
@@ -425,6 +435,7 @@ impl World {
             target: Arc::new(self.target.clone()),
             reward: Arc::new(self.critic.clone()),
             policy,
+            observer: Arc::new(Unobserved),
             settings: self.settings.clone(),
         }
     }
