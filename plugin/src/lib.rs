@@ -29,6 +29,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod deploy;
 pub mod engine;
 pub mod flops;
@@ -36,6 +37,7 @@ pub mod grade;
 pub mod models;
 pub mod pipeline;
 pub mod policy;
+pub mod prediction;
 pub mod reward;
 pub mod sampling;
 pub mod server;

@@ -7,9 +7,11 @@
 mod check;
 mod clash;
 mod deployment;
+mod edit;
 mod env;
 mod error;
 mod file;
+pub(crate) mod hot;
 mod layers;
 mod load;
 mod locate;
@@ -28,6 +30,7 @@ mod words;
 
 pub(crate) use clash::{Written, clashes};
 pub use deployment::*;
+pub(crate) use edit::edit;
 pub use env::{ENV_PREFIX, environment};
 pub use error::{ConfigError, Place, Problem};
 pub use load::{Loaded, TargetRule, load};
@@ -37,4 +40,5 @@ pub use refusal::Refusal;
 pub(crate) use refusal::{HF_CACHE, MAX_EDGE, MAX_IMAGE_LENGTH, MAX_NUM_IMAGES};
 pub use schema::schema;
 pub use secret::Secret;
+pub(crate) use show::differences;
 pub use show::{Entry, table};

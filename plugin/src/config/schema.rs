@@ -125,6 +125,12 @@ impl Node {
         }
     }
 
+    /// The setting's meaning, as one line.
+    pub fn description(&self) -> String {
+        let text = self.outer["description"].as_str().unwrap_or_default();
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
     /// A number that the schema states, such as `minimum`.
     pub fn bound(&self, name: &str) -> Option<f64> {
         self.inner[name].as_f64()

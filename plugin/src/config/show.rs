@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_yaml::Value;
 
-use super::{Loaded, Origin, path::FieldPath, words};
+use super::{Deployment, Loaded, Origin, path::FieldPath, words};
 
 /// One setting in effect.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -37,6 +37,15 @@ impl Loaded {
         });
         entries.collect()
     }
+}
+
+/// The settings in which two deployments differ.
+#[must_use]
+pub(crate) fn differences(one: &Deployment, other: &Deployment) -> Vec<String> {
+    let all = |deployment| serde_yaml::to_value(deployment).map(|tree| leaves(&tree)).unwrap_or_default();
+    let (one, other) = (all(one), all(other));
+    let paths: std::collections::BTreeSet<_> = one.keys().chain(other.keys()).collect();
+    paths.into_iter().filter(|path| one.get(path) != other.get(path)).map(ToString::to_string).collect()
 }
 
 /// The entries as three aligned columns.

@@ -199,6 +199,10 @@ impl Generator for Engine {
         &self.0.role
     }
 
+    fn name(&self) -> String {
+        self.model().to_owned()
+    }
+
     fn vocabulary(&self) -> Arc<str> {
         self.0.vocabulary.fingerprint.clone()
     }

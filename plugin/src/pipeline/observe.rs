@@ -2,8 +2,10 @@
 //!
 //! Every verdict is reported exactly once and at once, whatever becomes of the request afterwards.
 
+use std::sync::Arc;
+
 use super::{
-    PipelineError,
+    PipelineError, Request,
     roles::{RunReport, Score},
     trace::{Fallback, Source, Trace},
 };
@@ -90,6 +92,8 @@ pub struct Judged {
 /// How an answer ended.
 #[derive(Debug)]
 pub struct Ended<'a> {
+    /// What was asked.
+    pub request: &'a Request,
     /// Whether steps were judged: not where one model answered alone.
     pub judging: bool,
     /// Why there is no answer.
@@ -110,4 +114,15 @@ pub struct Unobserved;
 
 impl Observer for Unobserved {
     fn observe(&self, _: u64, _: &Event<'_>) {}
+}
+
+/// Several observers as one.
+pub struct Fanout(pub Vec<Arc<dyn Observer>>);
+
+impl Observer for Fanout {
+    fn observe(&self, answer: u64, event: &Event<'_>) {
+        for observer in &self.0 {
+            observer.observe(answer, event);
+        }
+    }
 }

@@ -200,6 +200,10 @@ pub struct Turn(pub Option<OwnedSemaphorePermit>);
 pub trait Generator: Send + Sync {
     /// `draft` or `target`, for messages.
     fn role(&self) -> &str;
+    /// The model's own name.
+    fn name(&self) -> String {
+        self.role().to_owned()
+    }
     /// Equal for two generators exactly when they share token ids.
     fn vocabulary(&self) -> Arc<str>;
     /// Tokens the model can hold.

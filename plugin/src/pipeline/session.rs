@@ -528,6 +528,7 @@ impl Session<'_> {
 
     fn report_end(&self, error: Option<&PipelineError>) {
         self.tell(&Event::Ended(&Ended {
+            request: &self.request,
             judging: self.judging,
             error,
             trace: &self.trace,

@@ -3,13 +3,16 @@
 //! A [`Snapshot`] is immutable; [`PolicyHandle`] swaps one for the next atomically. A step reads one snapshot and
 //! is judged by it whatever happens meanwhile.
 
+mod budget;
 mod weighting;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use rsd_protocol::live::{InForce, Live};
 
+use budget::Budget;
 pub use rsd_protocol::policy::{Answers, Mode, PolicyConfig, PolicyError, Preset, Weighting};
 pub use weighting::keep_probability;
 
@@ -70,6 +73,7 @@ impl Policy {
 #[derive(Debug)]
 pub struct PolicyHandle {
     current: ArcSwap<Snapshot>,
+    budget: Mutex<Budget>,
 }
 
 impl PolicyHandle {
@@ -79,7 +83,7 @@ impl PolicyHandle {
     /// A field of the policy is out of range.
     pub fn new(live: Live) -> Result<Self, PolicyError> {
         live.policy.validate()?;
-        Ok(Self { current: ArcSwap::from_pointee(Snapshot { revision: 1, live }) })
+        Ok(Self { current: ArcSwap::from_pointee(Snapshot { revision: 1, live }), budget: Mutex::new(Budget::new()) })
     }
 
     /// The settings in force now.
@@ -98,17 +102,36 @@ impl PolicyHandle {
         Ok(self.current())
     }
 
+    /// Puts settings in force that were checked and numbered by whoever keeps the history.
+    pub(crate) fn put(&self, snapshot: Snapshot) {
+        self.current.store(Arc::new(snapshot));
+    }
+
     /// Decides on a step, and says by which threshold. `reward` is absent where there is no verdict, `u` is the
     /// step's own draw from U(0, 1).
     #[must_use]
     pub fn judge(&self, policy: Policy, reward: Option<f64>, u: f64) -> (Decision, Policy) {
-        (policy.decide(reward.unwrap_or(f64::NAN), u), policy)
+        let decide = |policy: Policy| (policy.decide(reward.unwrap_or(f64::NAN), u), policy);
+        if policy.values.mode == Mode::Fixed {
+            return decide(policy);
+        }
+        // Threshold, verdict and account are one: another request's step cannot come between them.
+        let mut budget = self.budget.lock();
+        let delta = budget.delta(&policy.values);
+        let (decision, judged) = decide(Policy { values: PolicyConfig { delta, ..policy.values }, ..policy });
+        budget.note(&policy.values, reward, decision == Decision::Reject);
+        (decision, judged)
     }
 
     /// What judges the next step of a request that brings no policy of its own.
     #[must_use]
     pub fn in_force(&self) -> InForce {
-        InForce { delta: self.current().live.policy.delta, budget: None }
+        let policy = self.current().live.policy;
+        if policy.mode == Mode::Fixed {
+            return InForce { delta: policy.delta, budget: None };
+        }
+        let budget = self.budget.lock();
+        InForce { delta: budget.delta(&policy), budget: Some(budget.state(&policy)) }
     }
 }
 

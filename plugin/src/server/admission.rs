@@ -69,6 +69,11 @@ impl Admission {
         }
     }
 
+    /// Requests worked on, and requests that wait.
+    pub(super) fn load(&self) -> (usize, usize) {
+        (self.slots - self.running.available_permits(), self.waiting.load(Ordering::Relaxed))
+    }
+
     fn retry_after(&self) -> u64 {
         let mean = self.mean_ms.load(Ordering::Relaxed);
         (mean / self.slots.max(1) as u64 / 1000).clamp(1, LONGEST_RETRY)

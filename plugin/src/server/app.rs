@@ -6,7 +6,7 @@ use rsd_protocol::live::Live;
 use tokio_util::sync::CancellationToken;
 
 use super::{admission::Admission, auth::ApiKey, log::RequestLog};
-use crate::{config::LimitsConfig, pipeline::Rsd, policy::Answers};
+use crate::{config::LimitsConfig, flops::Parameters, pipeline::Rsd, policy::Answers, prediction::Sizes};
 
 /// The names under which models answer.
 #[derive(Debug, Clone)]
@@ -80,6 +80,18 @@ impl App {
             stopping: CancellationToken::new(),
             started,
         }
+    }
+
+    /// Cancelled when no new request is taken any more.
+    #[must_use]
+    pub fn draining(&self) -> CancellationToken {
+        self.draining.clone()
+    }
+
+    /// Parameters of the three models, where all are known.
+    pub(super) fn sizes(&self) -> Option<Sizes> {
+        let Parameters { draft, reward, target } = self.rsd.parameters()?;
+        Some(Sizes { draft, reward, target })
     }
 
     /// Asks every request under `/v1` for this key.

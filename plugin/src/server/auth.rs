@@ -18,15 +18,31 @@ impl std::fmt::Debug for ApiKey {
     }
 }
 
+/// The settings that say where a key is, for messages.
+#[derive(Debug, Clone, Copy)]
+pub struct KeySource {
+    /// The setting that names an environment variable.
+    pub env: &'static str,
+    /// The setting that names a file.
+    pub file: &'static str,
+}
+
 /// Why a key could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The variable is not there or empty.
-    #[error("server.api_key_env: the environment variable {0} is not set; set it or remove the setting")]
-    Environment(String),
+    #[error("{setting}: the environment variable {name} is not set; set it or remove the setting")]
+    Environment {
+        /// The setting that names it.
+        setting: &'static str,
+        /// The variable.
+        name: String,
+    },
     /// The file cannot be read or is empty.
-    #[error("server.api_key_file: {path} holds no key: {reason}")]
+    #[error("{setting}: {path} holds no key: {reason}")]
     File {
+        /// The setting that names it.
+        setting: &'static str,
         /// Which file.
         path: String,
         /// Why.
@@ -50,12 +66,22 @@ impl ApiKey {
     /// # Errors
     /// The place named holds no key.
     pub fn read(variable: Option<&str>, file: Option<&Path>) -> Result<Option<Self>, KeyError> {
+        Self::read_from(variable, file, KeySource { env: "server.api_key_env", file: "server.api_key_file" })
+    }
+
+    /// The same for other settings.
+    ///
+    /// # Errors
+    /// The place named holds no key.
+    pub fn read_from(variable: Option<&str>, file: Option<&Path>, source: KeySource) -> Result<Option<Self>, KeyError> {
         if let Some(name) = variable {
             let text = std::env::var(name).ok().filter(|text| !text.trim().is_empty());
-            return text.map(|text| Some(Self::new(text.trim()))).ok_or_else(|| KeyError::Environment(name.to_owned()));
+            return text
+                .map(|text| Some(Self::new(text.trim())))
+                .ok_or_else(|| KeyError::Environment { setting: source.env, name: name.to_owned() });
         }
         let Some(path) = file else { return Ok(None) };
-        let error = |reason: String| KeyError::File { path: path.display().to_string(), reason };
+        let error = |reason: String| KeyError::File { setting: source.file, path: path.display().to_string(), reason };
         let text = std::fs::read_to_string(path).map_err(|e| error(e.to_string()))?;
         if text.trim().is_empty() {
             return Err(error("it is empty".to_owned()));
@@ -63,11 +89,16 @@ impl ApiKey {
         Ok(Some(Self::new(text.trim())))
     }
 
-    /// Lets a request with this key pass.
-    pub(super) fn check(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+    /// Whether a request brings this key.
+    pub(super) fn opens(&self, headers: &HeaderMap) -> bool {
         let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-        if bool::from(hash(token.trim()).ct_eq(&self.0)) {
+        bool::from(hash(token.trim()).ct_eq(&self.0))
+    }
+
+    /// Lets a request with this key pass.
+    pub(super) fn check(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+        if self.opens(headers) {
             return Ok(());
         }
         Err(ApiError::new(

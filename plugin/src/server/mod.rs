@@ -12,6 +12,7 @@
 //! mistral.rs's other routes are off: they can unload or re-quantise an engine, or run requests on it that RSD does
 //! not know of.
 
+pub mod admin;
 mod admission;
 mod app;
 mod auth;

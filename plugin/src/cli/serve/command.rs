@@ -6,16 +6,22 @@ use anyhow::Context;
 use mistralrs_server_core::mistralrs_server_router_builder::MistralRsServerRouterBuilder;
 use tokio::net::TcpListener;
 
-use super::{ServeArgs, TargetFromLine};
+use super::{
+    ServeArgs, TargetFromLine,
+    operator::{self, Operator},
+};
 use crate::{
     config::{self, Deployment, Loaded, Override, TargetRule},
+    control::{Control, Sources},
     deploy::{Deployed, deploy},
     engine::EngineSpec,
-    server::{self, ApiKey, App, Drain},
+    pipeline::observe::Fanout,
+    prediction::Recorder,
+    server::{self, ApiKey, App, Drain, admin::RecentTraces},
 };
 
 pub(in crate::cli) async fn run(args: ServeArgs) -> anyhow::Result<()> {
-    let (mut line, loaded) = read(&args)?;
+    let (mut line, loaded, sources) = read(&args)?;
     if let Some(line) = &mut line {
         line.role_mut().prefix_cache_n = args.prefix_cache_n();
     }
@@ -23,7 +29,7 @@ pub(in crate::cli) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         print!("{}", config::table(&loaded.entries(false)));
         return Ok(());
     }
-    let deployment = loaded.deployment;
+    let deployment = loaded.deployment.clone();
     let (host, port) = (deployment.server.host.as_str(), deployment.server.port);
     let key = ApiKey::read(deployment.server.api_key_env.as_deref(), deployment.server.api_key_file.as_deref())?;
     // The port is taken before the models are loaded: a busy one shows at once.
@@ -33,19 +39,34 @@ pub(in crate::cli) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     if key.is_none() && !listener.local_addr()?.ip().is_loopback() {
         tracing::warn!("anybody who reaches {host}:{port} may use this server; set server.api_key_env or api_key_file");
     }
+    let operator = Operator::listen(&deployment, &listener).await?;
     let target = line.map(spec_of).transpose()?;
-    let Deployed { rsd, target } = deploy(&deployment, target).await?;
+    let Deployed { mut rsd, target } = deploy(&deployment, target).await?;
+    let recorder = Arc::new(Recorder::new(deployment.admin.recorded_steps));
+    let traces = Arc::new(RecentTraces::new(deployment.admin.traces, deployment.admin.trace_text));
+    rsd.observer = Arc::new(Fanout(vec![recorder.clone(), traces.clone()]));
+    let control = Control::new(rsd.policy.clone(), loaded, sources, deployment.admin.history);
     let names = target.model().to_owned();
     let theirs = MistralRsServerRouterBuilder::new().with_mistralrs(target.mistral()).build().await?;
     let app = App::new(rsd, deployment.server.model_name.clone(), names, deployment.limits.clone())
         .with_api_key(key)
         .with_seed(args.seed())
         .with_log(args.log().map(crate::server::RequestLog::open).transpose()?);
-    serve(app, theirs, listener, &deployment).await
+    let app = Arc::new(app);
+    let watching = operator::watch(&control, &app, deployment.admin.watch_file);
+    let operating = operator.map(|operator| operator.serve(app.clone(), control, recorder, traces, &deployment));
+    let operating = operating.transpose()?;
+    let served = serve(app, theirs, listener, &deployment).await;
+    // The operator sees the server drain; then this listener ends too, and its token file goes.
+    for task in operating.into_iter().chain([watching]) {
+        task.abort();
+        let _ = task.await;
+    }
+    served
 }
 
-/// The effective deployment and the target of the line, checked.
-fn read(args: &ServeArgs) -> anyhow::Result<(Option<TargetFromLine>, Loaded)> {
+/// The target of the line, the effective deployment, checked, and where it came from.
+fn read(args: &ServeArgs) -> anyhow::Result<(Option<TargetFromLine>, Loaded, Sources)> {
     let line = args.target()?;
     let file = args.rsd()?;
     let mut overrides = args.overrides();
@@ -53,8 +74,10 @@ fn read(args: &ServeArgs) -> anyhow::Result<(Option<TargetFromLine>, Loaded)> {
     if let (None, Some(n)) = (&line, args.prefix_cache_n()) {
         overrides.push(Override::value("roles.target.prefix_cache_n", n as u64, "--prefix-cache-n"));
     }
-    let rule = if line.is_some() { TargetRule::FromCommandLine } else { TargetRule::Required };
-    Ok((line, config::load(Some(file), config::environment(), &overrides, rule)?))
+    let target = if line.is_some() { TargetRule::FromCommandLine } else { TargetRule::Required };
+    let environment: Vec<_> = config::environment().into_iter().collect();
+    let loaded = config::load(Some(file), environment.clone(), &overrides, target)?;
+    Ok((line, loaded, Sources { file: Some(file.to_owned()), environment, overrides, target }))
 }
 
 fn spec_of(line: TargetFromLine) -> anyhow::Result<EngineSpec> {
@@ -64,10 +87,14 @@ fn spec_of(line: TargetFromLine) -> anyhow::Result<EngineSpec> {
     })
 }
 
-async fn serve(app: App, theirs: axum::Router, listener: TcpListener, deployment: &Deployment) -> anyhow::Result<()> {
+async fn serve(
+    app: Arc<App>,
+    theirs: axum::Router,
+    listener: TcpListener,
+    deployment: &Deployment,
+) -> anyhow::Result<()> {
     let settings = &deployment.server;
     let address = listener.local_addr()?;
-    let app = Arc::new(app);
     let router =
         server::router(app.clone(), theirs, &settings.cors_origins, settings.body_limit).map_err(anyhow::Error::msg)?;
     tracing::info!("ready: http://{address}/v1 answers as model `{}`", settings.model_name);

@@ -10,6 +10,7 @@ mod effect;
 mod error;
 mod model;
 mod older;
+mod operator;
 mod refused;
 mod subcommand;
 pub mod table;

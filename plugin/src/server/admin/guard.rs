@@ -1,0 +1,112 @@
+//! What every admin request passes first: host, origin, token; and what is written down of it.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    extract::{ConnectInfo, Request, State},
+    http::{HeaderMap, Method, StatusCode, Uri, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use rsd_protocol::{
+    error::ErrorCode,
+    event::{Attempt, Event},
+};
+
+use super::{Admin, error::AdminError, tokens::Scope};
+use crate::control::now_ms;
+
+/// Lets a request pass or not, and notes it where it wanted to change something or was denied.
+pub(super) async fn guard(
+    State(admin): State<Arc<Admin>>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let scope = admin.tokens.scope(request.headers());
+    let looks = matches!(method, Method::GET | Method::HEAD);
+    let response = match admit(&admin, request.headers(), request.uri(), looks, scope) {
+        Ok(scope) => {
+            request.extensions_mut().insert(scope);
+            next.run(request).await
+        }
+        Err(error) => error.into_response(),
+    };
+    let status = response.status();
+    if !looks || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        let code = response.extensions().get::<ErrorCode>().and_then(|code| serde_json::to_value(code).ok());
+        let attempt = Attempt {
+            at_ms: now_ms(),
+            from: from.to_string(),
+            method: method.to_string(),
+            path,
+            token: scope.map_or("none", Scope::name).to_owned(),
+            status: status.as_u16(),
+            code: code.and_then(|code| Some(code.as_str()?.to_owned())),
+            revision: admin.control.policy().current().revision,
+        };
+        admin.control.announce(Event::Attempt(attempt.clone()));
+        admin.audit.note(attempt);
+    }
+    response
+}
+
+fn admit(
+    admin: &Admin,
+    headers: &HeaderMap,
+    uri: &Uri,
+    looks: bool,
+    scope: Option<Scope>,
+) -> Result<Scope, AdminError> {
+    // Against a web page whose name was made to point here: its requests carry that name.
+    let host =
+        headers.get(header::HOST).and_then(|host| host.to_str().ok()).or(uri.authority().map(|host| host.as_str()));
+    if !host.is_some_and(|host| is_ours(host, &admin.hosts)) {
+        let message =
+            "this name is not one the admin API answers for: call it by its address, or add the name to admin.hosts";
+        return Err(AdminError::new(ErrorCode::HostRefused, message));
+    }
+    let origins = headers.get_all(header::ORIGIN);
+    if !origins.iter().all(|origin| admin.origins.iter().any(|known| origin.as_bytes() == known.as_bytes())) {
+        let message = "web pages of this origin may not call the admin API; admin.origins lists those that may";
+        return Err(AdminError::new(ErrorCode::OriginRefused, message));
+    }
+    match scope {
+        None => Err(AdminError::new(
+            ErrorCode::InvalidToken,
+            "send the admin API's read or write token as `Authorization: Bearer TOKEN`",
+        )),
+        Some(Scope::Read) if !looks => Err(AdminError::new(
+            ErrorCode::WriteTokenRequired,
+            "the read token may only look: send the write token to change things",
+        )),
+        Some(scope) => Ok(scope),
+    }
+}
+
+/// Whether a `Host` header names this machine or a name that was configured.
+fn is_ours(host: &str, hosts: &[String]) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    let own = ["localhost", "127.0.0.1", "::1"];
+    own.into_iter().chain(hosts.iter().map(String::as_str)).any(|known| known.eq_ignore_ascii_case(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_names_pass() {
+        let hosts = ["rsd.example.org".to_owned()];
+        for host in ["localhost", "localhost:1235", "127.0.0.1:1", "[::1]:1235", "[::1]", "RSD.example.org:80"] {
+            assert!(is_ours(host, &hosts), "{host}");
+        }
+        for host in ["", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example:1235", "[::2]:1", "::1"] {
+            assert!(!is_ours(host, &hosts), "{host}");
+        }
+    }
+}
