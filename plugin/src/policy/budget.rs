@@ -1,7 +1,7 @@
 //! The threshold of `mode: budget`: it sends the fraction gamma of the drafted steps to the target.
 //!
 //! Under a budget of target steps the best omega is the binary step whose delta is the gamma-quantile of the draft's
-//! rewards (arXiv 2501.19324, section 3). Here that quantile is taken over the newest [`WINDOW`] rewards, at a level
+//! rewards (arXiv 2501.19324, section 3). Here that quantile is taken over the newest `WINDOW` rewards, at a level
 //! that an account corrects. The account holds the *debt* D = steps sent - gamma * steps noted:
 //!
 //! ```text
@@ -21,7 +21,7 @@
 //! Nothing winds up: while the floor or the ceiling binds, what it causes is not charged to the account, and the debt
 //! never counts for more than B + 1 steps.
 //!
-//! A step costs one search and one shift in a sorted list of at most [`WINDOW`] numbers (4 kB).
+//! A step costs one search and one shift in a sorted list of at most `WINDOW` numbers (4 kB).
 
 use std::{collections::VecDeque, f64::consts::FRAC_PI_2};
 

@@ -230,26 +230,24 @@ fn the_warm_up_is_judged_by_delta_and_not_charged() {
 
 #[test]
 fn rewards_seen_under_a_fixed_threshold_spare_the_warm_up() {
+    let policy = budget(0.5);
     let mut budget = Budget::new();
-    let fixed = PolicyConfig { mode: Mode::Fixed, ..budget_at_half() };
+    let fixed = PolicyConfig { mode: Mode::Fixed, ..policy };
     judge(&mut budget, &fixed, 200, |index, _| Some(f64::from(u8::from(index % 2 == 0))));
-    let state = budget.state(&budget_at_half());
+    let state = budget.state(&policy);
     assert_eq!((state.warming_up, state.judged), (false, 0));
-    assert!((budget.delta(&budget_at_half()) - 1.0).abs() < 1e-12);
-}
-
-fn budget_at_half() -> PolicyConfig {
-    budget(0.5)
+    assert!((budget.delta(&policy) - 1.0).abs() < 1e-12);
 }
 
 #[test]
 fn new_terms_begin_a_new_account_and_keep_the_rewards() {
-    let (_, mut budget) = three_thousand(&budget_at_half(), Stream::Uniform, 1);
-    assert_eq!(budget.state(&budget_at_half()).judged, 2950);
+    let policy = budget(0.5);
+    let (_, mut budget) = three_thousand(&policy, Stream::Uniform, 1);
+    assert_eq!(budget.state(&policy).judged, 2950);
     for terms in [
-        PolicyConfig { gamma: 0.2, ..budget_at_half() },
-        PolicyConfig { floor: 0.1, ..budget_at_half() },
-        PolicyConfig { ceiling: 0.9, ..budget_at_half() },
+        PolicyConfig { gamma: 0.2, ..policy },
+        PolicyConfig { floor: 0.1, ..policy },
+        PolicyConfig { ceiling: 0.9, ..policy },
     ] {
         let state = budget.state(&terms);
         assert_eq!((state.judged, state.warming_up), (0, false));
@@ -257,7 +255,7 @@ fn new_terms_begin_a_new_account_and_keep_the_rewards() {
         judge(&mut budget, &terms, 10, |_, _| Some(0.5));
         assert_eq!(budget.state(&terms).judged, 10);
     }
-    let other = PolicyConfig { ceiling: 0.9, delta: 0.1, warm_up: 60, ..budget_at_half() };
+    let other = PolicyConfig { ceiling: 0.9, delta: 0.1, warm_up: 60, ..policy };
     assert_eq!(budget.state(&other).judged, 10);
 }
 

@@ -21,6 +21,7 @@ const SEED: u64 = 0x5eed;
 /// Draws blocks of answers with replacement; the same draws for every threshold.
 #[derive(Debug)]
 pub(super) struct Bootstrap {
+    answers: usize,
     blocks: usize,
     draws: Vec<usize>,
     /// How many resamples lie beyond either end of an interval.
@@ -33,16 +34,21 @@ impl Bootstrap {
         let mut rng = ChaCha8Rng::seed_from_u64(SEED);
         let total = if blocks > 1 { RESAMPLES * blocks } else { 0 };
         let draws = (0..total).map(|_| rng.random_range(0..blocks)).collect();
-        Self { blocks, draws, beyond: beyond(blocks) }
+        Self { answers, blocks, draws, beyond: beyond(blocks) }
+    }
+
+    /// The work on each block.
+    pub fn blocks(&self, answers: impl Iterator<Item = Work>) -> Vec<Work> {
+        let mut blocks = vec![Work::default(); self.blocks];
+        for (index, answer) in answers.enumerate() {
+            let block = &mut blocks[index * self.blocks / self.answers];
+            *block = *block + answer;
+        }
+        blocks
     }
 
     /// The work on each resample; none where one answer is all there is.
-    pub fn resamples(&self, answers: &[Work]) -> Vec<Work> {
-        let mut blocks = vec![Work::default(); self.blocks];
-        for (index, answer) in answers.iter().enumerate() {
-            let block = &mut blocks[index * self.blocks / answers.len()];
-            *block = *block + *answer;
-        }
+    pub fn resamples(&self, blocks: &[Work]) -> Vec<Work> {
         self.draws.chunks(self.blocks.max(1)).map(|draws| draws.iter().map(|block| blocks[*block]).sum()).collect()
     }
 
@@ -101,8 +107,12 @@ mod tests {
 
     #[test]
     fn many_answers_are_drawn_in_blocks_and_none_is_lost() {
-        let answers = vec![Work { steps: 1.0, ..Work::default() }; 1000];
-        let resamples = Bootstrap::new(1000).resamples(&answers);
+        let answer = Work { steps: 1.0, ..Work::default() };
+        let bootstrap = Bootstrap::new(1000);
+        let blocks = bootstrap.blocks(std::iter::repeat_n(answer, 1000));
+        let total: Work = blocks.iter().copied().sum();
+        assert!((total.steps - 1000.0).abs() < 1e-9);
+        let resamples = bootstrap.resamples(&blocks);
         assert_eq!(resamples.len(), RESAMPLES);
         let mean = resamples.iter().map(|work| work.steps).sum::<f64>() / RESAMPLES as f64;
         assert!((mean - 1000.0).abs() < 5.0, "{mean}");

@@ -69,9 +69,9 @@ impl Predictor {
             Answers::Draft => Work::draft_alone(&steps[answer]),
             Answers::Target => Work::target_alone(&steps[answer], self.ratio),
         };
-        let answers: Vec<Work> = self.recorded.answers().map(work).collect();
-        let work: Work = answers.iter().copied().sum();
-        let resamples = self.bootstrap.resamples(&answers);
+        let blocks = self.bootstrap.blocks(self.recorded.answers().map(work));
+        let work: Work = blocks.iter().copied().sum();
+        let resamples = self.bootstrap.resamples(&blocks);
         let acceptance = self.bootstrap.around(work.acceptance(), &resamples, Work::acceptance);
         let token_acceptance = self.bootstrap.around(work.token_acceptance(), &resamples, Work::token_acceptance);
         let (acceptance, token_acceptance) = if rule.certain {
@@ -84,7 +84,7 @@ impl Predictor {
                 hull(token_acceptance, wilson(token_acceptance.value, trials)),
             )
         };
-        let ends = if answers.len() < FEW && !rule.certain {
+        let ends = if self.recorded.ends.len() < FEW && !rule.certain {
             vec![self.evenly(acceptance.low), self.evenly(acceptance.high)]
         } else {
             Vec::new()

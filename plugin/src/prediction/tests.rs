@@ -93,6 +93,23 @@ fn three_steps_cost_what_they_cost_by_hand() {
 }
 
 #[test]
+fn of_one_answer_the_intervals_are_wilsons_and_the_costs_follow_them() {
+    let recorder = three_steps();
+    with_costs(&recorder);
+    let point = recorder.preview(&at(0.5), keep, &[], None).now.expect("a point");
+    // Two of three steps; 20 of 40 tokens, in steps that weigh like 40^2 / (10^2 + 20^2 + 10^2) equal ones.
+    let (steps, tokens) = (interval::wilson(2.0 / 3.0, 3.0), interval::wilson(0.5, 1600.0 / 600.0));
+    assert!(close(point.acceptance.low, steps.low) && close(point.acceptance.high, steps.high));
+    assert!(close(point.token_acceptance.low, tokens.low) && close(point.token_acceptance.high, tokens.high));
+    let speed_up = point.speed_up.expect("a speed-up");
+    for (p, end) in [(steps.low, speed_up.low), (steps.high, speed_up.high)] {
+        let evenly = PolicyConfig { weighting: Weighting::Constant, p, ..at(0.5) };
+        let evenly = recorder.preview(&evenly, keep, &[], None).now.expect("a point");
+        assert!(close(value(evenly.speed_up), end), "{evenly:?}");
+    }
+}
+
+#[test]
 fn where_chance_decides_the_target_reads_what_it_is_expected_not_to_have_read() {
     let recorder = Recorder::new(100);
     recorder.judged(judged(1, Some(0.9), 10, true));
