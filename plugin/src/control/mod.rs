@@ -14,7 +14,7 @@ mod view;
 mod watch;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{path::Path, sync::Arc};
 

@@ -111,14 +111,19 @@ impl PolicyHandle {
     /// step's own draw from U(0, 1).
     #[must_use]
     pub fn judge(&self, policy: Policy, reward: Option<f64>, u: f64) -> (Decision, Policy) {
-        let decide = |policy: Policy| (policy.decide(reward.unwrap_or(f64::NAN), u), policy);
-        if policy.values.mode == Mode::Fixed {
-            return decide(policy);
-        }
         // Threshold, verdict and account are one: another request's step cannot come between them.
         let mut budget = self.budget.lock();
-        let delta = budget.delta(&policy.values);
-        let (decision, judged) = decide(Policy { values: PolicyConfig { delta, ..policy.values }, ..policy });
+        let (decision, judged) = match (policy.values.mode, reward) {
+            (Mode::Fixed, _) => (policy.decide(reward.unwrap_or(f64::NAN), u), policy),
+            // What is not judged is not kept, even where the budget keeps all that is.
+            (Mode::Budget, None) => (Decision::Reject, policy),
+            (Mode::Budget, Some(reward)) => {
+                let delta = budget.delta(&policy.values);
+                let policy = Policy { values: PolicyConfig { delta, ..policy.values }, ..policy };
+                (policy.decide(reward, u), policy)
+            }
+        };
+        // Under a fixed threshold too: the budget then knows the rewards when it is asked to take over.
         budget.note(&policy.values, reward, decision == Decision::Reject);
         (decision, judged)
     }

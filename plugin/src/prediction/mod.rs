@@ -38,6 +38,7 @@
 
 mod costs;
 mod interval;
+mod observer;
 mod predict;
 mod record;
 mod work;

@@ -30,11 +30,11 @@ use crate::{
 };
 
 /// What the models can write; after it comes the end token.
-pub(super) const ALPHABET: &[u8] = b"abcdX|";
-pub(super) const PROMPT: &str = "Q: ";
+pub(crate) const ALPHABET: &[u8] = b"abcdX|";
+pub(crate) const PROMPT: &str = "Q: ";
 
 /// A hash that is the same on every run.
-pub(super) fn hash(of: impl Hash) -> u64 {
+pub(crate) fn hash(of: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     of.hash(&mut hasher);
     hasher.finish()
@@ -42,21 +42,21 @@ pub(super) fn hash(of: impl Hash) -> u64 {
 
 /// Counts the waits of all models and makes a chosen one hang.
 #[derive(Default)]
-pub(super) struct Valve {
+pub(crate) struct Valve {
     waits: AtomicUsize,
     hang_at: Option<usize>,
     /// Told when a wait hangs.
-    pub(super) hung: Notify,
+    pub(crate) hung: Notify,
     cancel: Option<CancellationToken>,
 }
 
 impl Valve {
     /// The wait with this number never ends; `cancel` is cancelled when it is reached.
-    pub(super) fn hanging(at: usize, cancel: Option<CancellationToken>) -> Self {
+    pub(crate) fn hanging(at: usize, cancel: Option<CancellationToken>) -> Self {
         Self { hang_at: Some(at), cancel, ..Self::default() }
     }
 
-    pub(super) fn waits(&self) -> usize {
+    pub(crate) fn waits(&self) -> usize {
         self.waits.load(SeqCst)
     }
 
@@ -75,27 +75,27 @@ impl Valve {
 
 /// A scripted language model; its tokens are bytes, moved up by `shift`.
 #[derive(Clone)]
-pub(super) struct Script {
-    pub(super) role: &'static str,
-    pub(super) seed: u64,
-    pub(super) shift: u32,
-    pub(super) context: usize,
+pub(crate) struct Script {
+    pub(crate) role: &'static str,
+    pub(crate) seed: u64,
+    pub(crate) shift: u32,
+    pub(crate) context: usize,
     /// The start, counted from 0, that fails.
-    pub(super) fail_start: Option<usize>,
+    pub(crate) fail_start: Option<usize>,
     /// The step, counted from 0 over all runs, that fails.
-    pub(super) fail_step: Option<usize>,
+    pub(crate) fail_step: Option<usize>,
     /// How long each step takes.
-    pub(super) delay: Duration,
-    pub(super) valve: Arc<Valve>,
-    pub(super) starts: Arc<AtomicUsize>,
-    pub(super) steps: Arc<AtomicUsize>,
-    pub(super) live: Arc<AtomicUsize>,
+    pub(crate) delay: Duration,
+    pub(crate) valve: Arc<Valve>,
+    pub(crate) starts: Arc<AtomicUsize>,
+    pub(crate) steps: Arc<AtomicUsize>,
+    pub(crate) live: Arc<AtomicUsize>,
     /// Stream and position of every draw.
-    pub(super) draws: Arc<Mutex<Vec<(u64, u64)>>>,
+    pub(crate) draws: Arc<Mutex<Vec<(u64, u64)>>>,
 }
 
 impl Script {
-    pub(super) fn new(role: &'static str, seed: u64) -> Self {
+    pub(crate) fn new(role: &'static str, seed: u64) -> Self {
         Self {
             role,
             seed,
@@ -117,7 +117,7 @@ impl Script {
     }
 
     /// Logits over the alphabet and the end token.
-    pub(super) fn logits(&self, text: &[u8]) -> Vec<f32> {
+    pub(crate) fn logits(&self, text: &[u8]) -> Vec<f32> {
         let logit = |token: usize| (hash((self.seed, text, token)) % 4001) as f32 / 1000.0 - 2.0;
         let mut logits: Vec<f32> = (0..=ALPHABET.len()).map(logit).collect();
         // Answers end after a while.
@@ -126,7 +126,7 @@ impl Script {
     }
 
     /// Probabilities over the alphabet and the end token at temperature 1.
-    pub(super) fn probabilities(&self, text: &[u8]) -> Vec<f64> {
+    pub(crate) fn probabilities(&self, text: &[u8]) -> Vec<f64> {
         let weights: Vec<f64> = self.logits(text).iter().map(|l| f64::from(*l).exp()).collect();
         let total: f64 = weights.iter().sum();
         weights.iter().map(|w| w / total).collect()
@@ -290,7 +290,7 @@ impl Drop for ScriptRun {
 
 /// What is wrong with a reward model.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     Error,
     Hang,
     Says(f64),
@@ -298,22 +298,22 @@ pub(super) enum Fault {
 
 /// A scripted reward: tenths from 0 to 1, by the text so far and the step.
 #[derive(Clone)]
-pub(super) struct Critic {
-    pub(super) seed: u64,
+pub(crate) struct Critic {
+    pub(crate) seed: u64,
     /// What goes wrong, and from which verdict on.
-    pub(super) fault: Option<(Fault, usize)>,
-    pub(super) calls: Arc<AtomicUsize>,
-    pub(super) valve: Arc<Valve>,
+    pub(crate) fault: Option<(Fault, usize)>,
+    pub(crate) calls: Arc<AtomicUsize>,
+    pub(crate) valve: Arc<Valve>,
     /// Called with each verdict's number before it is given.
-    pub(super) before: Option<Arc<dyn Fn(usize) + Send + Sync>>,
+    pub(crate) before: Option<Arc<dyn Fn(usize) + Send + Sync>>,
 }
 
 impl Critic {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { seed, fault: None, calls: Arc::default(), valve: Arc::default(), before: None }
     }
 
-    pub(super) fn judge(&self, steps: &[String], step: &str) -> f64 {
+    pub(crate) fn judge(&self, steps: &[String], step: &str) -> f64 {
         (hash((self.seed, steps.concat(), step)) % 11) as f64 / 10.0
     }
 }
@@ -349,37 +349,37 @@ impl Reward for Critic {
 
 /// Three scripted roles and how they are used.
 #[derive(Clone)]
-pub(super) struct World {
-    pub(super) draft: Script,
-    pub(super) target: Script,
-    pub(super) critic: Critic,
-    pub(super) settings: Settings,
-    pub(super) policy: PolicyConfig,
+pub(crate) struct World {
+    pub(crate) draft: Script,
+    pub(crate) target: Script,
+    pub(crate) critic: Critic,
+    pub(crate) settings: Settings,
+    pub(crate) policy: PolicyConfig,
     /// The other hot settings.
-    pub(super) live: Live,
-    pub(super) request: Request,
-    pub(super) cancel: CancellationToken,
+    pub(crate) live: Live,
+    pub(crate) request: Request,
+    pub(crate) cancel: CancellationToken,
 }
 
 /// What came of a request.
-pub(super) struct Told {
-    pub(super) result: Result<Outcome, PipelineError>,
-    pub(super) progress: Vec<Progress>,
+pub(crate) struct Told {
+    pub(crate) result: Result<Outcome, PipelineError>,
+    pub(crate) progress: Vec<Progress>,
 }
 
 impl Told {
-    pub(super) fn outcome(&self) -> &Outcome {
+    pub(crate) fn outcome(&self) -> &Outcome {
         self.result.as_ref().expect("an answer")
     }
 
     /// The text as it was streamed.
-    pub(super) fn streamed(&self) -> String {
+    pub(crate) fn streamed(&self) -> String {
         self.progress.iter().map(|progress| progress.text.as_str()).collect()
     }
 }
 
 impl World {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
             draft: Script::new("draft", hash((seed, "draft"))),
             target: Script::new("target", hash((seed, "target"))),
@@ -409,12 +409,12 @@ impl World {
     }
 
     /// The same world with another policy.
-    pub(super) fn with(&self, policy: PolicyConfig) -> Self {
+    pub(crate) fn with(&self, policy: PolicyConfig) -> Self {
         Self { policy, ..self.clone() }
     }
 
     /// The same world with all waits through this valve.
-    pub(super) fn through(&self, valve: Valve) -> Self {
+    pub(crate) fn through(&self, valve: Valve) -> Self {
         let mut world = self.clone();
         let valve = Arc::new(valve);
         world.draft.valve = valve.clone();
@@ -423,13 +423,13 @@ impl World {
         world
     }
 
-    pub(super) fn rsd(&self) -> Rsd {
+    pub(crate) fn rsd(&self) -> Rsd {
         self.rsd_under(Arc::new(
             PolicyHandle::new(Live { policy: self.policy, ..self.live.clone() }).expect("a policy"),
         ))
     }
 
-    pub(super) fn rsd_under(&self, policy: Arc<PolicyHandle>) -> Rsd {
+    pub(crate) fn rsd_under(&self, policy: Arc<PolicyHandle>) -> Rsd {
         Rsd {
             draft: Arc::new(self.draft.clone()),
             target: Arc::new(self.target.clone()),
@@ -441,11 +441,11 @@ impl World {
     }
 
     /// Answers the request.
-    pub(super) async fn tell(&self) -> Told {
+    pub(crate) async fn tell(&self) -> Told {
         self.tell_by(&self.rsd()).await
     }
 
-    pub(super) async fn tell_by(&self, rsd: &Rsd) -> Told {
+    pub(crate) async fn tell_by(&self, rsd: &Rsd) -> Told {
         let (send, mut receive) = mpsc::unbounded_channel();
         let result = rsd.answer(self.request.clone(), send, self.cancel.clone()).await;
         let mut progress = Vec::new();
@@ -457,21 +457,21 @@ impl World {
     }
 
     /// Answers the request outside of any runtime, with time that passes as fast as nobody works.
-    pub(super) fn answer(&self) -> Outcome {
+    pub(crate) fn answer(&self) -> Outcome {
         self.told().outcome().clone()
     }
 
-    pub(super) fn told(&self) -> Told {
+    pub(crate) fn told(&self) -> Told {
         block_on(self.tell())
     }
 
     /// Runs in progress.
-    pub(super) fn live(&self) -> usize {
+    pub(crate) fn live(&self) -> usize {
         self.draft.live.load(SeqCst) + self.target.live.load(SeqCst)
     }
 }
 
-pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime").block_on(future)
 }

@@ -29,6 +29,9 @@ mod routes;
 mod tokens;
 mod traces;
 
+#[cfg(test)]
+mod tests;
+
 use std::{path::PathBuf, sync::Arc};
 
 use rsd_protocol::preview::UnitCosts;
