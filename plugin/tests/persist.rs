@@ -1,0 +1,86 @@
+//! A writer that is killed in the middle of writing leaves the deployment file as it was or as it was to be.
+#![allow(missing_docs)]
+#![cfg(unix)]
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use mistralrs_rsd::{
+    config::{self, TargetRule},
+    control::{Author, Control, Sources},
+    policy::PolicyHandle,
+};
+use rand::Rng;
+use rsd_protocol::live::Change;
+use serde_json::json;
+
+const FILE: &str = "RSD_TEST_PERSIST_FILE";
+
+fn control(file: &Path) -> Arc<Control> {
+    let loaded = config::load(Some(file), [], &[], TargetRule::Required).unwrap();
+    let policy = Arc::new(PolicyHandle::new(loaded.deployment.live()).unwrap());
+    let sources = Sources {
+        file: Some(file.to_owned()),
+        environment: Vec::new(),
+        overrides: Vec::new(),
+        target: TargetRule::Required,
+    };
+    Control::new(policy, loaded, sources, 10)
+}
+
+#[test]
+#[ignore = "run and killed by the other test"]
+fn a_writer_without_end() {
+    let file = PathBuf::from(std::env::var_os(FILE).unwrap());
+    let control = control(&file);
+    for delta in [0.25, 0.75].into_iter().cycle() {
+        let change = Change { set: json!({"policy": {"delta": delta}}), persist: true, ..Change::default() };
+        control.change("*", &change, Author::default(), false).unwrap();
+    }
+}
+
+#[test]
+fn a_killed_writer_leaves_the_file_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("demo.yaml");
+    let original = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../config/demo.yaml")).unwrap();
+    fs::write(&file, &original).unwrap();
+    let line = original.lines().find(|line| line.trim_start().starts_with("delta:")).unwrap();
+    let with = |delta: &str| original.replacen(line, &format!("  delta: {delta}"), 1);
+    let known = BTreeSet::from([original.clone(), with("0.25"), with("0.75")]);
+    let mut seen = BTreeSet::new();
+    for round in 0..50 {
+        let mut writer = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "a_writer_without_end", "--ignored"])
+            .env(FILE, &file)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        // It has begun when the file is another one than before.
+        let before = inode(&file);
+        let began = Instant::now();
+        while inode(&file) == before {
+            assert!(began.elapsed() < Duration::from_secs(60), "the writer does not write");
+            assert!(writer.try_wait().unwrap().is_none(), "the writer has ended");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_micros(rand::rng().random_range(0..20_000)));
+        writer.kill().unwrap();
+        writer.wait().unwrap();
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(known.contains(&text), "round {round}: half a file:\n{text}");
+        config::load(Some(&file), [], &[], TargetRule::Required).unwrap();
+        seen.insert(text);
+    }
+    assert!(seen.len() > 1, "the writer was always killed at the same place");
+}
+
+fn inode(file: &Path) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(&fs::metadata(file).unwrap())
+}
