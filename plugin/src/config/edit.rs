@@ -111,12 +111,20 @@ mod tests {
         let presets = "[{name: careful, delta: 0.9}]";
         let once = set("version: 1\n", &[("presets", presets)]).unwrap();
         let twice = set(&once, &[("presets", "[]"), ("steps.lookahead", "1")]).unwrap();
-        insta::assert_snapshot!(format!("{once}---\n{twice}"), @r#""#);
+        insta::assert_snapshot!(format!("{once}---\n{twice}"), @r#"
+        version: 1
+        presets: [{"name":"careful","delta":0.9}]
+        ---
+        version: 1
+        presets: []
+        steps:
+          lookahead: 1
+        "#);
     }
 
     #[test]
     fn a_text_that_hides_its_settings_is_left_alone() {
-        for text in ["a: &x {delta: 1}\npolicy: *x\n", "policy: 3\n", "- 1\n", "a: [\n"] {
+        for text in ["a: &x {delta: 1, p: 1}\npolicy: *x\n", "policy: 3\n", "- 1\n", "a: [\n"] {
             assert!(set(text, &[("policy.delta", "0.5")]).is_err(), "{text}");
         }
     }

@@ -111,7 +111,8 @@ impl Site {
     /// Changes settings; the status and the answer.
     async fn patch(&self, tag: &str, set: Value) -> (u16, Value) {
         let request = self.served.client.patch(format!("{}/admin/v1/policy", self.url));
-        let answer = request.bearer_auth("writer").header("if-match", tag).json(&json!({"set": set})).send().await.unwrap();
+        let answer =
+            request.bearer_auth("writer").header("if-match", tag).json(&json!({"set": set})).send().await.unwrap();
         (answer.status().as_u16(), answer.json().await.unwrap())
     }
 }

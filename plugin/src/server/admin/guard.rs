@@ -16,6 +16,10 @@ use rsd_protocol::{
 use super::{Admin, error::AdminError, tokens::Scope};
 use crate::control::now_ms;
 
+/// The address a request came from.
+#[derive(Debug, Clone)]
+pub(super) struct Peer(pub String);
+
 /// Lets a request pass or not, and notes it where it wanted to change something or was denied.
 pub(super) async fn guard(
     State(admin): State<Arc<Admin>>,
@@ -29,6 +33,7 @@ pub(super) async fn guard(
     let response = match admit(&admin, request.headers(), request.uri(), looks, scope) {
         Ok(scope) => {
             request.extensions_mut().insert(scope);
+            request.extensions_mut().insert(Peer(from.to_string()));
             next.run(request).await
         }
         Err(error) => error.into_response(),

@@ -22,7 +22,9 @@ use serde::de::DeserializeOwned;
 use super::{
     Admin,
     error::AdminError,
-    events, openapi, query,
+    events,
+    guard::Peer,
+    openapi, query,
     query::{Deltas, DryRun, Limit, Nothing},
     tokens::Scope,
 };
@@ -47,8 +49,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, AdminError> {
         let (headers, uri) = (request.headers().clone(), request.uri().clone());
-        let from = request.extensions().get::<axum::extract::ConnectInfo<std::net::SocketAddr>>();
-        let from = from.map(|from| from.0.to_string());
+        let from = request.extensions().get::<Peer>().map(|peer| peer.0.clone());
         let json = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_some_and(|kind| {
             kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
         });
