@@ -35,7 +35,7 @@ pub(super) async fn replay(inner: &Arc<Inner>, request: RunRequest, answer: Vec<
         let (events, mut steps) = mpsc::unbounded_channel();
         let gate = Arc::new(Gate::default());
         let request = RunRequest { lookahead: usize::MAX, max_steps: None, ..request };
-        let mut writer = Writer::new(request, inner.vocabulary.clone(), gate, events, inner.state_rows);
+        let mut writer = Writer::new(request, inner.vocabulary.clone(), gate, events, inner.states);
         writer.follow(answer);
         for row in first.. {
             let output = rows.get(row).and_then(|row| row.to_dtype(DType::F32)).and_then(|row| row.to_vec1::<f32>());

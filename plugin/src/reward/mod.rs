@@ -7,6 +7,7 @@ pub mod graft;
 pub mod head;
 mod judge;
 pub mod linear;
+mod packed;
 mod published;
 mod resident;
 mod separate;

@@ -8,4 +8,5 @@
 mod context;
 mod deployed;
 mod exact;
+mod packed;
 mod rig;

@@ -6,7 +6,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor, quantized::gguf_file::Content};
 use mistralrs_rsd::{
     deploy::observed_draft,
-    engine::{Engine, EngineSpec},
+    engine::{Engine, EngineSpec, States},
     pipeline::{roles::RunRequest, segment::Boundary},
     sampling::Sampling,
 };
@@ -25,7 +25,7 @@ async fn grafted() -> Rig {
     let tiny = Tiny::gguf(1).unwrap();
     let observed = observed_draft(&tiny.role()).await.unwrap();
     let spec: EngineSpec = observed.spec;
-    assert_eq!(spec.state_rows, HIDDEN);
+    assert_eq!(spec.states, States::Last(HIDDEN));
     let engine = Engine::load("draft", spec).await.unwrap();
     Rig { tiny, engine }
 }
