@@ -8,5 +8,6 @@
 mod context;
 mod deployed;
 mod exact;
+mod labels;
 mod packed;
 mod rig;
