@@ -243,6 +243,10 @@ impl Generator for Engine {
         self.0.vocabulary.bytes(token)
     }
 
+    fn identity(&self) -> Option<usize> {
+        Some(Arc::as_ptr(&self.0).addr())
+    }
+
     async fn turn(&self) -> Turn {
         // On a GPU mistral.rs evicts blocks of its own accord, whatever we do.
         match self.0.device {

@@ -3,3 +3,4 @@
 mod failures;
 mod laws;
 mod scripted;
+mod turns;
