@@ -105,6 +105,24 @@ async fn an_answer_read_again_has_the_features_it_was_written_with() {
     assert_eq!(rig.run(request).await.ids, written.ids);
 }
 
+#[tokio::test]
+async fn a_long_answer_is_read_in_windows_and_is_the_same() {
+    let rig = grafted().await;
+    let mut request = RunRequest { features: true, max_tokens: 1300, ..in_steps(&rig, seeded()) };
+    request.segmentation.boundary = Boundary::Tokens(50);
+    let written = rig.run(request.clone()).await;
+    assert_eq!(written.ids.len(), 1300);
+    let read = rig.engine.replay(request.clone(), written.ids.clone()).await.unwrap();
+    assert!(rig.engine.cache_bytes() > 0, "what comes before the last window was put into the cache");
+    assert_eq!(read.len(), written.steps.len());
+    for (read, written) in read.iter().zip(&written.steps) {
+        assert_eq!((&read.tokens, read.end), (&written.tokens, written.end));
+        let (a, b) = (read.features.as_ref().unwrap(), written.features.as_ref().unwrap());
+        assert!(distance(&a.last, &b.last) < 1e-3 && distance(&a.mean, &b.mean) < 1e-3);
+    }
+    assert_eq!(rig.run(request).await.ids, written.ids, "and the engine writes on as before");
+}
+
 fn output_matrix(folder: &Path) -> Tensor {
     let mut file = std::fs::File::open(folder.join("tiny.gguf")).unwrap();
     let content = Content::read(&mut file).unwrap();
