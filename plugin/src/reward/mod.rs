@@ -6,7 +6,7 @@ pub mod format;
 pub mod graft;
 pub mod head;
 mod judge;
-pub mod linear;
+pub mod layer;
 mod packed;
 mod published;
 mod resident;

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{
     format::{Family, Specials},
     graft::{self, Checkpoint, GraftError},
-    linear::Linear,
+    layer::Layer,
     packed::packed,
 };
 use crate::{
@@ -21,7 +21,7 @@ pub struct Published {
     /// What an engine loads: the model itself, or its grafted copy.
     pub role: RoleConfig,
     /// The head's layers; none where ordinary logits are read.
-    pub head: Vec<Linear>,
+    pub head: Vec<Layer>,
     /// Tokens that its tokenizer names for a purpose.
     pub specials: Specials,
     /// Which of its logits are the state that the head reads.

@@ -13,7 +13,7 @@ use crate::{
     pipeline::roles::{Generator, Reward, RoleError, Score, Trajectory},
     reward::{
         format::{Family, Format, FormatError, Specials, Spelling},
-        linear::{Linear, apply_layers},
+        layer::{Layer, apply_layers},
     },
 };
 
@@ -26,7 +26,7 @@ pub struct SeparatePrm {
     engine: Engine,
     family: Family,
     format: Box<dyn Format>,
-    head: Vec<Linear>,
+    head: Vec<Layer>,
     /// The tokens whose logits are the verdict, where there is no head.
     verdict: Option<[u32; 2]>,
     /// The newest prompt and its reward: a step without text is judged as the one before it, which costs nothing.
@@ -44,7 +44,7 @@ impl SeparatePrm {
         engine: Engine,
         family: Family,
         specials: Specials,
-        head: Vec<Linear>,
+        head: Vec<Layer>,
         separator: Option<&str>,
     ) -> Result<Self, RoleError> {
         let wrong = |error: FormatError| {
@@ -53,7 +53,7 @@ impl SeparatePrm {
         let format = family.format(Spelling::new(engine.tokenizer(), specials), separator).map_err(wrong)?;
         let invalid = |reason: String| Err(RoleError::Invalid(format!("reward: {reason}")));
         let (verdict, seen) = (format.verdict_tokens(), engine.states().width());
-        match head.first().map(Linear::inputs) {
+        match head.first().map(|layer| layer.inputs) {
             Some(width) if width != seen => {
                 return invalid(format!(
                     "the head reads states of {width} numbers, {} shows {seen}: it was not grafted for it",

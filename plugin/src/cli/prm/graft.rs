@@ -53,7 +53,7 @@ pub(super) async fn run(args: GraftArgs) -> anyhow::Result<()> {
 fn report(published: &Published) -> String {
     let folder = published.role.model_id.as_deref().unwrap_or_default();
     let layers: Vec<String> =
-        published.head.iter().map(|layer| format!("{} to {}", layer.inputs(), layer.outputs())).collect();
+        published.head.iter().map(|layer| format!("{} to {}", layer.inputs, layer.outputs)).collect();
     let head = if layers.is_empty() {
         "none; it is read as it is, nothing was written".to_owned()
     } else {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::{GraftError, tensors::Tensors, weights::Weights};
 use crate::reward::{
     format::{Family, Specials},
-    linear::Linear,
+    layer::Layer,
 };
 
 /// The output matrix, where a checkpoint has one of its own.
@@ -67,7 +67,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// A layer is missing, of a wrong shape, or holds a number that is not finite.
-    pub fn head(&self, family: Family) -> Result<Vec<Linear>, GraftError> {
+    pub fn head(&self, family: Family) -> Result<Vec<Layer>, GraftError> {
         self.tensors.head(family, self.hidden_size()?)
     }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{GraftError, weights::Weights};
-use crate::reward::{format::Family, linear::Linear};
+use crate::reward::{format::Family, layer::Layer};
 
 /// Weight files whose headers were read.
 pub struct Tensors {
@@ -72,7 +72,7 @@ impl Tensors {
     ///
     /// # Errors
     /// A layer is missing, of a wrong shape, or holds a number that is not finite.
-    pub fn head(&self, family: Family, mut inputs: usize) -> Result<Vec<Linear>, GraftError> {
+    pub fn head(&self, family: Family, mut inputs: usize) -> Result<Vec<Layer>, GraftError> {
         let wrong =
             |layer: &str, reason: String| GraftError::file(&self.place, format!("the reward head's {layer}: {reason}"));
         let mut layers = Vec::new();
@@ -89,9 +89,9 @@ impl Tensors {
             if bias.len() != outputs {
                 return Err(wrong(layer, format!("expected {outputs} biases, found {}", bias.len())));
             }
-            let layer = Linear::new(weight, bias)
+            let layer = Layer::new(weight, bias)
                 .ok_or_else(|| wrong(layer, "a number is not finite; the file is damaged".to_owned()))?;
-            inputs = layer.outputs();
+            inputs = layer.outputs;
             layers.push(layer);
         }
         if !layers.is_empty() && inputs != family.head_outputs() {
