@@ -24,12 +24,15 @@ use crate::rig::{Rig, role};
 async fn collector(labels: Option<Labels>) -> (Collector, Tiny) {
     let tiny = Tiny::gguf(1).unwrap();
     let draft = Engine::load("draft", observed_draft(&tiny.role()).await.unwrap().spec).await.unwrap();
+    let ends = tiny.ends().into_iter().map(|id| (id, -1e9));
+    // Noise would hold no number.
+    let digits = ('0'..='9').map(|digit| (tiny.token(&digit.to_string()), 6.0));
     let recipe = Recipe {
         system: String::new(),
         sampling: Sampling {
             temperature: 1.0,
             seed: 3,
-            logit_bias: tiny.ends().into_iter().map(|id| (id, -1e9)).collect(),
+            logit_bias: ends.chain(digits).collect(),
             ..Sampling::default()
         },
         max_tokens: 32,
@@ -78,7 +81,7 @@ async fn a_reward_models_verdicts_are_kept_as_labels_that_training_reads() {
 async fn continuations_say_how_often_the_answer_comes_out_right() {
     let (plain, _tiny) = collector(None).await;
     let bare = solve(&plain, 1.0).await.rollout;
-    let answer = bare.answer.expect("this seed writes a number");
+    let answer = bare.answer.expect("it writes digits");
     let how = Continuations { count: 6, every: 2 };
     let (collector, _tiny) = collector(Some(Labels::Continuations(how))).await;
     let solved = solve(&collector, answer).await.rollout;

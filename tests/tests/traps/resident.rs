@@ -7,7 +7,10 @@ use candle_core::{Device, Tensor, quantized::gguf_file::Content};
 use mistralrs_rsd::{
     deploy::observed_draft,
     engine::{Engine, EngineSpec, States},
-    pipeline::{roles::RunRequest, segment::Boundary},
+    pipeline::{
+        roles::{Generator, RunRequest},
+        segment::Boundary,
+    },
     sampling::Sampling,
 };
 use rsd_tests::tiny::{HIDDEN, Tiny};
@@ -121,6 +124,21 @@ async fn a_long_answer_is_read_in_windows_and_is_the_same() {
         assert!(distance(&a.last, &b.last) < 1e-3 && distance(&a.mean, &b.mean) < 1e-3);
     }
     assert_eq!(rig.run(request).await.ids, written.ids, "and the engine writes on as before");
+}
+
+#[tokio::test]
+async fn a_model_that_was_not_grafted_is_not_read_as_if_it_were() {
+    let tiny = Tiny::gguf(1).unwrap();
+    let spec = EngineSpec { states: States::Last(HIDDEN), ..tiny.spec().unwrap() };
+    let refused = Engine::load("draft", spec).await.err().unwrap().to_string();
+    assert!(refused.contains("the draft model") && refused.contains("was not grafted"), "{refused}");
+}
+
+#[tokio::test]
+async fn clones_of_an_engine_are_one_model_and_another_engine_is_not() {
+    let (one, other) = (plain().await.engine, plain().await.engine);
+    assert!(one.identity().is_some() && one.identity() == one.clone().identity());
+    assert_ne!(one.identity(), other.identity());
 }
 
 fn output_matrix(folder: &Path) -> Tensor {

@@ -117,10 +117,10 @@ pub(super) async fn run(args: CollectArgs) -> anyhow::Result<()> {
     }
 
     let settings = settings(&args, &deployment)?;
+    let labels = args.labels.load(&deployment).await?;
     let Observed { spec, sha256 } = deploy::observed_draft(&deployment.roles.draft).await?;
     let hidden_size = spec.states.width();
     let draft = deploy::load("draft", spec).await?;
-    let labels = args.labels.load(&deployment).await?;
     let collection = Collection::new(sha256, draft.model().to_owned(), hidden_size, settings);
     let mut store = Store::open(&args.out, &collection)?;
     let recipe = Recipe {
