@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     config::{Deployment, Format, RewardConfig, RoleConfig, StepsConfig, Unit},
-    engine::{Engine, EngineSpec, LoadError, SpecError},
+    engine::{Engine, EngineSpec, LoadError, SpecError, States},
     models::{self, ModelError, Progress},
     pipeline::{
         Rsd, Settings,
@@ -70,6 +70,12 @@ pub enum DeployError {
          `format: gguf` and one `quantized_file`)"
     )]
     NoStates,
+    /// The reward is no model that judges text.
+    #[error(
+        "reward: a resident head reads the draft's own states and has no opinion of a text; name a deployment with \
+         `reward.kind` prm or judge"
+    )]
+    ReadsStates,
     /// The policy is out of range.
     #[error(transparent)]
     Policy(#[from] PolicyError),
@@ -98,7 +104,7 @@ pub async fn deploy(deployment: &Deployment, target: Option<EngineSpec>) -> Resu
     };
     let draft = load("draft", draft).await?;
     let target = load("target", target).await?;
-    let reward = Box::pin(verdicts.load(&target)).await?;
+    let reward = Box::pin(verdicts.load(Some(&target))).await?;
     if draft.vocabulary() != target.vocabulary() {
         tracing::warn!("draft and target have different vocabularies: text is tokenised anew at step boundaries");
     }
@@ -121,24 +127,28 @@ enum Verdicts {
 }
 
 impl Verdicts {
+    /// What judges by the text alone.
+    async fn of_text(reward: &RewardConfig) -> Result<Self, DeployError> {
+        Ok(match reward {
+            RewardConfig::Judge { model: None } => Self::Judge(None),
+            RewardConfig::Judge { model: Some(judge) } => Self::Judge(Some(Box::new(spec("reward", judge).await?))),
+            RewardConfig::Resident { .. } => return Err(DeployError::ReadsStates),
+            RewardConfig::Prm { model, head, format, separator } => {
+                let (role, wanted, head) = ((**model).clone(), format.family(), head.clone());
+                let prepared = tokio::task::spawn_blocking(move || -> Result<_, DeployError> {
+                    let (cache, progress) = (models::cache_dir()?, models::on_stderr());
+                    Ok(reward::prepare(&resolve(role)?, wanted, head.as_deref(), &cache, progress.as_ref())?)
+                });
+                let published = prepared.await.map_err(|error| DeployError::Interrupted(error.to_string()))??;
+                Self::Prm { published: Box::new(published), separator: separator.clone() }
+            }
+        })
+    }
+
     /// The draft, and what judges it.
     async fn prepare(deployment: &Deployment) -> Result<(EngineSpec, Self), DeployError> {
         let role = &deployment.roles.draft;
         Ok(match &deployment.reward {
-            RewardConfig::Judge { model: None } => (spec("draft", role).await?, Self::Judge(None)),
-            RewardConfig::Judge { model: Some(judge) } => {
-                (spec("draft", role).await?, Self::Judge(Some(Box::new(spec("reward", judge).await?))))
-            }
-            RewardConfig::Prm { model, format, separator } => {
-                let draft = spec("draft", role).await?;
-                let (role, wanted) = ((**model).clone(), format.family());
-                let prepared = tokio::task::spawn_blocking(move || -> Result<_, DeployError> {
-                    let (cache, progress) = (models::cache_dir()?, models::on_stderr());
-                    Ok(reward::prepare(&resolve(role)?, wanted, &cache, progress.as_ref())?)
-                });
-                let published = prepared.await.map_err(|error| DeployError::Interrupted(error.to_string()))??;
-                (draft, Self::Prm { published: Box::new(published), separator: separator.clone() })
-            }
             RewardConfig::Resident { head: path } => {
                 let head = Head::load(path)?;
                 let Observed { spec, sha256 } = observed_draft(role).await?;
@@ -146,15 +156,16 @@ impl Verdicts {
                     let expected = head.draft().to_owned();
                     return Err(DeployError::OtherDraft { path: path.clone(), expected, found: sha256 });
                 }
-                head.check_width(path, spec.state_rows)?;
+                head.check_width(path, spec.states.width())?;
                 (spec, Self::Resident(head))
             }
+            reward => (spec("draft", role).await?, Self::of_text(reward).await?),
         })
     }
 
-    async fn load(self, target: &Engine) -> Result<Arc<dyn Reward>, DeployError> {
+    async fn load(self, target: Option<&Engine>) -> Result<Arc<dyn Reward>, DeployError> {
         Ok(match self {
-            Self::Judge(None) => Arc::new(Judge::new(target.clone())?),
+            Self::Judge(None) => Arc::new(Judge::new(target.ok_or(DeployError::NoTarget)?.clone())?),
             Self::Judge(Some(spec)) => Arc::new(Judge::new(load("reward", *spec).await?)?),
             Self::Prm { published, separator } => Arc::new(load_prm(*published, separator.as_deref()).await?),
             Self::Resident(head) => Arc::new(Resident::new(head)),
@@ -162,14 +173,28 @@ impl Verdicts {
     }
 }
 
+/// Loads what judges a deployment's steps by their text, and nothing else of it.
+///
+/// # Errors
+/// The reward is a head in the draft, or its model does not load.
+pub async fn text_reward(deployment: &Deployment) -> Result<Arc<dyn Reward>, DeployError> {
+    let mut verdicts = Verdicts::of_text(&deployment.reward).await?;
+    if let Verdicts::Judge(model @ None) = &mut verdicts {
+        let target = deployment.roles.target.as_ref().ok_or(DeployError::NoTarget)?;
+        *model = Some(Box::new(spec("target", target).await?));
+    }
+    Box::pin(verdicts.load(None)).await
+}
+
 /// Loads a process reward model that [`reward::prepare`] made ready.
 ///
 /// # Errors
 /// It does not load, or its tokenizer is not its family's.
 pub async fn load_prm(published: Published, separator: Option<&str>) -> Result<SeparatePrm, DeployError> {
-    let Published { family, role, head, specials } = published;
+    let Published { family, role, head, specials, states } = published;
     let wrong = |source: SpecError| LoadError::Spec { role: "reward".to_owned(), source };
-    let engine = load("reward", EngineSpec::from_role(&role).map_err(wrong)?).await?;
+    let spec = EngineSpec { states, ..EngineSpec::from_role(&role).map_err(wrong)? };
+    let engine = load("reward", spec).await?;
     tracing::info!(format = family.name(), usual_delta = family.default_delta(), "reward model");
     Ok(SeparatePrm::new(engine, family, specials, head, separator)?)
 }
@@ -225,7 +250,7 @@ pub async fn observed_draft(role: &RoleConfig) -> Result<Observed, DeployError> 
         let sha256 = models::source_sha256(&plain).filter(|_| plain != source).unwrap_or(grafted.source_sha256);
         let wrong = |source: SpecError| LoadError::Spec { role: "draft".to_owned(), source };
         let mut spec = EngineSpec::from_role(&with_file(role, &grafted.path)).map_err(wrong)?;
-        spec.state_rows = grafted.hidden_size;
+        spec.states = States::Last(grafted.hidden_size);
         Ok(Observed { spec, sha256 })
     })
     .await
@@ -271,7 +296,8 @@ fn on_cpu(role: &RoleConfig) -> bool {
     role.cpu || !cfg!(any(feature = "cuda", feature = "metal"))
 }
 
-fn with_file(role: RoleConfig, path: &Path) -> RoleConfig {
+/// The role with its model in one GGUF file.
+pub(crate) fn with_file(role: RoleConfig, path: &Path) -> RoleConfig {
     let text = |part: Option<&std::ffi::OsStr>| part.map(|part| part.to_string_lossy().into_owned());
     RoleConfig {
         model_id: text(path.parent().map(Path::as_os_str)),

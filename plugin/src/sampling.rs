@@ -47,6 +47,14 @@ pub enum Stream {
         /// Steps of this answer rejected so far.
         rejections: u64,
     },
+    /// The draft's tokens where it goes on from the end of a step that is there, to see how often that turns out
+    /// right.
+    Continuation {
+        /// The step gone on from.
+        step: u32,
+        /// Which of its continuations.
+        index: u32,
+    },
 }
 
 impl Stream {
@@ -57,6 +65,7 @@ impl Stream {
             Self::Target => 0,
             Self::Accept => 1,
             Self::Draft { rejections } => 2 + rejections,
+            Self::Continuation { step, index } => 1 << 63 | u64::from(step) << 32 | u64::from(index),
         }
     }
 }

@@ -36,8 +36,7 @@ async fn main() -> anyhow::Result<()> {
     // The same weights without the state rows: the file that the grafted one was made from.
     let published = models::ensure(role.bundled.as_deref().context("the demo's draft is bundled")?, &Silent)?;
     let fast = models::requantized(&published, &Silent)?;
-    let mut plain = EngineSpec::from_role(&role_of(&role, &fast))?;
-    plain.state_rows = 0;
+    let plain = EngineSpec::from_role(&role_of(&role, &fast))?;
     let plain = Engine::load("draft", plain).await?;
     let observed = Engine::load("draft", observed.spec).await?;
 

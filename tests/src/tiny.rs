@@ -3,7 +3,7 @@
 //! The weights are a function of the seed, so that two models of one seed are the same model. What such a model
 //! writes is noise, but noise in which every token depends on all before it: enough to notice one wrong key or value.
 
-mod gguf;
+pub(crate) mod gguf;
 
 use std::{collections::HashMap, fs, path::Path};
 

@@ -237,9 +237,13 @@ pub enum RewardConfig {
     /// A published process reward model, scored as its authors' code does, in an engine of its own.
     Prm {
         /// The model: a checkpoint as its authors ship it, on the hub or in a local folder. What mistral.rs needs to
-        /// read its head is made once, in the cache, with links to the weights. A family without a head (rlhflow,
-        /// math-shepherd) may be a GGUF too.
+        /// read its head is made once, in the cache, with links to the weights. Or one GGUF in a local folder.
         model: Box<RoleConfig>,
+        /// For a GGUF of a model with a head, which a GGUF does not keep: the safetensors file that holds the head's
+        /// tensors, or the folder of the checkpoint that the GGUF was made from.
+        #[serde(default)]
+        #[schemars(extend("x-path" = "file"))]
+        head: Option<PathBuf>,
         /// Its kind, where its files and its name do not tell.
         #[serde(default)]
         format: PrmFormat,

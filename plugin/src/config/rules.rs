@@ -40,7 +40,7 @@ pub(super) fn broken(deployment: &Deployment, target: TargetRule) -> Vec<Broken>
     match &deployment.reward {
         RewardConfig::Judge { model: Some(role) } => rules.role("reward.model", role),
         RewardConfig::Judge { model: None } | RewardConfig::Resident { .. } => {}
-        RewardConfig::Prm { model, format, separator } => {
+        RewardConfig::Prm { model, head, format, separator } => {
             rules.role("reward.model", model);
             let excluded = [
                 ("lora", model.lora.is_some()),
@@ -51,6 +51,10 @@ pub(super) fn broken(deployment: &Deployment, target: TargetRule) -> Vec<Broken>
                 let message =
                     "does not go with `kind: prm`, whose output matrix is replaced: name the whole checkpoint";
                 rules.refuse(&format!("reward.model.{name}"), &["reward.kind"], message.to_owned());
+            }
+            if head.is_some() && model.format != Some(Format::Gguf) {
+                let message = "belongs to a GGUF (`format: gguf`): a checkpoint holds its own head; leave it out";
+                rules.refuse("reward.head", &["reward.model.format"], message.to_owned());
             }
             if separator.is_some() && !matches!(format, PrmFormat::Auto | PrmFormat::Skywork) {
                 let message = "belongs to `format: skywork`: the other kinds have one separator only; leave it out";

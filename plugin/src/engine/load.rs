@@ -55,6 +55,7 @@ impl Engine {
         let map = spec.device_map().map_err(wrong)?;
         let dtype = get_model_dtype(&spec.selected).map_err(|error| failed(error.to_string()))?;
         let files = parameters::local_files(&spec.selected);
+        spec.states.check(&files).map_err(failed)?;
         let file = files.first().filter(|file| file.extension().is_some_and(|e| e == "gguf"));
         let file = file.and_then(|file| file.file_stem()).map(|stem| stem.to_string_lossy().into_owned());
         let prefix_cache_n = spec.options.prefix_cache_n;
@@ -121,7 +122,7 @@ impl Engine {
             cache: Mutex::new(cache),
             device: if device.is_cpu() { DeviceKind::Cpu } else { DeviceKind::Gpu { block } },
             has_chat_template,
-            state_rows: spec.state_rows,
+            states: spec.states,
         })))
     }
 }

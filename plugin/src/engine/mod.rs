@@ -17,6 +17,7 @@ mod replay;
 mod request;
 mod run;
 mod spec;
+mod states;
 mod vocabulary;
 mod writer;
 
@@ -36,9 +37,11 @@ use tokio::sync::{Semaphore, mpsc};
 pub use load::LoadError;
 pub use mistralrs_core::ModelSelected;
 pub use spec::{EngineSpec, SpecError};
+pub use states::States;
 
 use crate::pipeline::roles::{Generator, Message, Prompt, RoleError, Run, RunRequest, Step, Turn};
 use cache::CacheMirror;
+use reader::Wanted;
 use vocabulary::Vocabulary;
 
 /// A loaded model that continues prefixes.
@@ -61,8 +64,8 @@ struct Inner {
     cache: Mutex<CacheMirror>,
     device: DeviceKind,
     has_chat_template: bool,
-    /// How many of the last logits are the hidden state; see [`EngineSpec::state_rows`].
-    state_rows: usize,
+    /// Which logits are the hidden state.
+    states: States,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +79,7 @@ enum DeviceKind {
 /// Logits read at the end of a prompt, and what reading them cost.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
-    /// One per wanted token.
+    /// One per wanted token, or the state.
     pub logits: Vec<f32>,
     /// Tokens in the prompt.
     pub prompt: usize,
@@ -125,7 +128,21 @@ impl Engine {
     /// # Errors
     /// The prompt does not fit, or the engine failed twice.
     pub async fn read_logits(&self, prompt: Vec<u32>, wanted: Vec<u32>) -> Result<Reading, RoleError> {
-        run::read(&self.0, prompt, wanted).await
+        run::read(&self.0, prompt, Wanted::Tokens(wanted)).await
+    }
+
+    /// Reads the hidden state after a prompt, in one pass over what no cache holds.
+    ///
+    /// # Errors
+    /// The model was not loaded so that its states can be seen, the prompt does not fit, or the engine failed twice.
+    pub async fn read_state(&self, prompt: Vec<u32>) -> Result<Reading, RoleError> {
+        run::read(&self.0, prompt, Wanted::State(self.0.states)).await
+    }
+
+    /// Which of the model's logits are its hidden state.
+    #[must_use]
+    pub fn states(&self) -> States {
+        self.0.states
     }
 
     /// Reads an answer that is already written as if this model had just written it, in one forward pass: its steps
@@ -228,6 +245,10 @@ impl Generator for Engine {
 
     fn token_bytes(&self, token: u32) -> Vec<u8> {
         self.0.vocabulary.bytes(token)
+    }
+
+    fn identity(&self) -> Option<usize> {
+        Some(Arc::as_ptr(&self.0).addr())
     }
 
     async fn turn(&self) -> Turn {

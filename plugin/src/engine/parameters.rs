@@ -29,16 +29,21 @@ pub(super) fn local_files(selected: &ModelSelected) -> Vec<PathBuf> {
 
 /// Parameters in these files, input embedding and output matrix left out; `None` where no file can be read.
 pub(super) fn count(files: &[PathBuf]) -> Option<u64> {
-    let counts: Option<Vec<u64>> = files.iter().map(|file| count_file(file)).collect();
+    let count = |file: &PathBuf| {
+        let shapes = shapes(file)?;
+        let elements = |shape: &[usize]| shape.iter().product::<usize>() as u64;
+        Some(without_embeddings(shapes.iter().map(|(name, shape)| (name.as_str(), elements(shape)))))
+    };
+    let counts: Option<Vec<u64>> = files.iter().map(count).collect();
     counts.map(|counts| counts.iter().sum()).filter(|sum| *sum > 0)
 }
 
-fn count_file(path: &Path) -> Option<u64> {
+/// The tensors of a GGUF or safetensors file with their shapes; `None` where it cannot be read.
+pub(super) fn shapes(path: &Path) -> Option<Vec<(String, Vec<usize>)>> {
     let mut file = File::open(path).ok()?;
     if path.extension().is_some_and(|extension| extension == "gguf") {
         let content = gguf_file::Content::read(&mut file).ok()?;
-        let tensors = content.tensor_infos.iter().map(|(name, info)| (name.as_str(), info.shape.elem_count() as u64));
-        return Some(without_embeddings(tensors));
+        return Some(content.tensor_infos.into_iter().map(|(name, info)| (name, info.shape.dims().to_vec())).collect());
     }
     let mut length = [0; 8];
     file.read_exact(&mut length).ok()?;
@@ -49,9 +54,10 @@ fn count_file(path: &Path) -> Option<u64> {
     let header: serde_json::Value = serde_json::from_reader(file.take(length)).ok()?;
     let tensors = header.as_object()?.iter().filter_map(|(name, tensor)| {
         let shape = tensor.get("shape")?.as_array()?;
-        Some((name.as_str(), shape.iter().filter_map(serde_json::Value::as_u64).product()))
+        let shape = shape.iter().map(|n| n.as_u64().and_then(|n| usize::try_from(n).ok())).collect::<Option<_>>()?;
+        Some((name.clone(), shape))
     });
-    Some(without_embeddings(tensors))
+    Some(tensors.collect())
 }
 
 fn without_embeddings<'a>(tensors: impl Iterator<Item = (&'a str, u64)>) -> u64 {

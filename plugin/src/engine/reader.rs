@@ -6,13 +6,34 @@
 
 use std::time::Instant;
 
-use super::writer::Chooser;
+use super::{States, writer::Chooser};
+
+/// What is read.
+#[derive(Debug, Clone)]
+pub(super) enum Wanted {
+    /// The logits of these tokens.
+    Tokens(Vec<u32>),
+    /// The hidden state.
+    State(States),
+}
+
+impl Wanted {
+    fn of(&self, logits: &[f32]) -> Option<Vec<f32>> {
+        match self {
+            Self::Tokens(ids) => {
+                let logit = |id: &u32| logits.get(*id as usize).copied().unwrap_or(f32::NEG_INFINITY);
+                Some(ids.iter().map(logit).collect())
+            }
+            Self::State(states) => states.range(logits.len()).map(|range| logits[range].to_vec()),
+        }
+    }
+}
 
 /// Chooser of a request that only wants to see logits.
 pub(super) struct Reader {
     /// The prompt's last token, which the engine is fed as its first.
     forced: [u32; 1],
-    wanted: Vec<u32>,
+    wanted: Wanted,
     sentinel: u32,
     read: Option<Vec<f32>>,
     computed_prompt: usize,
@@ -21,12 +42,12 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Reads the logits of `wanted` after a prompt whose last token is `last`.
-    pub(super) fn new(last: u32, wanted: Vec<u32>, sentinel: u32) -> Self {
+    /// Reads `wanted` after a prompt whose last token is `last`.
+    pub(super) fn new(last: u32, wanted: Wanted, sentinel: u32) -> Self {
         Self { forced: [last], wanted, sentinel, read: None, computed_prompt: 0, first_token: None, calls: 0 }
     }
 
-    /// The logits, once the request has run.
+    /// What was read, once the request has run; `None` where the logits do not hold it.
     pub(super) fn take(&mut self) -> Option<Vec<f32>> {
         self.read.take()
     }
@@ -41,8 +62,7 @@ impl Chooser for Reader {
             return self.forced[0];
         }
         if self.read.is_none() {
-            let logit = |id: &u32| logits.get(*id as usize).copied().unwrap_or(f32::NEG_INFINITY);
-            self.read = Some(self.wanted.iter().map(logit).collect());
+            self.read = self.wanted.of(logits);
         }
         self.sentinel
     }

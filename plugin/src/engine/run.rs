@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use super::{
     Inner, Reading,
     gate::Gate,
-    reader::Reader,
+    reader::{Reader, Wanted},
     request::Exchange,
     writer::{Chooser, Event, Writer},
 };
@@ -58,7 +58,7 @@ async fn drive(
     let begins = request.position == 0;
     let prompt = request.prefix.clone();
     let writer =
-        Arc::new(Mutex::new(Writer::new(request, inner.vocabulary.clone(), gate, events.clone(), inner.state_rows)));
+        Arc::new(Mutex::new(Writer::new(request, inner.vocabulary.clone(), gate, events.clone(), inner.states)));
     for attempt in 1..=ATTEMPTS {
         let prompt_so_far = writer.lock().prompt_so_far();
         let failure = match inner.exchange(prompt_so_far, &writer, begins).await {
@@ -126,7 +126,7 @@ impl Drop for EngineRun {
 }
 
 /// Reads logits at the end of a prompt.
-pub(super) async fn read(inner: &Arc<Inner>, prompt: Vec<u32>, wanted: Vec<u32>) -> Result<Reading, RoleError> {
+pub(super) async fn read(inner: &Arc<Inner>, prompt: Vec<u32>, wanted: Wanted) -> Result<Reading, RoleError> {
     inner.check_context(&prompt)?;
     let Some((&last, head)) = prompt.split_last().filter(|(_, head)| !head.is_empty()) else {
         return Err(RoleError::Invalid("a prompt to be read needs at least two tokens".to_owned()));
@@ -142,7 +142,8 @@ pub(super) async fn read(inner: &Arc<Inner>, prompt: Vec<u32>, wanted: Vec<u32>)
             match inner.exchange(head.clone(), &reader, false).await? {
                 Exchange::Ended => {
                     let mut reader = reader.lock();
-                    let logits = reader.take().ok_or_else(|| inner.failed("it returned no logits"))?;
+                    let logits =
+                        reader.take().ok_or_else(|| inner.failed("its logits do not hold what is read from them"))?;
                     return Ok(Reading {
                         logits,
                         prompt: head.len() + 1,

@@ -9,6 +9,7 @@ use mistralrs_core::{
     get_auto_device_map_params, paged_attn_supported, parse_isq_value,
 };
 
+use super::States;
 use crate::config::{Format, PagedAttnConfig, PagedAttnMode, RoleConfig};
 
 /// PagedAttention reserves its memory at load time; where nothing names a context it is for this many tokens.
@@ -20,9 +21,8 @@ pub struct EngineSpec {
     pub selected: ModelSelected,
     /// How to load and run it; its source fields are not looked at.
     pub options: RoleConfig,
-    /// How many of the last logits are the hidden state: the hidden size for a model grafted so
-    /// ([`crate::reward::graft`]), 0 for a model as it was published.
-    pub state_rows: usize,
+    /// Which logits are the hidden state, for a grafted model ([`crate::reward::graft`]).
+    pub states: States,
 }
 
 /// A field of a role that mistral.rs cannot take.
@@ -52,13 +52,13 @@ impl EngineSpec {
     /// # Errors
     /// A field that mistral.rs cannot take.
     pub fn from_role(role: &RoleConfig) -> Result<Self, SpecError> {
-        Ok(Self { selected: select(role)?, options: role.clone(), state_rows: 0 })
+        Ok(Self { selected: select(role)?, options: role.clone(), states: States::Unseen })
     }
 
     /// A model chosen with mistral.rs's own subcommands, run with a role's options.
     #[must_use]
     pub fn from_selected(selected: ModelSelected, options: RoleConfig) -> Self {
-        Self { selected, options, state_rows: 0 }
+        Self { selected, options, states: States::Unseen }
     }
 
     pub(super) fn device(&self) -> Result<Device, SpecError> {

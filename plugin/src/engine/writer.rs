@@ -13,7 +13,7 @@ use std::{
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{gate::Gate, vocabulary::Vocabulary};
+use super::{States, gate::Gate, vocabulary::Vocabulary};
 use crate::{
     pipeline::{
         roles::{RoleError, RunRequest, Step, StepEnd, TokenLogprob},
@@ -55,7 +55,7 @@ pub(super) struct Writer {
     vocabulary: Arc<Vocabulary>,
     gate: Arc<Gate>,
     events: UnboundedSender<Event>,
-    state_rows: usize,
+    states: States,
     /// Gathers the step's features where somebody reads them.
     observer: Option<Observer>,
     /// Tokens to write in place of sampled ones; after them the answer ends.
@@ -85,9 +85,9 @@ impl Writer {
         vocabulary: Arc<Vocabulary>,
         gate: Arc<Gate>,
         events: UnboundedSender<Event>,
-        state_rows: usize,
+        states: States,
     ) -> Self {
-        let read = state_rows > 0 && request.features;
+        let read = matches!(states, States::Last(_)) && request.features;
         let mut counts = HashMap::new();
         if request.sampling.uses_counts() {
             for &token in &request.prefix {
@@ -99,8 +99,8 @@ impl Writer {
             vocabulary,
             gate,
             events,
-            observer: read.then(|| Observer::new(state_rows)),
-            state_rows,
+            observer: read.then(|| Observer::new(states.width())),
+            states,
             script: None,
             counts,
             recorded: Vec::new(),
@@ -158,9 +158,13 @@ impl Writer {
         self.vocabulary.sentinel
     }
 
-    /// The next token. `output` is all that the output matrix gives: the vocabulary's logits, then the state.
-    fn sample(&mut self, output: &mut [f32]) -> u32 {
-        let vocabulary = output.len().saturating_sub(self.state_rows);
+    /// The next token. `output` is all that the output matrix gives: the vocabulary's logits, then the state. `None`
+    /// where it is too short for that.
+    fn sample(&mut self, output: &mut [f32]) -> Option<u32> {
+        let vocabulary = match self.states {
+            States::Last(_) => self.states.range(output.len())?.start,
+            States::Unseen | States::First(_) => output.len(),
+        };
         let (logits, state) = output.split_at_mut(vocabulary);
         let position = (self.request.position + self.recorded.len()) as u64;
         let sampling = &self.request.sampling;
@@ -182,7 +186,7 @@ impl Writer {
                 observer.observe(&raw, state, token);
             }
         }
-        token
+        Some(token)
     }
 
     /// Publishes the current step and begins the next.
@@ -239,7 +243,11 @@ impl Chooser for Writer {
         if self.ended || self.gate.is_stopped() {
             return self.end();
         }
-        let token = self.sample(logits);
+        let Some(token) = self.sample(logits) else {
+            let reason = format!("its {} logits have no room for its states", logits.len());
+            let _ = self.events.send(Event::Failed(RoleError::Failed { role: "draft".to_owned(), reason }));
+            return self.end();
+        };
         self.first_token.get_or_insert_with(Instant::now);
         if self.vocabulary.is_end(token) {
             self.logprobs.truncate(self.recorded.len() - self.step_start);

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use candle_core::quantized::gguf_file::{self, Content, Value};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Shape};
+use sha2::{Digest, Sha256};
 
 use super::error::ModelError;
 use super::manifest::{Manifest, Recorded};
@@ -89,21 +90,22 @@ pub(crate) fn manifest_of(copy: &Path) -> Option<Manifest> {
     Manifest::load(&manifest_path(copy))
 }
 
-/// Where the copy may be: beside the source, or else in the cache under the source's own full path.
+/// Where the copy may be: beside the source, or else in the cache.
 fn places(source: &Path, suffix: &str) -> Vec<PathBuf> {
     let name = format!("{}.{suffix}.gguf", source.file_stem().unwrap_or_default().to_string_lossy());
     let mut places = vec![source.with_file_name(&name)];
     if let (Ok(cache), Ok(full)) = (cache_dir(), source.canonicalize()) {
-        let parent: String = full
-            .parent()
-            .unwrap_or(Path::new(""))
-            .to_string_lossy()
-            .chars()
-            .map(|c| if c.is_alphanumeric() { c } else { '_' })
-            .collect();
-        places.push(cache.join("derived").join(parent).join(&name));
+        places.push(cache.join("derived").join(folder_name(full.parent().unwrap_or(Path::new("")))).join(&name));
     }
     places
+}
+
+/// The name of a folder with a hash of its whole path: no two folders share it.
+fn folder_name(folder: &Path) -> String {
+    let mut hash = Sha256::new();
+    hash.update(folder.as_os_str().as_encoded_bytes());
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    format!("{name}-{}", &digest::hex(hash)[..16])
 }
 
 fn manifest_path(output: &Path) -> PathBuf {

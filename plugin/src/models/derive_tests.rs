@@ -184,3 +184,11 @@ fn a_file_that_is_no_gguf_is_named() {
     let error = requantized(&source, &Silent).unwrap_err().to_string();
     assert!(error.contains("model.gguf") && error.contains("GGUF"), "{error}");
 }
+
+#[test]
+fn folders_whose_paths_differ_in_a_separator_do_not_share_copies() {
+    let names = ["/a/b/c", "/a/b_c", "/a_b/c", "/a/b-c", "/x/c"].map(|folder| folder_name(Path::new(folder)));
+    let different: std::collections::HashSet<&String> = names.iter().collect();
+    assert_eq!(different.len(), names.len(), "{names:?}");
+    assert!(names[0].starts_with("c-") && names[0] == folder_name(Path::new("/a/b/c")), "{names:?}");
+}

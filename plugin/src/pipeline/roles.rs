@@ -216,6 +216,10 @@ pub trait Generator: Send + Sync {
     fn encode_text(&self, text: &str) -> Result<Vec<u32>, RoleError>;
     /// The text of one token, for log-probabilities.
     fn token_bytes(&self, token: u32) -> Vec<u8>;
+    /// The same for two generators that are one model underneath, and so have one turn between them.
+    fn identity(&self) -> Option<usize> {
+        None
+    }
     /// Waits until this model may begin another answer. Held to the answer's end.
     ///
     /// A model whose cache the runs of one answer would lose to those of another gives out one turn at a time:

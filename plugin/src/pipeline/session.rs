@@ -1,9 +1,6 @@
 //! One request through the loop.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -11,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Answer, Finish, Outcome, PipelineError, Progress, Request, Rsd,
     observe::{Ended, Event, Judged, Role},
-    roles::{Generator, RoleError, Run, RunRequest, Score, Step, StepEnd, TokenLogprob, Trajectory, Turn},
+    roles::{RoleError, Run, RunRequest, Score, Step, StepEnd, TokenLogprob, Trajectory, Turn},
     segment::Segmentation,
     trace::{Fallback, Rejected, Source, StepTrace, Trace},
     transcript::Transcript,
@@ -34,8 +31,8 @@ struct Session<'a> {
     cancel: CancellationToken,
     /// Whether steps are judged: not where one model answers alone.
     judging: bool,
-    /// Held until the answer is there.
-    turns: Vec<Turn>,
+    /// Held as long as the model takes part.
+    turns: Vec<(Source, Turn)>,
     /// Models that take part; a model that answers alone leaves the other out.
     draft: Option<Transcript>,
     target: Option<Transcript>,
@@ -120,7 +117,7 @@ fn ms(seconds: f64) -> f64 {
 impl Session<'_> {
     async fn go(&mut self, answers: Answers) -> Result<Finish, PipelineError> {
         if answers != Answers::Target {
-            match self.open(&self.rsd.draft).await {
+            match self.open(Source::Draft).await {
                 Ok(Some(draft)) => self.draft = Some(draft),
                 Ok(None) => return Ok(Finish::Length),
                 // Too long for the draft: left to the target, unless the draft is to decide alone.
@@ -130,7 +127,7 @@ impl Session<'_> {
             }
         }
         if answers != Answers::Draft {
-            let Some(target) = self.open(&self.rsd.target).await? else { return Ok(Finish::Length) };
+            let Some(target) = self.open(Source::Target).await? else { return Ok(Finish::Length) };
             self.target = Some(target);
         }
         match answers {
@@ -139,7 +136,11 @@ impl Session<'_> {
             Answers::Rsd => loop {
                 match self.draft_phase().await? {
                     Phase::Done(finish) => return Ok(finish),
-                    Phase::DraftIsOut(fallback) => return self.alone(Source::Target, Some(fallback)).await,
+                    Phase::DraftIsOut(fallback) => {
+                        // Another answer may have the draft meanwhile.
+                        self.turns.retain(|(source, _)| *source != Source::Draft);
+                        return self.alone(Source::Target, Some(fallback)).await;
+                    }
                     Phase::Rejected(refusal) => {
                         if let Some(finish) = self.target_step(*refusal).await? {
                             return Ok(finish);
@@ -153,12 +154,20 @@ impl Session<'_> {
     /// The prompt in a model's ids once it is this answer's turn, unless the request is out of time first. Turns are
     /// taken draft first, so that no two answers wait for each other. Waiting for one's turn is not the request's time:
     /// every answer before it has a deadline of its own.
-    async fn open(&mut self, model: &Arc<dyn Generator>) -> Result<Option<Transcript>, PipelineError> {
+    async fn open(&mut self, source: Source) -> Result<Option<Transcript>, PipelineError> {
+        let rsd = self.rsd;
+        let model = if source == Source::Draft { &rsd.draft } else { &rsd.target };
         let began = Instant::now();
-        let turn = tokio::select! {
-            biased;
-            () = self.cancel.cancelled() => return Err(PipelineError::Cancelled),
-            turn = model.turn() => turn,
+        let identity = model.identity().filter(|_| source == Source::Target && self.draft.is_some());
+        let turn = if identity.is_some() && identity == rsd.draft.identity() {
+            // One model in both roles has one turn, which is held already.
+            self.turns.pop().map(|(_, turn)| turn).unwrap_or_default()
+        } else {
+            tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => return Err(PipelineError::Cancelled),
+                turn = model.turn() => turn,
+            }
         };
         self.request.deadline = self.request.deadline.map(|deadline| deadline + began.elapsed());
         let transcript = tokio::select! {
@@ -167,7 +176,7 @@ impl Session<'_> {
             () = self.deadline() => return Ok(None),
             transcript = Transcript::new(model.clone(), &self.request.prompt) => transcript?,
         };
-        self.turns.push(turn);
+        self.turns.push((source, turn));
         Ok(Some(transcript))
     }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{
     features::{STATISTICS, StepFeatures},
+    layer::Layer,
     so_far::SoFar,
     training::{Feature, HeadFile, TrainingError},
 };
@@ -50,7 +51,7 @@ impl Head {
     /// Numbers in all its layers.
     #[must_use]
     pub fn parameters(&self) -> u64 {
-        self.file.network.layers.iter().map(|layer| (layer.weight.len() + layer.bias.len()) as u64).sum()
+        self.file.network.layers.iter().map(Layer::parameters).sum()
     }
 
     /// Refuses a draft whose states have another length.

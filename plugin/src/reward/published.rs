@@ -5,10 +5,12 @@ use std::path::Path;
 use super::{
     format::{Family, Specials},
     graft::{self, Checkpoint, GraftError},
-    linear::Linear,
+    layer::Layer,
+    packed::packed,
 };
 use crate::{
     config::{Format, RoleConfig},
+    engine::States,
     models::Progress,
 };
 
@@ -16,37 +18,43 @@ use crate::{
 pub struct Published {
     /// The family it is of.
     pub family: Family,
-    /// What an engine loads: the checkpoint itself, or a grafted folder.
+    /// What an engine loads: the model itself, or its grafted copy.
     pub role: RoleConfig,
     /// The head's layers; none where ordinary logits are read.
-    pub head: Vec<Linear>,
+    pub head: Vec<Layer>,
     /// Tokens that its tokenizer names for a purpose.
     pub specials: Specials,
+    /// Which of its logits are the state that the head reads.
+    pub states: States,
 }
 
 /// Recognises a reward model, fetching it first where it lies on the hub, and grafts it in the directory `cache` where
-/// it has a head. Blocks.
+/// it has a head. `head` says where the head of a GGUF is kept. Blocks.
 ///
 /// # Errors
 /// The files are not to be had or damaged, or not of the family `wanted`.
 pub fn prepare(
     role: &RoleConfig,
     wanted: Option<Family>,
+    head: Option<&Path>,
     cache: &Path,
     progress: &dyn Progress,
 ) -> Result<Published, GraftError> {
-    let name = role.model_id.clone().unwrap_or_default();
     if matches!(role.format, Some(Format::Gguf | Format::Ggml)) {
-        return packed(role, wanted, &name);
+        return packed(role, wanted, head, progress);
     }
+    let name = role.model_id.clone().unwrap_or_default();
     let folder = graft::local_folder(role, progress)?;
     let checkpoint = Checkpoint::open(&folder)?;
     let family = checkpoint.family(wanted, &name)?;
     let head = checkpoint.head(family)?;
     let specials = checkpoint.specials();
+    let mut states = States::Unseen;
     let mut role = RoleConfig { model_id: Some(folder.to_string_lossy().into_owned()), ..role.clone() };
     if !head.is_empty() {
-        role.model_id = Some(graft::grafted(&checkpoint, cache, progress)?.folder.to_string_lossy().into_owned());
+        let grafted = graft::grafted(&checkpoint, cache, progress)?;
+        role.model_id = Some(grafted.folder.to_string_lossy().into_owned());
+        states = States::First(grafted.hidden_size);
         // What the folder holds is written in its own config.json.
         role.arch = None;
         if let Some(isq) = role.isq.take() {
@@ -63,20 +71,5 @@ pub fn prepare(
             role.isq_organization = None;
         }
     }
-    Ok(Published { family, role, head, specials })
-}
-
-/// A GGUF keeps no reward head, so it serves the families that read ordinary logits.
-fn packed(role: &RoleConfig, wanted: Option<Family>, name: &str) -> Result<Published, GraftError> {
-    let file = role.quantized_file.clone().unwrap_or_default();
-    let path = Path::new(name).join(&file);
-    let family = wanted
-        .or_else(|| Family::of_name(name))
-        .or_else(|| Family::of_name(&file))
-        .ok_or_else(|| GraftError::Unknown { path: path.clone(), found: "a GGUF file does not say".to_owned() })?;
-    if !family.head().is_empty() {
-        let found = "a GGUF file keeps no reward head; name the safetensors checkpoint, with `isq` to make it small";
-        return Err(GraftError::WrongFamily { path, wanted: family.name(), found: found.to_owned() });
-    }
-    Ok(Published { family, role: role.clone(), head: Vec::new(), specials: Specials::default() })
+    Ok(Published { family, role, head, specials, states })
 }

@@ -13,7 +13,7 @@ use crate::{
     pipeline::roles::{Generator, Reward, RoleError, Score, Trajectory},
     reward::{
         format::{Family, Format, FormatError, Specials, Spelling},
-        linear::{Linear, apply_layers},
+        layer::{Layer, apply_layers},
     },
 };
 
@@ -26,39 +26,44 @@ pub struct SeparatePrm {
     engine: Engine,
     family: Family,
     format: Box<dyn Format>,
-    head: Vec<Linear>,
-    /// The logits to read: the state's, or those of the verdict's tokens.
-    wanted: Vec<u32>,
+    head: Vec<Layer>,
+    /// The tokens whose logits are the verdict, where there is no head.
+    verdict: Option<[u32; 2]>,
     /// The newest prompt and its reward: a step without text is judged as the one before it, which costs nothing.
     newest: Mutex<Option<(Vec<u32>, f64)>>,
     shortened: AtomicUsize,
 }
 
 impl SeparatePrm {
-    /// Takes an engine whose first logits are the hidden state where `head` has layers, and any language model where
-    /// it has none. `separator` replaces the one the family puts between steps.
+    /// Takes an engine whose hidden state can be read where `head` has layers, and any language model where it has
+    /// none. `separator` replaces the one the family puts between steps.
     ///
     /// # Errors
-    /// The model's tokenizer is not one of this family.
+    /// The model's tokenizer is not one of this family, or its states are not those the head reads.
     pub fn new(
         engine: Engine,
         family: Family,
         specials: Specials,
-        head: Vec<Linear>,
+        head: Vec<Layer>,
         separator: Option<&str>,
     ) -> Result<Self, RoleError> {
         let wrong = |error: FormatError| {
             RoleError::Invalid(format!("reward: {} as {}: {error}", engine.model(), family.name()))
         };
         let format = family.format(Spelling::new(engine.tokenizer(), specials), separator).map_err(wrong)?;
-        let wanted = match (head.first(), format.verdict_tokens()) {
-            (Some(layer), _) => (0u32..).take(layer.inputs()).collect(),
-            (None, Some(tokens)) => tokens.to_vec(),
-            (None, None) => {
-                return Err(RoleError::Invalid(format!("reward: {} needs a head, and none is given", family.name())));
+        let invalid = |reason: String| Err(RoleError::Invalid(format!("reward: {reason}")));
+        let (verdict, seen) = (format.verdict_tokens(), engine.states().width());
+        match head.first().map(|layer| layer.inputs) {
+            Some(width) if width != seen => {
+                return invalid(format!(
+                    "the head reads states of {width} numbers, {} shows {seen}: it was not grafted for it",
+                    engine.model()
+                ));
             }
-        };
-        Ok(Self { engine, family, format, head, wanted, newest: Mutex::new(None), shortened: AtomicUsize::new(0) })
+            None if verdict.is_none() => return invalid(format!("{} needs a head, and none is given", family.name())),
+            _ => {}
+        }
+        Ok(Self { engine, family, format, head, verdict, newest: Mutex::new(None), shortened: AtomicUsize::new(0) })
     }
 
     /// How many verdicts were given on a prompt from which the oldest steps were left out, for it did not fit.
@@ -76,8 +81,12 @@ impl SeparatePrm {
         if let Some((_, reward)) = self.newest.lock().as_ref().filter(|(newest, _)| *newest == prompt) {
             return Ok(Score { reward: *reward, prompt: prompt.len(), ..Score::default() });
         }
-        let reading = self.engine.read_logits(prompt.clone(), self.wanted.clone()).await?;
-        let values = if self.head.is_empty() { reading.logits } else { apply_layers(&self.head, &reading.logits) };
+        let reading = match self.verdict {
+            Some(tokens) => self.engine.read_logits(prompt.clone(), tokens.to_vec()).await?,
+            None => self.engine.read_state(prompt.clone()).await?,
+        };
+        // Without layers this leaves the logits as they are.
+        let values = apply_layers(&self.head, &reading.logits);
         let reward = self.format.reward(&values);
         if reward.is_finite() {
             *self.newest.lock() = Some((prompt, reward));

@@ -14,7 +14,7 @@ use candle_core::{
 use super::{CHAT_TEMPLATE, CONTEXT, HEADS, HIDDEN, INTERMEDIATE, KV_HEADS, LAYERS, SPECIAL, Vocabulary};
 
 /// A tensor's name in a GGUF file.
-fn renamed(name: &str) -> String {
+pub(crate) fn renamed(name: &str) -> String {
     let name = match name {
         "model.embed_tokens.weight" => return "token_embd.weight".to_owned(),
         "lm_head.weight" => return "output.weight".to_owned(),

@@ -23,7 +23,7 @@ async fn every_drafted_step_carries_the_models_reward_and_only_new_text_is_read(
     .unwrap();
     // A family without a head: nothing is written to the cache.
     deployment.reward =
-        RewardConfig::Prm { model: Box::new(role("rlhflow")), format: PrmFormat::Rlhflow, separator: None };
+        RewardConfig::Prm { model: Box::new(role("rlhflow")), head: None, format: PrmFormat::Rlhflow, separator: None };
     let rsd = deploy(&deployment, None).await.unwrap().rsd;
     assert_eq!(rsd.reward.name(), "rlhflow");
 

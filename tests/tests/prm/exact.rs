@@ -1,41 +1,48 @@
 //! Scores in f32 and in Q8_0, with the prefix cache and without it.
 
+use mistralrs_rsd::config::RoleConfig;
+
 use crate::rig::{Rig, cases, role};
 
 /// How far a score may be from the authors', in f32 and with the layers in `Q8_0`.
-const F32: f64 = 1e-3;
-const Q8_0: f64 = 2e-2;
+pub const F32: f64 = 1e-3;
+pub const Q8_0: f64 = 2e-2;
 
-/// Scores every solution one step after the other, then again from its last step back to its first.
 async fn check(name: &str) {
     for (isq, tolerance) in [(None, F32), (Some("q8_0"), Q8_0)] {
-        let rig =
-            Rig::load(mistralrs_rsd::config::RoleConfig { isq: isq.map(str::to_owned), ..role(name) }, None).await;
-        let mut worst = 0f64;
-        for case in cases(name) {
-            let steps: Vec<&str> = case.steps.iter().map(String::as_str).collect();
-            let mut before = 0;
-            // As a draft writes them: the cache holds what was judged before.
-            for (index, expected) in case.scores.iter().enumerate() {
-                let score = rig.prm.score_newest(&case.question, &steps[..=index]).await.unwrap();
-                worst = worst.max((score.reward - expected).abs());
-                if index > 0 {
-                    let new = score.prompt - before;
-                    assert!(score.prefilled <= new + 1, "{name}: {} of {new} new tokens", score.prefilled);
-                }
-                before = score.prompt;
-            }
-            // A whole solution at once, and steps that the cache cannot help with.
-            for (index, expected) in case.scores.iter().enumerate().rev() {
-                let score = rig.prm.score_newest(&case.question, &steps[..=index]).await.unwrap();
-                let is_repeated = index + 1 == steps.len();
-                assert_eq!(score.prefilled == 0, is_repeated, "{name}: only the step judged last is remembered");
-                worst = worst.max((score.reward - expected).abs());
-            }
-        }
+        let rig = Rig::load(RoleConfig { isq: isq.map(str::to_owned), ..role(name) }, None).await;
+        let worst = worst(&rig, name).await;
         println!("{name} {}: at most {worst:.2e} off", isq.unwrap_or("f32"));
         assert!(worst < tolerance, "{name} {isq:?}: {worst}");
     }
+}
+
+/// How far scores are from the authors' at most, every solution scored one step after the other, then again from its
+/// last step back to its first.
+pub async fn worst(rig: &Rig, name: &str) -> f64 {
+    let mut worst = 0f64;
+    for case in cases(name) {
+        let steps: Vec<&str> = case.steps.iter().map(String::as_str).collect();
+        let mut before = 0;
+        // As a draft writes them: the cache holds what was judged before.
+        for (index, expected) in case.scores.iter().enumerate() {
+            let score = rig.prm.score_newest(&case.question, &steps[..=index]).await.unwrap();
+            worst = worst.max((score.reward - expected).abs());
+            if index > 0 {
+                let new = score.prompt - before;
+                assert!(score.prefilled <= new + 1, "{name}: {} of {new} new tokens", score.prefilled);
+            }
+            before = score.prompt;
+        }
+        // A whole solution at once, and steps that the cache cannot help with.
+        for (index, expected) in case.scores.iter().enumerate().rev() {
+            let score = rig.prm.score_newest(&case.question, &steps[..=index]).await.unwrap();
+            let is_repeated = index + 1 == steps.len();
+            assert_eq!(score.prefilled == 0, is_repeated, "{name}: only the step judged last is remembered");
+            worst = worst.max((score.reward - expected).abs());
+        }
+    }
+    worst
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,4 +8,6 @@
 mod context;
 mod deployed;
 mod exact;
+mod labels;
+mod packed;
 mod rig;

@@ -1,6 +1,6 @@
 //! A tiny published reward model, loaded as a deployment loads it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use mistralrs_rsd::{
     config::RoleConfig,
@@ -50,10 +50,19 @@ pub struct Rig {
 
 impl Rig {
     pub async fn load(role: RoleConfig, separator: Option<&str>) -> Self {
-        let cache = tempfile::tempdir().unwrap();
         // The others are known by their heads or, like a plain language model called math-shepherd, by their names.
         let wanted = role.model_id.as_deref().is_some_and(|id| id.ends_with("rlhflow")).then_some(Family::Rlhflow);
-        let published = reward::prepare(&role, wanted, cache.path(), &Silent).unwrap();
+        Self::load_as(role, wanted, None, separator).await
+    }
+
+    pub async fn load_as(
+        role: RoleConfig,
+        wanted: Option<Family>,
+        head: Option<&Path>,
+        separator: Option<&str>,
+    ) -> Self {
+        let cache = tempfile::tempdir().unwrap();
+        let published = reward::prepare(&role, wanted, head, cache.path(), &Silent).unwrap();
         Self { prm: load_prm(published, separator).await.unwrap(), _cache: cache }
     }
 }

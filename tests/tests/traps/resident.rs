@@ -6,8 +6,11 @@ use std::path::Path;
 use candle_core::{Device, Tensor, quantized::gguf_file::Content};
 use mistralrs_rsd::{
     deploy::observed_draft,
-    engine::{Engine, EngineSpec},
-    pipeline::{roles::RunRequest, segment::Boundary},
+    engine::{Engine, EngineSpec, States},
+    pipeline::{
+        roles::{Generator, RunRequest},
+        segment::Boundary,
+    },
     sampling::Sampling,
 };
 use rsd_tests::tiny::{HIDDEN, Tiny};
@@ -25,7 +28,7 @@ async fn grafted() -> Rig {
     let tiny = Tiny::gguf(1).unwrap();
     let observed = observed_draft(&tiny.role()).await.unwrap();
     let spec: EngineSpec = observed.spec;
-    assert_eq!(spec.state_rows, HIDDEN);
+    assert_eq!(spec.states, States::Last(HIDDEN));
     let engine = Engine::load("draft", spec).await.unwrap();
     Rig { tiny, engine }
 }
@@ -103,6 +106,39 @@ async fn an_answer_read_again_has_the_features_it_was_written_with() {
     // And the engine writes on as before.
     request.max_tokens = 60;
     assert_eq!(rig.run(request).await.ids, written.ids);
+}
+
+#[tokio::test]
+async fn a_long_answer_is_read_in_windows_and_is_the_same() {
+    let rig = grafted().await;
+    let mut request = RunRequest { features: true, max_tokens: 1300, ..in_steps(&rig, seeded()) };
+    request.segmentation.boundary = Boundary::Tokens(50);
+    let written = rig.run(request.clone()).await;
+    assert_eq!(written.ids.len(), 1300);
+    let read = rig.engine.replay(request.clone(), written.ids.clone()).await.unwrap();
+    assert!(rig.engine.cache_bytes() > 0, "what comes before the last window was put into the cache");
+    assert_eq!(read.len(), written.steps.len());
+    for (read, written) in read.iter().zip(&written.steps) {
+        assert_eq!((&read.tokens, read.end), (&written.tokens, written.end));
+        let (a, b) = (read.features.as_ref().unwrap(), written.features.as_ref().unwrap());
+        assert!(distance(&a.last, &b.last) < 1e-3 && distance(&a.mean, &b.mean) < 1e-3);
+    }
+    assert_eq!(rig.run(request).await.ids, written.ids, "and the engine writes on as before");
+}
+
+#[tokio::test]
+async fn a_model_that_was_not_grafted_is_not_read_as_if_it_were() {
+    let tiny = Tiny::gguf(1).unwrap();
+    let spec = EngineSpec { states: States::Last(HIDDEN), ..tiny.spec().unwrap() };
+    let refused = Engine::load("draft", spec).await.err().unwrap().to_string();
+    assert!(refused.contains("the draft model") && refused.contains("was not grafted"), "{refused}");
+}
+
+#[tokio::test]
+async fn clones_of_an_engine_are_one_model_and_another_engine_is_not() {
+    let (one, other) = (plain().await.engine, plain().await.engine);
+    assert!(one.identity().is_some() && one.identity() == one.clone().identity());
+    assert_ne!(one.identity(), other.identity());
 }
 
 fn output_matrix(folder: &Path) -> Tensor {

@@ -11,6 +11,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
+use super::labels::LabelArgs;
 use crate::{
     cli::run::SYSTEM,
     config::{self, Deployment, Override, TargetRule},
@@ -71,6 +72,8 @@ pub(super) struct CollectArgs {
     /// Seed; each solution draws from its own, made from this one, its problem's id and its number
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    #[command(flatten)]
+    labels: LabelArgs,
     /// Say what would be collected, and load nothing
     #[arg(long)]
     dry_run: bool,
@@ -89,6 +92,7 @@ pub(super) async fn run(args: CollectArgs) -> anyhow::Result<()> {
         "--temperature: expected 0 to 2, found {}",
         args.temperature
     );
+    args.labels.check(args.temperature)?;
     let overrides = args.set.iter().map(|set| Override::parse(set)).collect::<Result<Vec<_>, _>>()?;
     let rule = TargetRule::FromCommandLine;
     let deployment = config::load(Some(&args.rsd), config::environment(), &overrides, rule)?.deployment;
@@ -113,8 +117,9 @@ pub(super) async fn run(args: CollectArgs) -> anyhow::Result<()> {
     }
 
     let settings = settings(&args, &deployment)?;
+    let labels = args.labels.load(&deployment).await?;
     let Observed { spec, sha256 } = deploy::observed_draft(&deployment.roles.draft).await?;
-    let hidden_size = spec.state_rows;
+    let hidden_size = spec.states.width();
     let draft = deploy::load("draft", spec).await?;
     let collection = Collection::new(sha256, draft.model().to_owned(), hidden_size, settings);
     let mut store = Store::open(&args.out, &collection)?;
@@ -130,7 +135,7 @@ pub(super) async fn run(args: CollectArgs) -> anyhow::Result<()> {
         max_tokens: args.max_tokens,
         segmentation: deploy::segmentation(&deployment.steps),
     };
-    collect(&Collector { draft, recipe }, &tasks, &mut store).await?;
+    collect(&Collector { draft, recipe, labels }, &tasks, &mut store).await?;
     println!("{} solutions in {}, {} of them right", store.count, args.out.display(), store.correct);
     Ok(())
 }
@@ -195,18 +200,26 @@ fn settings(args: &CollectArgs, deployment: &Deployment) -> anyhow::Result<BTree
         "steps": deployment.steps,
         "system": args.system,
     });
-    let more = match &args.rollouts {
-        Some(path) => json!({ "rollouts": name(path), "rollouts_sha256": of(path)? }),
-        None => json!({
+    let mut more = Vec::new();
+    if let Some(path) = &args.rollouts {
+        more.push(json!({ "rollouts": name(path), "rollouts_sha256": of(path)? }));
+    }
+    if args.rollouts.is_none() || args.labels.continues() {
+        more.push(json!({
             "temperature": args.temperature,
             "top_k": args.top_k,
             "top_p": args.top_p,
             "max_tokens": args.max_tokens,
             "seed": args.seed,
-        }),
-    };
-    if let (Some(settings), Value::Object(more)) = (settings.as_object_mut(), more) {
-        settings.extend(more);
+        }));
+    }
+    if let Some(labels) = args.labels.settings(deployment)? {
+        more.push(json!({ "labels": labels }));
+    }
+    for more in more {
+        if let (Some(settings), Value::Object(more)) = (settings.as_object_mut(), more) {
+            settings.extend(more);
+        }
     }
     Ok(settings.as_object().cloned().unwrap_or_default().into_iter().collect())
 }

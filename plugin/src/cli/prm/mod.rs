@@ -5,6 +5,7 @@ mod calibrate;
 mod collect;
 mod eval;
 mod graft;
+mod labels;
 #[cfg(test)]
 mod tests;
 mod train;

@@ -219,11 +219,15 @@ fn a_named_reward_model_brings_its_threshold_unless_one_is_given() {
 #[test]
 fn a_reward_model_is_checked_like_the_other_models() {
     let file = File::new(&format!(
-        "{DRAFT_AND_TARGET}reward: {{kind: prm, format: qwen-prm, separator: x, model: {{model_id: m, isq: '9', lora: l}}}}\n"
+        "{DRAFT_AND_TARGET}reward: {{kind: prm, format: qwen-prm, separator: x, head: h, model: {{model_id: m, isq: '9', lora: l}}}}\n"
     ));
     let text = file.refused(&[], &[]);
-    for part in ["reward.separator: belongs to `format: skywork`", "reward.model.isq", "reward.model.lora: does not go"]
-    {
+    for part in [
+        "reward.separator: belongs to `format: skywork`",
+        "reward.head: belongs to a GGUF",
+        "reward.model.isq",
+        "reward.model.lora: does not go",
+    ] {
         assert!(text.contains(part), "{text}");
     }
     let unknown = File::new(&format!("{DRAFT_AND_TARGET}reward: {{kind: prm, format: oracle}}\n")).refused(&[], &[]);

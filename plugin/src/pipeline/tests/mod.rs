@@ -3,3 +3,4 @@
 mod failures;
 mod laws;
 pub(crate) mod scripted;
+mod turns;

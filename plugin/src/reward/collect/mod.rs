@@ -1,14 +1,16 @@
 //! Rolling the draft out on problems with known answers: the data a reward head is trained on.
 //!
-//! Every solution is kept with the features of each step and whether its final answer is right. Solutions come from
-//! the draft itself, or from a file; then the draft only reads them.
+//! Every solution is kept with the features of each step and whether its final answer is right, and where it is asked
+//! for with a label for each step. Solutions come from the draft itself, or from a file; then the draft only reads them.
 
+pub mod labels;
 pub mod problems;
 pub mod store;
 
 use sha2::{Digest, Sha256};
 
 use self::{
+    labels::Labels,
     problems::{Problem, Written},
     store::Rollout,
 };
@@ -30,7 +32,7 @@ pub struct Recipe {
     pub system: String,
     /// Sampling parameters; the seed is the collection's, each solution has its own made from it.
     pub sampling: Sampling,
-    /// Most tokens of a solution.
+    /// Most tokens of a solution, continued or not.
     pub max_tokens: usize,
     /// How text is cut into steps, as in serving.
     pub segmentation: Segmentation,
@@ -50,6 +52,8 @@ pub struct Collector {
     pub draft: Engine,
     /// How.
     pub recipe: Recipe,
+    /// Where labels of single steps come from, if anywhere.
+    pub labels: Option<Labels>,
 }
 
 impl Collector {
@@ -63,20 +67,31 @@ impl Collector {
         sample: usize,
         written: Option<&Written>,
     ) -> Result<Collected, RoleError> {
+        let prompt = self.prompt(problem);
+        let request = self.request(&prompt, choice_seed(self.recipe.sampling.seed ^ hash(&problem.id), sample as u64));
+        let request = request.await?;
         let steps = match written {
-            Some(written) => self.read(problem, written).await?,
-            None => self.write(problem, sample).await?,
+            Some(written) => self.read(problem, written, request.clone()).await?,
+            None => self.write(request.clone()).await?,
         };
-        Ok(collected(problem, sample, steps))
+        let labels = match &self.labels {
+            Some(labels) => Some(labels.of(&self.draft, &prompt, &request, problem.answer, &steps).await?),
+            None => None,
+        };
+        Ok(collected(problem, sample, steps, labels))
     }
 
-    async fn request(&self, problem: &Problem, seed: u64) -> Result<RunRequest, RoleError> {
+    fn prompt(&self, problem: &Problem) -> Prompt {
         let mut messages = vec![Message { role: "user".to_owned(), content: problem.question.clone() }];
         if !self.recipe.system.is_empty() {
             messages.insert(0, Message { role: "system".to_owned(), content: self.recipe.system.clone() });
         }
+        Prompt::Chat(messages)
+    }
+
+    async fn request(&self, prompt: &Prompt, seed: u64) -> Result<RunRequest, RoleError> {
         Ok(RunRequest {
-            prefix: self.draft.encode_prompt(&Prompt::Chat(messages)).await?,
+            prefix: self.draft.encode_prompt(prompt).await?,
             position: 0,
             sampling: Sampling { seed, ..self.recipe.sampling.clone() },
             stream: Stream::Draft { rejections: 0 }.id(),
@@ -91,9 +106,8 @@ impl Collector {
         })
     }
 
-    async fn write(&self, problem: &Problem, sample: usize) -> Result<Vec<Step>, RoleError> {
-        let seed = choice_seed(self.recipe.sampling.seed ^ hash(&problem.id), sample as u64);
-        let mut run = self.draft.start(self.request(problem, seed).await?).await?;
+    async fn write(&self, request: RunRequest) -> Result<Vec<Step>, RoleError> {
+        let mut run = self.draft.start(request).await?;
         let mut steps = Vec::new();
         while let Some(step) = run.next().await {
             steps.push(step?);
@@ -101,7 +115,7 @@ impl Collector {
         Ok(steps)
     }
 
-    async fn read(&self, problem: &Problem, written: &Written) -> Result<Vec<Step>, RoleError> {
+    async fn read(&self, problem: &Problem, written: &Written, request: RunRequest) -> Result<Vec<Step>, RoleError> {
         let tokens = match &written.tokens {
             Some(tokens) => tokens.clone(),
             None => self.draft.encode_text(&written.text)?,
@@ -109,7 +123,6 @@ impl Collector {
         if tokens.is_empty() {
             return Err(RoleError::Invalid(format!("{}: a solution without tokens", problem.id)));
         }
-        let request = self.request(problem, 0).await?;
         // One more than there are leaves room for the end token.
         let max_tokens = tokens.len() + usize::from(written.finished);
         self.draft.replay(RunRequest { max_tokens, ..request }, tokens).await
@@ -122,7 +135,7 @@ fn hash(id: &str) -> u64 {
     digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-fn collected(problem: &Problem, sample: usize, steps: Vec<Step>) -> Collected {
+fn collected(problem: &Problem, sample: usize, steps: Vec<Step>, labels: Option<Vec<Option<f64>>>) -> Collected {
     let bytes: Vec<u8> = steps.iter().flat_map(|step| step.bytes.iter().copied()).collect();
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let answer = grade::final_number(&text);
@@ -136,7 +149,7 @@ fn collected(problem: &Problem, sample: usize, steps: Vec<Step>) -> Collected {
         correct: answer.is_some_and(|answer| grade::same_number(answer, problem.answer)),
         answer,
         text,
-        labels: None,
+        labels,
     };
     Collected { rollout, features: steps.into_iter().filter_map(|step| step.features.map(|f| *f)).collect() }
 }

@@ -7,10 +7,10 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use super::{GraftError, weights::Weights};
+use super::{GraftError, tensors::Tensors, weights::Weights};
 use crate::reward::{
     format::{Family, Specials},
-    linear::Linear,
+    layer::Layer,
 };
 
 /// The output matrix, where a checkpoint has one of its own.
@@ -21,8 +21,7 @@ const EMBEDDINGS: &str = "model.embed_tokens.weight";
 pub struct Checkpoint {
     pub(super) folder: PathBuf,
     pub(super) config: Map<String, Value>,
-    /// Safetensors files, or `.bin` files where there are none, by name.
-    pub(super) files: Vec<Weights>,
+    pub(super) tensors: Tensors,
 }
 
 impl Checkpoint {
@@ -35,8 +34,7 @@ impl Checkpoint {
         let text = fs::read(&path).map_err(GraftError::io("read", &path))?;
         let config = serde_json::from_slice(&text)
             .map_err(|error| GraftError::file(&path, format!("is no JSON object: {error}; fetch it again")))?;
-        let files = weight_files(folder)?.iter().map(|file| Weights::open(file)).collect::<Result<_, _>>()?;
-        Ok(Self { folder: folder.to_path_buf(), config, files })
+        Ok(Self { folder: folder.to_path_buf(), config, tensors: Tensors::of_model(folder)? })
     }
 
     /// The family of this checkpoint: told by its head's tensors, else by `name`, the model's name where that is not
@@ -45,7 +43,7 @@ impl Checkpoint {
     /// # Errors
     /// It is not the one wanted, or nothing tells.
     pub fn family(&self, wanted: Option<Family>, name: &str) -> Result<Family, GraftError> {
-        let by_head = Family::of_tensors(|name| self.has(name));
+        let by_head = self.tensors.family();
         match (wanted, by_head) {
             (None, Some(found)) => Ok(found),
             (Some(wanted), Some(found)) if wanted == found => Ok(found),
@@ -69,45 +67,14 @@ impl Checkpoint {
     ///
     /// # Errors
     /// A layer is missing, of a wrong shape, or holds a number that is not finite.
-    pub fn head(&self, family: Family) -> Result<Vec<Linear>, GraftError> {
-        let wrong = |layer: &str, reason: String| {
-            GraftError::file(&self.folder, format!("the reward head's {layer}: {reason}"))
-        };
-        let mut layers = Vec::new();
-        let mut inputs = self.hidden_size()?;
-        for layer in family.head() {
-            let weight = self.tensor(&format!("{layer}.weight"))?;
-            let [outputs, columns] = weight.1[..] else {
-                return Err(wrong(layer, format!("expected a matrix, found shape {:?}", weight.1)));
-            };
-            if columns != inputs {
-                return Err(wrong(layer, format!("expected {inputs} inputs, found shape {:?}", weight.1)));
-            }
-            let bias = format!("{layer}.bias");
-            let bias = if self.has(&bias) { self.tensor(&bias)?.0 } else { vec![0.0; outputs] };
-            if bias.len() != outputs {
-                return Err(wrong(layer, format!("expected {outputs} biases, found {}", bias.len())));
-            }
-            let layer = Linear::new(weight.0, bias)
-                .ok_or_else(|| wrong(layer, "a number is not finite; the file is damaged".to_owned()))?;
-            inputs = layer.outputs();
-            layers.push(layer);
-        }
-        if !layers.is_empty() && inputs != family.head_outputs() {
-            let reason = format!("expected {} outputs, found {inputs}", family.head_outputs());
-            return Err(wrong("last layer", reason));
-        }
-        Ok(layers)
+    pub fn head(&self, family: Family) -> Result<Vec<Layer>, GraftError> {
+        self.tensors.head(family, self.hidden_size()?)
     }
 
     /// The tokens that `tokenizer_config.json` names for a purpose.
     #[must_use]
     pub fn specials(&self) -> Specials {
-        let text = fs::read(self.folder.join("tokenizer_config.json")).unwrap_or_default();
-        let config: Value = serde_json::from_slice(&text).unwrap_or_default();
-        // A token is spelt plainly or as an object with its content.
-        let token = |name: &str| config[name].as_str().or(config[name]["content"].as_str()).map(str::to_owned);
-        Specials { bos: token("bos_token"), pad: token("pad_token") }
+        specials(&self.folder)
     }
 
     /// The model's hidden size.
@@ -117,7 +84,7 @@ impl Checkpoint {
 
     /// Rows and columns of the embeddings.
     pub(super) fn embeddings(&self) -> Result<(usize, usize), GraftError> {
-        match self.files.iter().find_map(|file| file.shape(EMBEDDINGS)).as_deref() {
+        match self.tensors.shape(EMBEDDINGS).as_deref() {
             Some(&[rows, columns]) => Ok((rows, columns)),
             found => {
                 Err(GraftError::file(&self.folder, format!("expected {EMBEDDINGS} to be a matrix, found {found:?}")))
@@ -139,23 +106,10 @@ impl Checkpoint {
         }
     }
 
-    fn has(&self, name: &str) -> bool {
-        self.files.iter().any(|file| file.shape(name).is_some())
-    }
-
     /// Whether it is a language model: it has an output matrix, or its embeddings are one.
     fn has_logits(&self) -> bool {
-        self.has(OUTPUT) || self.config.get("tie_word_embeddings").and_then(Value::as_bool) == Some(true)
-    }
-
-    /// The numbers of a tensor and its shape.
-    fn tensor(&self, name: &str) -> Result<(Vec<f32>, Vec<usize>), GraftError> {
-        let missing = || GraftError::file(&self.folder, format!("has no tensor {name}"));
-        let file = self.files.iter().find(|file| file.shape(name).is_some()).ok_or_else(missing)?;
-        let tensor = file.read(name)?;
-        let numbers = tensor.to_dtype(candle_core::DType::F32).and_then(|tensor| tensor.flatten_all()?.to_vec1());
-        let numbers = numbers.map_err(|error| GraftError::file(file.path(), format!("{name}: {error}")))?;
-        Ok((numbers, tensor.dims().to_vec()))
+        self.tensors.shape(OUTPUT).is_some()
+            || self.config.get("tie_word_embeddings").and_then(Value::as_bool) == Some(true)
     }
 
     fn text(&self, field: &str) -> String {
@@ -165,7 +119,7 @@ impl Checkpoint {
     /// What was found, for a message: architecture and the tensors that are no part of a language model.
     fn found(&self) -> String {
         let architecture = self.config.get("architectures").and_then(|list| list.get(0)).and_then(Value::as_str);
-        let mut heads: Vec<&str> = self.files.iter().flat_map(Weights::names).collect();
+        let mut heads: Vec<&str> = self.tensors.files.iter().flat_map(Weights::names).collect();
         heads.retain(|name| !name.starts_with("model.") && *name != OUTPUT);
         heads.sort_unstable();
         let heads = match heads.as_slice() {
@@ -179,17 +133,11 @@ impl Checkpoint {
     }
 }
 
-fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, GraftError> {
-    let entries = fs::read_dir(folder).map_err(GraftError::io("read", folder))?;
-    let mut names: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    names.sort_unstable();
-    let of = |begin: &str, end: &str| -> Vec<PathBuf> {
-        names
-            .iter()
-            .filter(|name| name.starts_with(begin) && name.ends_with(end))
-            .map(|name| folder.join(name))
-            .collect()
-    };
-    let found = [of("model", ".safetensors"), of("pytorch_model", ".bin")].into_iter().find(|files| !files.is_empty());
-    found.ok_or_else(|| GraftError::file(folder, "holds no weights: expected model*.safetensors or pytorch_model*.bin"))
+/// The tokens that `tokenizer_config.json` of a folder names for a purpose.
+pub fn specials(folder: &Path) -> Specials {
+    let text = fs::read(folder.join("tokenizer_config.json")).unwrap_or_default();
+    let config: Value = serde_json::from_slice(&text).unwrap_or_default();
+    // A token is spelt plainly or as an object with its content.
+    let token = |name: &str| config[name].as_str().or(config[name]["content"].as_str()).map(str::to_owned);
+    Specials { bos: token("bos_token"), pad: token("pad_token") }
 }

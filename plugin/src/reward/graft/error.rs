@@ -71,7 +71,7 @@ impl GraftError {
     }
 
     /// A file that is not what it should be.
-    pub(super) fn file(path: &Path, reason: impl Into<String>) -> Self {
+    pub(in crate::reward) fn file(path: &Path, reason: impl Into<String>) -> Self {
         Self::File { path: path.to_path_buf(), reason: reason.into() }
     }
 }

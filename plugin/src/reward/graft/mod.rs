@@ -8,12 +8,14 @@ mod error;
 mod fetch;
 mod gguf;
 mod safetensors;
+mod tensors;
 mod topology;
 mod weights;
 
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{Checkpoint, specials};
 pub use error::GraftError;
 pub use fetch::local_folder;
 pub use gguf::with_state_rows;
 pub use safetensors::{Grafted, grafted};
+pub use tensors::Tensors;
 pub use topology::layers_only;

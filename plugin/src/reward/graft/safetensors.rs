@@ -103,7 +103,7 @@ fn key(checkpoint: &Checkpoint, config: &[u8]) -> Result<String, GraftError> {
     let mut hash = Sha256::new();
     hash.update(RECIPE);
     hash.update(config);
-    for path in checkpoint.files.iter().map(|file| file.path().to_path_buf()).chain(companions(checkpoint)?) {
+    for path in checkpoint.tensors.files.iter().map(|file| file.path().to_path_buf()).chain(companions(checkpoint)?) {
         let full = path.canonicalize().map_err(GraftError::io("find", &path))?;
         let metadata = fs::metadata(&full).map_err(GraftError::io("read", &full))?;
         let changed =
@@ -140,7 +140,7 @@ fn write(
     progress: &dyn Progress,
 ) -> Result<(), GraftError> {
     let is_linked = |file: &Weights| matches!(file, Weights::Safetensors { .. }) && file.shape(OUTPUT).is_none();
-    let (linked, copied): (Vec<_>, Vec<_>) = checkpoint.files.iter().partition(|file| is_linked(file));
+    let (linked, copied): (Vec<_>, Vec<_>) = checkpoint.tensors.files.iter().partition(|file| is_linked(file));
     let bytes: u64 = copied.iter().filter_map(|file| fs::metadata(file.path()).ok()).map(|data| data.len()).sum();
     // Every row of the identity touches its own page.
     let rows = (hidden * hidden * 2) as u64;
@@ -173,7 +173,7 @@ fn write(
     identity_rows(&name(total), vocabulary, hidden)?;
     let path = folder.join("config.json");
     fs::write(&path, config).map_err(GraftError::io("write", &path))?;
-    let sources: Vec<&Path> = checkpoint.files.iter().map(Weights::path).collect();
+    let sources: Vec<&Path> = checkpoint.tensors.files.iter().map(Weights::path).collect();
     let tool = concat!("mistralrs-rsd ", env!("CARGO_PKG_VERSION"));
     atomic::write_json(&folder.join(RECORD), &json!({ "tool": tool, "recipe": RECIPE, "sources": sources }))?;
     Ok(())

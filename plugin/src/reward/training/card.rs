@@ -10,6 +10,7 @@ use super::{
     table,
     validate::{Learned, Trial},
 };
+use crate::reward::layer::Layer;
 
 /// What a card tells.
 pub struct Card<'a> {
@@ -60,7 +61,7 @@ pub fn markdown(card: &Card) -> String {
          | temperature | {temperature:.4} |\n\
          | suggested delta | {delta}: {coverage:.0} % of steps pass, {accuracy:.0} % of those belong to right solutions |\n\n",
         draft = head.draft,
-        numbers = head.network.layers.iter().map(|layer| layer.weight.len() + layer.bias.len()).sum::<usize>(),
+        numbers = head.network.layers.iter().map(Layer::parameters).sum::<u64>(),
         features = head.features,
         problems = report.problems,
         solutions = report.solutions,

@@ -13,9 +13,10 @@ use super::{
     error::TrainingError,
     features::FeatureSet,
     fit::{self, Recipe},
-    network::{Layer, Network, sigmoid},
+    network::{Network, sigmoid},
     tensors::{self, F32File},
 };
+use crate::reward::layer::Layer;
 
 /// What `format` says in files of this kind.
 const FORMAT: &str = "rsd-head-1";

@@ -31,6 +31,6 @@ pub use error::TrainingError;
 pub use features::{Feature, FeatureSet};
 pub use fit::{Recipe, fit};
 pub use head_file::HeadFile;
-pub use network::{Layer, Network};
+pub use network::Network;
 pub use plot::svg;
 pub use report::{AtPosition, Figure, Quality, Ranking, Report, report};

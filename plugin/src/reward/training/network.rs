@@ -1,23 +1,11 @@
-//! A head's layers, the loss on examples, and its gradient.
+//! A head's network, the loss on examples, and its gradient.
 
 use candle_core::{Device, Tensor};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use super::error::TrainingError;
-
-/// `outputs` sums over `inputs`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Layer {
-    /// Columns of the weight.
-    pub inputs: usize,
-    /// Rows of the weight.
-    pub outputs: usize,
-    /// `[outputs, inputs]`.
-    pub weight: Vec<f32>,
-    /// `[outputs]`.
-    pub bias: Vec<f32>,
-}
+use crate::reward::layer::Layer;
 
 /// Layers with `ReLU` between them; the last one has one output, the logit.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,7 +75,7 @@ impl Network {
         let mut logits = Vec::new();
         for (index, layer) in self.layers.iter().enumerate() {
             let bias = Tensor::from_slice(&layer.bias, layer.outputs, &Device::Cpu)?;
-            let sums = inputs[index].matmul(&layer.tensor()?.t()?)?.broadcast_add(&bias)?;
+            let sums = inputs[index].matmul(&matrix(layer)?.t()?)?.broadcast_add(&bias)?;
             if index + 1 == self.layers.len() {
                 logits = sums.flatten_all()?.to_vec1()?;
             } else {
@@ -98,10 +86,9 @@ impl Network {
     }
 }
 
-impl Layer {
-    fn tensor(&self) -> Result<Tensor, TrainingError> {
-        Ok(Tensor::from_slice(&self.weight, (self.outputs, self.inputs), &Device::Cpu)?)
-    }
+/// A layer's weight as a tensor.
+fn matrix(layer: &Layer) -> Result<Tensor, TrainingError> {
+    Ok(Tensor::from_slice(&layer.weight, (layer.outputs, layer.inputs), &Device::Cpu)?)
 }
 
 /// Steps with what is known of them.
@@ -154,7 +141,7 @@ impl Examples {
             if index > 0 {
                 // ReLU passes a slope on only where it passed its input on.
                 let open = input.gt(0f32)?.to_dtype(candle_core::DType::F32)?;
-                slopes = slopes.matmul(&layer.tensor()?)?.mul(&open)?;
+                slopes = slopes.matmul(&matrix(layer)?)?.mul(&open)?;
             }
         }
         let mut gradient = Vec::with_capacity(numbers.len());
