@@ -13,7 +13,7 @@ pub mod trace;
 mod transcript;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{sync::Arc, time::Duration};
 

@@ -2,12 +2,23 @@
 //!
 //! Every verdict is reported exactly once and at once, whatever becomes of the request afterwards.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
 use super::{
     PipelineError,
     roles::{RunReport, Score},
     trace::{Fallback, Source, Trace},
 };
 use crate::policy::{Decision, Policy};
+
+/// A number no answer had before.
+pub(crate) fn new_answer() -> u64 {
+    static ANSWERS: AtomicU64 = AtomicU64::new(0);
+    ANSWERS.fetch_add(1, Ordering::Relaxed)
+}
 
 /// Somebody who wants to know. Called on the request's own task: must not block.
 pub trait Observer: Send + Sync {
@@ -110,4 +121,16 @@ pub struct Unobserved;
 
 impl Observer for Unobserved {
     fn observe(&self, _: u64, _: &Event<'_>) {}
+}
+
+/// Several who want to know, told one after the other.
+#[derive(Clone, Default)]
+pub struct Fanout(pub Vec<Arc<dyn Observer>>);
+
+impl Observer for Fanout {
+    fn observe(&self, answer: u64, event: &Event<'_>) {
+        for observer in &self.0 {
+            observer.observe(answer, event);
+        }
+    }
 }

@@ -2,4 +2,4 @@
 
 mod failures;
 mod laws;
-mod scripted;
+pub(crate) mod scripted;

@@ -42,7 +42,7 @@ pub(super) fn hash(of: impl Hash) -> u64 {
 
 /// Counts the waits of all models and makes a chosen one hang.
 #[derive(Default)]
-pub(super) struct Valve {
+pub(crate) struct Valve {
     waits: AtomicUsize,
     hang_at: Option<usize>,
     /// Told when a wait hangs.
@@ -52,7 +52,7 @@ pub(super) struct Valve {
 
 impl Valve {
     /// The wait with this number never ends; `cancel` is cancelled when it is reached.
-    pub(super) fn hanging(at: usize, cancel: Option<CancellationToken>) -> Self {
+    pub(crate) fn hanging(at: usize, cancel: Option<CancellationToken>) -> Self {
         Self { hang_at: Some(at), cancel, ..Self::default() }
     }
 
@@ -75,13 +75,13 @@ impl Valve {
 
 /// A scripted language model; its tokens are bytes, moved up by `shift`.
 #[derive(Clone)]
-pub(super) struct Script {
+pub(crate) struct Script {
     pub(super) role: &'static str,
     pub(super) seed: u64,
     pub(super) shift: u32,
     pub(super) context: usize,
     /// The start, counted from 0, that fails.
-    pub(super) fail_start: Option<usize>,
+    pub(crate) fail_start: Option<usize>,
     /// The step, counted from 0 over all runs, that fails.
     pub(super) fail_step: Option<usize>,
     /// How long each step takes.
@@ -349,20 +349,20 @@ impl Reward for Critic {
 
 /// Three scripted roles and how they are used.
 #[derive(Clone)]
-pub(super) struct World {
-    pub(super) draft: Script,
-    pub(super) target: Script,
+pub(crate) struct World {
+    pub(crate) draft: Script,
+    pub(crate) target: Script,
     pub(super) critic: Critic,
     pub(super) settings: Settings,
     pub(super) policy: PolicyConfig,
     /// The other hot settings.
     pub(super) live: Live,
     pub(super) request: Request,
-    pub(super) cancel: CancellationToken,
+    pub(crate) cancel: CancellationToken,
 }
 
 /// What came of a request.
-pub(super) struct Told {
+pub(crate) struct Told {
     pub(super) result: Result<Outcome, PipelineError>,
     pub(super) progress: Vec<Progress>,
 }
@@ -379,7 +379,7 @@ impl Told {
 }
 
 impl World {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
             draft: Script::new("draft", hash((seed, "draft"))),
             target: Script::new("target", hash((seed, "target"))),
@@ -414,7 +414,7 @@ impl World {
     }
 
     /// The same world with all waits through this valve.
-    pub(super) fn through(&self, valve: Valve) -> Self {
+    pub(crate) fn through(&self, valve: Valve) -> Self {
         let mut world = self.clone();
         let valve = Arc::new(valve);
         world.draft.valve = valve.clone();
@@ -423,7 +423,7 @@ impl World {
         world
     }
 
-    pub(super) fn rsd(&self) -> Rsd {
+    pub(crate) fn rsd(&self) -> Rsd {
         self.rsd_under(Arc::new(
             PolicyHandle::new(Live { policy: self.policy, ..self.live.clone() }).expect("a policy"),
         ))
@@ -445,7 +445,7 @@ impl World {
         self.tell_by(&self.rsd()).await
     }
 
-    pub(super) async fn tell_by(&self, rsd: &Rsd) -> Told {
+    pub(crate) async fn tell_by(&self, rsd: &Rsd) -> Told {
         let (send, mut receive) = mpsc::unbounded_channel();
         let result = rsd.answer(self.request.clone(), send, self.cancel.clone()).await;
         let mut progress = Vec::new();
@@ -471,7 +471,7 @@ impl World {
     }
 }
 
-pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime").block_on(future)
 }
