@@ -69,6 +69,16 @@ impl Admission {
         }
     }
 
+    /// Requests that have a slot.
+    pub(super) fn running(&self) -> usize {
+        self.slots.saturating_sub(self.running.available_permits())
+    }
+
+    /// Requests that wait for one.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     fn retry_after(&self) -> u64 {
         let mean = self.mean_ms.load(Ordering::Relaxed);
         (mean / self.slots.max(1) as u64 / 1000).clamp(1, LONGEST_RETRY)
@@ -116,6 +126,7 @@ mod tests {
         let first = door.enter().unwrap().run().await.unwrap();
         let second = door.enter().unwrap();
         assert_eq!(door.enter().unwrap_err(), 1);
+        assert_eq!((door.running(), door.waiting()), (1, 1));
         tokio::time::advance(Duration::from_secs(20)).await;
         drop(first);
         let second = second.run().await.unwrap();

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use mistralrs_server_core::mistralrs_server_router_builder::MistralRsServerRouterBuilder;
+use rsd_protocol::preview::UnitCosts;
 use tokio::net::TcpListener;
 
 use super::{ServeArgs, TargetFromLine};
@@ -11,6 +12,9 @@ use crate::{
     config::{self, Deployment, Loaded, Override, TargetRule},
     deploy::{Deployed, deploy},
     engine::EngineSpec,
+    metrics::Metrics,
+    pipeline::observe::Fanout,
+    probe::probe,
     server::{self, ApiKey, App, Drain},
 };
 
@@ -34,11 +38,17 @@ pub(in crate::cli) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         tracing::warn!("anybody who reaches {host}:{port} may use this server; set server.api_key_env or api_key_file");
     }
     let target = line.map(spec_of).transpose()?;
-    let Deployed { rsd, target } = deploy(&deployment, target).await?;
+    let Deployed { mut rsd, target } = deploy(&deployment, target).await?;
+    let metrics = Arc::new(Metrics::new(&rsd, UnitCosts::default)?);
+    rsd.observer = Arc::new(Fanout(vec![metrics.clone()]));
+    if deployment.server.probe {
+        probe(&rsd).await;
+    }
     let names = target.model().to_owned();
     let theirs = MistralRsServerRouterBuilder::new().with_mistralrs(target.mistral()).build().await?;
     let app = App::new(rsd, deployment.server.model_name.clone(), names, deployment.limits.clone())
         .with_api_key(key)
+        .with_metrics(deployment.server.metrics.then_some(metrics))
         .with_seed(args.seed())
         .with_log(args.log().map(crate::server::RequestLog::open).transpose()?);
     serve(app, theirs, listener, &deployment).await
