@@ -1,5 +1,8 @@
 //! Events in, text out.
 
+// Counts are whole numbers, exact in a float.
+#![allow(clippy::float_cmp)]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
