@@ -31,15 +31,36 @@ impl Flops {
     /// Estimates a request.
     #[must_use]
     pub fn estimate(totals: &Totals, parameters: Parameters) -> Self {
-        let cost = |tokens: usize, parameters: u64| 2.0 * parameters as f64 * tokens as f64;
-        let generated = |model: &ModelTotals, n: u64| cost(model.generated, n);
-        let prefilled = |model: &ModelTotals, n: u64| cost(model.prefilled, n);
-        let decode = generated(&totals.draft, parameters.draft) + generated(&totals.target, parameters.target);
-        let with_prm = decode + prefilled(&totals.reward, parameters.reward);
-        let total =
-            with_prm + prefilled(&totals.draft, parameters.draft) + prefilled(&totals.target, parameters.target);
-        Self { generated: decode, with_prm, total }
+        let [draft, reward, target] = Self::by_role(totals, parameters);
+        Self {
+            generated: draft.generated + reward.generated + target.generated,
+            with_prm: draft.with_prm + reward.with_prm + target.with_prm,
+            total: draft.total + reward.total + target.total,
+        }
     }
+
+    /// What draft, reward model and target each took.
+    #[must_use]
+    pub fn by_role(totals: &Totals, parameters: Parameters) -> [Self; 3] {
+        let writer = |model: &ModelTotals, n: u64| Self::of_writer(model.generated, model.prefilled, n);
+        let read = cost(totals.reward.prefilled, parameters.reward);
+        [
+            writer(&totals.draft, parameters.draft),
+            Self { generated: 0.0, with_prm: read, total: read },
+            writer(&totals.target, parameters.target),
+        ]
+    }
+
+    /// A model of `n` parameters that computed so many prompt tokens and generated so many.
+    #[must_use]
+    pub fn of_writer(generated: usize, prefilled: usize, n: u64) -> Self {
+        let decode = cost(generated, n);
+        Self { generated: decode, with_prm: decode, total: decode + cost(prefilled, n) }
+    }
+}
+
+fn cost(tokens: usize, parameters: u64) -> f64 {
+    2.0 * parameters as f64 * tokens as f64
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ fn control(file: &Path) -> Arc<Control> {
         overrides: Vec::new(),
         target: TargetRule::Required,
     };
-    Control::new(policy, loaded, sources, 10)
+    Control::new(policy, loaded, sources, 10, |_| {})
 }
 
 #[test]

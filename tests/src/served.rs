@@ -25,7 +25,13 @@ pub struct Served {
 impl Served {
     /// Serves a pipeline; the target answers to the name `tiny`.
     pub async fn start(rsd: Rsd, limits: LimitsConfig, key: Option<ApiKey>) -> anyhow::Result<Self> {
-        let app = Arc::new(App::new(rsd, "rsd".to_owned(), "tiny".to_owned(), limits).with_api_key(key));
+        let app = App::new(rsd, "rsd".to_owned(), "tiny".to_owned(), limits).with_api_key(key);
+        Self::run(Arc::new(app)).await
+    }
+
+    /// Serves what is already put together.
+    pub async fn run(app: impl Into<Arc<App>>) -> anyhow::Result<Self> {
+        let app = app.into();
         let router = server::router(app.clone(), axum_router(), &[], 64 << 10).map_err(anyhow::Error::msg)?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);

@@ -9,6 +9,7 @@ pub mod live;
 pub mod metrics;
 pub mod policy;
 pub mod preview;
+pub mod queries;
 pub mod routes;
 pub mod status;
 pub mod token_file;

@@ -240,8 +240,10 @@ mod tests {
         server.cors_origins           []                default
         server.drain_seconds          30                default
         server.host                   127.0.0.1         file
+        server.metrics                true              default
         server.model_name             rsd               default
         server.port                   8080              env RSD__SERVER__PORT
+        server.probe                  true              default
         steps.delimiters              ["\n\n"]          file
         steps.lookahead               0                 file
         steps.max_tokens              256               file

@@ -404,6 +404,11 @@ pub struct ServerConfig {
     /// The model name under which RSD answers, besides the target's own.
     #[schemars(length(min = 1))]
     pub model_name: String,
+    /// Whether `/metrics` answers, without a key.
+    pub metrics: bool,
+    /// Whether target and draft read and write a little before the server is ready, so that their speeds are known
+    /// before the first answer.
+    pub probe: bool,
 }
 
 impl Default for ServerConfig {
@@ -417,6 +422,8 @@ impl Default for ServerConfig {
             body_limit: 2 << 20,
             drain_seconds: 30,
             model_name: "rsd".to_owned(),
+            metrics: true,
+            probe: true,
         }
     }
 }

@@ -134,8 +134,10 @@ mod tests {
         server.cors_origins                     []           default
         server.drain_seconds                    30           default
         server.host                             127.0.0.1    default
+        server.metrics                          true         default
         server.model_name                       rsd          default
         server.port                             1234         default
+        server.probe                            true         default
         steps.delimiters                        ["\n\n"]     default
         steps.lookahead                         0            default
         steps.max_tokens                        512          default

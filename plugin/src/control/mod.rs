@@ -90,15 +90,22 @@ pub struct Control {
     policy: Arc<PolicyHandle>,
     state: Mutex<State>,
     events: broadcast::Sender<Event>,
+    told: Box<dyn Fn(&Event) + Send + Sync>,
     sources: Sources,
     /// Tells this start of the server from others, so that a revision of another start is never taken for one of ours.
     instance: String,
 }
 
 impl Control {
-    /// Takes control of a policy that was made from `loaded`.
+    /// Takes control of a policy that was made from `loaded`. `told` hears every event, at once.
     #[must_use]
-    pub fn new(policy: Arc<PolicyHandle>, loaded: Loaded, sources: Sources, history: usize) -> Arc<Self> {
+    pub fn new(
+        policy: Arc<PolicyHandle>,
+        loaded: Loaded,
+        sources: Sources,
+        history: usize,
+        told: impl Fn(&Event) + Send + Sync + 'static,
+    ) -> Arc<Self> {
         let start = Revision {
             revision: policy.current().revision,
             at_ms: now_ms(),
@@ -112,7 +119,7 @@ impl Control {
         };
         let instance = uuid::Uuid::new_v4().simple().to_string()[..8].to_owned();
         let state = Mutex::new(State::new(loaded, start, history));
-        Arc::new(Self { policy, state, events: broadcast::channel(EVENTS).0, sources, instance })
+        Arc::new(Self { policy, state, events: broadcast::channel(EVENTS).0, told: Box::new(told), sources, instance })
     }
 
     /// The deployment file.
@@ -160,6 +167,7 @@ impl Control {
 
     /// Tells everybody who listens.
     pub fn announce(&self, event: Event) {
+        (self.told)(&event);
         // Nobody may be listening.
         let _ = self.events.send(event);
     }

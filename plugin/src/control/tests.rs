@@ -30,7 +30,7 @@ impl Desk {
         let policy = Arc::new(PolicyHandle::new(loaded.deployment.live()).unwrap());
         let sources =
             Sources { file: Some(file.clone()), environment, overrides: Vec::new(), target: TargetRule::Required };
-        Self { control: Control::new(policy, loaded, sources, 1000), file, _folder: folder }
+        Self { control: Control::new(policy, loaded, sources, 1000, |_| {}), file, _folder: folder }
     }
 
     fn text(&self) -> String {
@@ -344,7 +344,7 @@ fn options_of_the_line_stay_stronger_than_the_file() {
     let policy = Arc::new(PolicyHandle::new(loaded.deployment.live()).unwrap());
     let sources =
         Sources { file: Some(file.clone()), environment: Vec::new(), overrides, target: TargetRule::Required };
-    let control = Control::new(policy, loaded, sources, 10);
+    let control = Control::new(policy, loaded, sources, 10, |_| {});
     fs::write(&file, FILE.replace("0.5", "0.1")).unwrap();
     assert_eq!(control.reload().revision, 1);
     assert_eq!(control.policy().current().live.policy.delta, 0.9);

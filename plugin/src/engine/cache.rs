@@ -4,6 +4,11 @@
 //! that contains a whole key reuses a slot that was never computed. The engine asks here before every request and
 //! empties the cache when it would do harm or has outgrown its budget.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
+};
+
 /// Tokens per growth step of a key's buffers.
 const BLOCK: usize = 512;
 
@@ -11,9 +16,28 @@ const BLOCK: usize = 512;
 #[derive(Debug)]
 pub(super) struct CacheMirror {
     keys: Vec<Vec<u32>>,
-    bytes: usize,
+    gauge: Arc<CacheGauge>,
     bytes_per_token: usize,
     budget: usize,
+}
+
+/// What the cache holds, for those who may not wait for it.
+#[derive(Debug, Default)]
+pub(super) struct CacheGauge {
+    bytes: AtomicUsize,
+    flushes: AtomicU64,
+}
+
+impl CacheGauge {
+    /// Estimated bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Times it was emptied while it held something.
+    pub(super) fn flushes(&self) -> u64 {
+        self.flushes.load(Ordering::Relaxed)
+    }
 }
 
 /// How far past its budget the cache may grow within one answer, where emptying it costs the whole prefix again.
@@ -22,32 +46,41 @@ const WITHIN_ANSWER: usize = 8;
 impl CacheMirror {
     /// An empty cache of a model whose keys and values take `bytes_per_token`, with a budget in bytes.
     pub(super) fn new(bytes_per_token: usize, budget: usize) -> Self {
-        Self { keys: Vec::new(), bytes: 0, bytes_per_token, budget }
+        Self { keys: Vec::new(), gauge: Arc::default(), bytes_per_token, budget }
     }
 
     /// Whether the cache must be emptied before this prompt. `begins` says that a new answer begins.
     pub(super) fn must_empty_before(&self, prompt: &[u32], begins: bool) -> bool {
         let budget = if begins { self.budget } else { self.budget.saturating_mul(WITHIN_ANSWER) };
-        self.bytes > budget || self.keys.iter().any(|key| key.starts_with(prompt) || prompt.starts_with(key))
+        self.bytes() > budget || self.keys.iter().any(|key| key.starts_with(prompt) || prompt.starts_with(key))
     }
 
     /// A request ended and left this key.
     pub(super) fn insert(&mut self, key: Vec<u32>) {
         if !self.keys.contains(&key) {
-            self.bytes += key.len().next_multiple_of(BLOCK) * self.bytes_per_token;
+            let bytes = key.len().next_multiple_of(BLOCK) * self.bytes_per_token;
+            self.gauge.bytes.fetch_add(bytes, Ordering::Relaxed);
             self.keys.push(key);
         }
     }
 
     /// The cache was emptied.
     pub(super) fn clear(&mut self) {
+        if !self.keys.is_empty() {
+            self.gauge.flushes.fetch_add(1, Ordering::Relaxed);
+        }
         self.keys.clear();
-        self.bytes = 0;
+        self.gauge.bytes.store(0, Ordering::Relaxed);
     }
 
     /// Estimated bytes held.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.gauge.bytes()
+    }
+
+    /// The same, and how often it was emptied, readable without this mirror's lock.
+    pub(super) fn gauge(&self) -> Arc<CacheGauge> {
+        self.gauge.clone()
     }
 
     /// The longest part of a prompt that a key shares.
@@ -88,9 +121,12 @@ mod tests {
         mirror.insert(vec![8; BLOCK + 1]);
         assert!(mirror.must_empty_before(&[9], true));
         assert!(!mirror.must_empty_before(&[9], false));
+        let gauge = mirror.gauge();
+        assert_eq!(gauge.bytes(), 4 * BLOCK * 10);
+        mirror.clear();
         mirror.clear();
         assert!(!mirror.must_empty_before(&[9], true));
-        assert_eq!(mirror.bytes(), 0);
+        assert_eq!((gauge.bytes(), gauge.flushes()), (0, 1));
     }
 
     #[test]

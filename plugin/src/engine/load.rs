@@ -119,6 +119,7 @@ impl Engine {
             lease: Arc::new(Semaphore::new(1)),
             turn: Arc::new(Semaphore::new(1)),
             begins: AtomicBool::new(false),
+            cache_gauge: cache.gauge(),
             cache: Mutex::new(cache),
             device: if device.is_cpu() { DeviceKind::Cpu } else { DeviceKind::Gpu { block } },
             has_chat_template,

@@ -39,8 +39,8 @@ pub use mistralrs_core::ModelSelected;
 pub use spec::{EngineSpec, SpecError};
 pub use states::States;
 
-use crate::pipeline::roles::{Generator, Message, Prompt, RoleError, Run, RunRequest, Step, Turn};
-use cache::CacheMirror;
+use crate::pipeline::roles::{CacheUse, Generator, Message, Prompt, RoleError, Run, RunRequest, Step, Turn};
+use cache::{CacheGauge, CacheMirror};
 use reader::Wanted;
 use vocabulary::Vocabulary;
 
@@ -62,6 +62,7 @@ struct Inner {
     /// Whether an answer has begun and the cache was not brought back to its budget since.
     begins: AtomicBool,
     cache: Mutex<CacheMirror>,
+    cache_gauge: Arc<CacheGauge>,
     device: DeviceKind,
     has_chat_template: bool,
     /// Which logits are the hidden state.
@@ -105,7 +106,7 @@ impl Engine {
     /// Estimated bytes of prefix cache held on a CPU.
     #[must_use]
     pub fn cache_bytes(&self) -> usize {
-        self.0.cache.lock().bytes()
+        self.0.cache_gauge.bytes()
     }
 
     /// The model's tokenizer.
@@ -261,6 +262,21 @@ impl Generator for Engine {
             }
             DeviceKind::Gpu { .. } => Turn(None),
         }
+    }
+
+    fn cache(&self) -> CacheUse {
+        let gauge = &self.0.cache_gauge;
+        // On a GPU mistral.rs evicts without telling.
+        let known = self.0.device == DeviceKind::Cpu;
+        CacheUse { bytes: known.then(|| gauge.bytes() as u64), flushes: gauge.flushes() }
+    }
+
+    async fn forget(&self) -> Result<(), RoleError> {
+        if self.0.device != DeviceKind::Cpu {
+            return Ok(());
+        }
+        let _permit = run::lease(&self.0).await?;
+        self.0.empty_cache().await
     }
 
     async fn start(&self, request: RunRequest) -> Result<Box<dyn Run>, RoleError> {

@@ -2,7 +2,10 @@
 //!
 //! Every verdict is reported exactly once and at once, whatever becomes of the request afterwards.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use super::{
     PipelineError, Request,
@@ -10,6 +13,12 @@ use super::{
     trace::{Fallback, Source, Trace},
 };
 use crate::policy::{Decision, Policy};
+
+/// A number no answer had before.
+pub(crate) fn new_answer() -> u64 {
+    static ANSWERS: AtomicU64 = AtomicU64::new(0);
+    ANSWERS.fetch_add(1, Ordering::Relaxed)
+}
 
 /// Somebody who wants to know. Called on the request's own task: must not block.
 pub trait Observer: Send + Sync {
@@ -116,7 +125,8 @@ impl Observer for Unobserved {
     fn observe(&self, _: u64, _: &Event<'_>) {}
 }
 
-/// Several observers as one.
+/// Several who want to know, told one after the other.
+#[derive(Clone, Default)]
 pub struct Fanout(pub Vec<Arc<dyn Observer>>);
 
 impl Observer for Fanout {

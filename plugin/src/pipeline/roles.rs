@@ -195,6 +195,15 @@ pub trait Run: Send {
 #[derive(Debug, Default)]
 pub struct Turn(pub Option<OwnedSemaphorePermit>);
 
+/// What a model's prefix cache holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CacheUse {
+    /// Estimated bytes, where known.
+    pub bytes: Option<u64>,
+    /// Times it was emptied.
+    pub flushes: u64,
+}
+
 /// A language model that continues a prefix step by step.
 #[async_trait]
 pub trait Generator: Send + Sync {
@@ -226,6 +235,14 @@ pub trait Generator: Send + Sync {
     /// what is computed anew comes out slightly different, and a seeded answer would not repeat itself in company.
     async fn turn(&self) -> Turn {
         Turn(None)
+    }
+    /// What its prefix cache holds; waits for nothing.
+    fn cache(&self) -> CacheUse {
+        CacheUse::default()
+    }
+    /// Empties its prefix cache, where what is in there could change the answers to come.
+    async fn forget(&self) -> Result<(), RoleError> {
+        Ok(())
     }
     /// Waits for the model to be free, then starts on the request.
     async fn start(&self, request: RunRequest) -> Result<Box<dyn Run>, RoleError>;
@@ -269,6 +286,10 @@ pub trait Reward: Send + Sync {
     /// Whether it reads the features of the draft's steps.
     fn reads_features(&self) -> bool {
         false
+    }
+    /// What the prefix cache of its own model holds; nothing where it has none.
+    fn cache(&self) -> CacheUse {
+        CacheUse::default()
     }
     /// Scores the newest step.
     async fn score(&self, trajectory: Trajectory<'_>) -> Result<Score, RoleError>;

@@ -1,13 +1,11 @@
 //! One request through the loop.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Answer, Finish, Outcome, PipelineError, Progress, Request, Rsd,
-    observe::{Ended, Event, Judged, Role},
+    observe::{Ended, Event, Judged, Role, new_answer},
     roles::{RoleError, Run, RunRequest, Score, Step, StepEnd, TokenLogprob, Trajectory, Turn},
     segment::Segmentation,
     trace::{Fallback, Rejected, Source, StepTrace, Trace},
@@ -19,9 +17,6 @@ use crate::{
     reward::features::StepFeatures,
     sampling::{Stream, uniform},
 };
-
-/// Tells answers apart for the observer.
-static ANSWERS: AtomicU64 = AtomicU64::new(0);
 
 struct Session<'a> {
     rsd: &'a Rsd,
@@ -81,7 +76,7 @@ pub(super) async fn run(
     let answers = effective(&request, &rsd.policy.current()).values.answers;
     let mut session = Session {
         rsd,
-        id: ANSWERS.fetch_add(1, Ordering::Relaxed),
+        id: new_answer(),
         answer: Answer::new(request.stop.clone()),
         request,
         progress,

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 use crate::{
     engine::Engine,
-    pipeline::roles::{Generator, Message, Reward, RoleError, Score, Trajectory},
+    pipeline::roles::{CacheUse, Generator, Message, Reward, RoleError, Score, Trajectory},
 };
 
 const INSTRUCTIONS: &str = "You check solutions of problems step by step. You are given a problem and the steps of a solution up to now. \
@@ -53,6 +53,11 @@ impl Reward for Judge {
 
     fn parameters(&self) -> Option<u64> {
         self.engine.parameters()
+    }
+
+    fn cache(&self) -> CacheUse {
+        // The target's cache is the target's, also where it judges.
+        if self.engine.role() == "target" { CacheUse::default() } else { self.engine.cache() }
     }
 
     async fn score(&self, trajectory: Trajectory<'_>) -> Result<Score, RoleError> {

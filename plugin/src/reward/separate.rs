@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use crate::{
     engine::Engine,
-    pipeline::roles::{Generator, Reward, RoleError, Score, Trajectory},
+    pipeline::roles::{CacheUse, Generator, Reward, RoleError, Score, Trajectory},
     reward::{
         format::{Family, Format, FormatError, Specials, Spelling},
         layer::{Layer, apply_layers},
@@ -129,6 +129,10 @@ impl Reward for SeparatePrm {
 
     fn parameters(&self) -> Option<u64> {
         self.engine.parameters()
+    }
+
+    fn cache(&self) -> CacheUse {
+        self.engine.cache()
     }
 
     async fn score(&self, trajectory: Trajectory<'_>) -> Result<Score, RoleError> {

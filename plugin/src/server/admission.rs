@@ -69,9 +69,14 @@ impl Admission {
         }
     }
 
-    /// Requests worked on, and requests that wait.
-    pub(super) fn load(&self) -> (usize, usize) {
-        (self.slots - self.running.available_permits(), self.waiting.load(Ordering::Relaxed))
+    /// Requests that have a slot.
+    pub(super) fn running(&self) -> usize {
+        self.slots.saturating_sub(self.running.available_permits())
+    }
+
+    /// Requests that wait for one.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     fn retry_after(&self) -> u64 {
@@ -121,6 +126,7 @@ mod tests {
         let first = door.enter().unwrap().run().await.unwrap();
         let second = door.enter().unwrap();
         assert_eq!(door.enter().unwrap_err(), 1);
+        assert_eq!((door.running(), door.waiting()), (1, 1));
         tokio::time::advance(Duration::from_secs(20)).await;
         drop(first);
         let second = second.run().await.unwrap();

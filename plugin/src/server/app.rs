@@ -6,7 +6,14 @@ use rsd_protocol::live::Live;
 use tokio_util::sync::CancellationToken;
 
 use super::{admission::Admission, auth::ApiKey, log::RequestLog};
-use crate::{config::LimitsConfig, flops::Parameters, pipeline::Rsd, policy::Answers, prediction::Sizes};
+use crate::{
+    config::LimitsConfig,
+    flops::Parameters,
+    metrics::{Metrics, Queue},
+    pipeline::Rsd,
+    policy::Answers,
+    prediction::Sizes,
+};
 
 /// The names under which models answer.
 #[derive(Debug, Clone)]
@@ -56,6 +63,8 @@ pub struct App {
     pub(super) seed: Option<u64>,
     /// Where requests and answers are written, if anywhere.
     pub(super) log: Option<RequestLog>,
+    /// What is counted, if anything.
+    pub(super) metrics: Option<Arc<Metrics>>,
     /// Cancelled when no new request may be taken.
     pub(super) draining: CancellationToken,
     /// Cancelled when running requests must end.
@@ -76,6 +85,7 @@ impl App {
             api_key: None,
             seed: None,
             log: None,
+            metrics: None,
             draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
             started,
@@ -113,5 +123,17 @@ impl App {
     pub fn with_log(mut self, log: Option<RequestLog>) -> Self {
         self.log = log;
         self
+    }
+
+    /// Counts requests in these metrics and answers `/metrics` with them.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: Option<Arc<Metrics>>) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    /// Requests worked on, and those that wait.
+    pub(super) fn queue(&self) -> Queue {
+        Queue { running: self.admission.running(), waiting: self.admission.waiting() }
     }
 }

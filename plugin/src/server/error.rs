@@ -7,7 +7,13 @@ use axum::{
 };
 use serde_json::json;
 
-use crate::pipeline::{PipelineError, roles::RoleError};
+use crate::{
+    metrics::Outcome,
+    pipeline::{PipelineError, roles::RoleError},
+};
+
+/// Code of a request that was cancelled.
+const CANCELLED: &str = "cancelled";
 
 /// An error answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +45,15 @@ impl ApiError {
         }
     }
 
+    /// What it makes of a request that was let in.
+    pub(super) fn outcome(&self) -> Outcome {
+        match self.status {
+            _ if self.code == CANCELLED => Outcome::Cancelled,
+            status if status.is_client_error() => Outcome::Refused,
+            _ => Outcome::Failed,
+        }
+    }
+
     /// The error object, as it also appears inside a stream.
     pub(super) fn body(&self) -> serde_json::Value {
         let kind = match self.status {
@@ -65,7 +80,7 @@ impl From<PipelineError> for ApiError {
     fn from(error: PipelineError) -> Self {
         let message = error.to_string();
         match error {
-            PipelineError::Cancelled => Self::new(StatusCode::SERVICE_UNAVAILABLE, "cancelled", message),
+            PipelineError::Cancelled => Self::new(StatusCode::SERVICE_UNAVAILABLE, CANCELLED, message),
             PipelineError::Role(RoleError::ContextExceeded { .. }) => {
                 Self::invalid("context_length_exceeded", "messages", message)
             }

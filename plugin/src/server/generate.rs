@@ -6,8 +6,9 @@ use axum::http::StatusCode;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{admission::Place, app::App, error::ApiError, parse::Job};
+use super::{account::Account, admission::Place, app::App, error::ApiError, parse::Job};
 use crate::{
+    metrics::Outcome as Ending,
     pipeline::{Outcome, Progress, Request},
     sampling::{Sampling, choice_seed},
 };
@@ -32,7 +33,7 @@ pub(super) struct Running {
 }
 
 /// Admits and starts a job.
-pub(super) fn start(app: &Arc<App>, job: Job) -> Result<Running, ApiError> {
+pub(super) fn start(app: &Arc<App>, job: Job, mut account: Account) -> Result<Running, ApiError> {
     if app.draining.is_cancelled() {
         return Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -41,9 +42,10 @@ pub(super) fn start(app: &Arc<App>, job: Job) -> Result<Running, ApiError> {
         ));
     }
     let place = app.admission.enter().map_err(ApiError::busy)?;
+    account.admitted();
     let cancel = app.stopping.child_token();
     let (sender, reports) = mpsc::unbounded_channel();
-    tokio::spawn(work(app.clone(), job, place, cancel.clone(), sender));
+    tokio::spawn(work(app.clone(), job, place, account, cancel.clone(), sender));
     Ok(Running { reports, _guard: cancel.drop_guard() })
 }
 
@@ -51,6 +53,7 @@ async fn work(
     app: Arc<App>,
     job: Job,
     place: Place,
+    mut account: Account,
     cancel: CancellationToken,
     reports: mpsc::UnboundedSender<Report>,
 ) {
@@ -75,10 +78,12 @@ async fn work(
             logprobs: job.logprobs,
             deadline: Some(deadline),
         };
-        let (progress, mut steps) = mpsc::unbounded_channel();
+        let (progress, mut steps) = mpsc::unbounded_channel::<Progress>();
         let _ = reports.send(Report::Begin(index));
+        account.begin_choice();
         let forward = async {
             while let Some(step) = steps.recv().await {
+                account.grow(step.step.as_ref().map_or(0, |step| step.tokens), !step.text.is_empty());
                 let _ = reports.send(Report::Progress(index, step));
             }
         };
@@ -92,9 +97,12 @@ async fn work(
                 let _ = reports.send(Report::Done(index, Box::new(outcome)));
             }
             Err(error) => {
-                let _ = reports.send(Report::Failed(error.into()));
+                let error = ApiError::from(error);
+                account.end(error.outcome());
+                let _ = reports.send(Report::Failed(error));
                 return;
             }
         }
     }
+    account.end(Ending::Completed);
 }

@@ -7,11 +7,13 @@
 //! | `GET /v1/models` | the names that answer: RSD, the target's own name (RSD too), `draft`, `target` |
 //! | `GET /health`, `GET /` | alive |
 //! | `GET /ready` | 200 while new requests are taken |
+//! | `GET /metrics` | for Prometheus, unless switched off |
 //! | `GET /v1/system/info` | mistral.rs's own route |
 //!
 //! mistral.rs's other routes are off: they can unload or re-quantise an engine, or run requests on it that RSD does
 //! not know of.
 
+mod account;
 pub mod admin;
 mod admission;
 mod app;

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tower_http::cors::CorsLayer;
 
 use super::{
+    account::Account,
     app::App,
     error::ApiError,
     generate::{self, Report},
@@ -22,7 +23,7 @@ use super::{
     response::{Envelope, logprobs},
     stream,
 };
-use crate::policy::Answers;
+use crate::{metrics::CONTENT_TYPE, policy::Answers};
 
 /// mistral.rs's routes that could end, re-quantise or mislead an engine.
 const OFF: [&str; 10] = [
@@ -57,7 +58,11 @@ pub fn router(app: Arc<App>, theirs: Router, origins: &[String], body_limit: usi
         .with_state(app.clone())
         .route_service("/v1/system/info", theirs.into_service::<axum::body::Body>())
         .layer(middleware::from_fn_with_state(app.clone(), authorise));
-    Ok(Router::new()
+    let mut open = Router::new();
+    if app.metrics.is_some() {
+        open = open.route("/metrics", get(metrics));
+    }
+    Ok(open
         .route("/", get(health))
         .route("/health", get(health))
         .route("/ready", get(ready))
@@ -72,19 +77,25 @@ pub fn router(app: Arc<App>, theirs: Router, origins: &[String], body_limit: usi
 async fn authorise(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     match app.api_key.as_ref().map_or(Ok(()), |key| key.check(request.headers())) {
         Ok(()) => next.run(request).await,
-        Err(error) => error.into_response(),
+        Err(error) => {
+            if request.method() == Method::POST {
+                drop(Account::open(app.metrics.as_ref()));
+            }
+            error.into_response()
+        }
     }
 }
 
-/// A body within the limit, or our own error for one that is not.
-struct Body(HeaderMap, Bytes);
+/// A body within the limit, or our own error for one that is not; and the request's account, from here on.
+struct Body(HeaderMap, Bytes, Account);
 
-impl<S: Send + Sync> FromRequest<S> for Body {
+impl FromRequest<Arc<App>> for Body {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
+        let account = Account::open(app.metrics.as_ref());
         let headers = request.headers().clone();
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+        let bytes = Bytes::from_request(request, app).await.map_err(|rejection| {
             if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
                 ApiError::new(
                     StatusCode::PAYLOAD_TOO_LARGE,
@@ -95,22 +106,22 @@ impl<S: Send + Sync> FromRequest<S> for Body {
                 ApiError::new(StatusCode::BAD_REQUEST, "body_unreadable", rejection.body_text())
             }
         })?;
-        Ok(Self(headers, bytes))
+        Ok(Self(headers, bytes, account))
     }
 }
 
-async fn chat(State(app): State<Arc<App>>, Body(headers, bytes): Body) -> Result<Response, ApiError> {
+async fn chat(State(app): State<Arc<App>>, Body(headers, bytes, account): Body) -> Result<Response, ApiError> {
     let job = Job::chat(&app, &headers, &bytes)?;
-    respond(app, job).await
+    respond(app, job, account).await
 }
 
-async fn completions(State(app): State<Arc<App>>, Body(headers, bytes): Body) -> Result<Response, ApiError> {
+async fn completions(State(app): State<Arc<App>>, Body(headers, bytes, account): Body) -> Result<Response, ApiError> {
     let job = Job::completion(&app, &headers, &bytes)?;
-    respond(app, job).await
+    respond(app, job, account).await
 }
 
-async fn respond(app: Arc<App>, job: Job) -> Result<Response, ApiError> {
-    let mut running = generate::start(&app, job.clone())?;
+async fn respond(app: Arc<App>, job: Job, account: Account) -> Result<Response, ApiError> {
+    let mut running = generate::start(&app, job.clone(), account)?;
     if job.stream {
         return Ok(stream::respond(app, job, running));
     }
@@ -137,6 +148,17 @@ async fn models(State(app): State<Arc<App>>) -> Json<Value> {
     let entry = |name: &String| json!({"id": name, "object": "model", "created": app.started, "owned_by": "local"});
     let data: Vec<Value> = app.names.all(&app.rsd.policy.current().live).iter().map(entry).collect();
     Json(json!({"object": "list", "data": data}))
+}
+
+async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let text = app.metrics.as_ref().map(|metrics| metrics.render(app.queue()));
+    match text {
+        Some(Ok(text)) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+        Some(Err(error)) => {
+            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "metrics_failed", error.to_string()).into_response()
+        }
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 async fn health() -> &'static str {

@@ -80,7 +80,7 @@ impl Site {
             overrides: Vec::new(),
             target: TargetRule::Required,
         };
-        let control = Control::new(rsd.policy.clone(), loaded, sources, 1000);
+        let control = Control::new(rsd.policy.clone(), loaded, sources, 1000, |_| {});
         let app = Arc::new(App::new(rsd, "rsd".to_owned(), "tiny".to_owned(), limits));
         let served = Served::run(app.clone()).await.unwrap();
         let admin = Admin {

@@ -15,8 +15,10 @@ use crate::{
     control::{Control, Sources},
     deploy::{Deployed, deploy},
     engine::EngineSpec,
+    metrics::Metrics,
     pipeline::observe::Fanout,
     prediction::Recorder,
+    probe::probe,
     server::{self, ApiKey, App, Drain, admin::RecentTraces},
 };
 
@@ -44,12 +46,20 @@ pub(in crate::cli) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let Deployed { mut rsd, target } = deploy(&deployment, target).await?;
     let recorder = Arc::new(Recorder::new(deployment.admin.recorded_steps));
     let traces = Arc::new(RecentTraces::new(deployment.admin.traces, deployment.admin.trace_text));
-    rsd.observer = Arc::new(Fanout(vec![recorder.clone(), traces.clone()]));
-    let control = Control::new(rsd.policy.clone(), loaded, sources, deployment.admin.history);
+    let costs = recorder.clone();
+    let metrics = Arc::new(Metrics::new(&rsd, move || costs.costs())?);
+    rsd.observer = Arc::new(Fanout(vec![recorder.clone(), metrics.clone(), traces.clone()]));
+    let counted = metrics.clone();
+    let history = deployment.admin.history;
+    let control = Control::new(rsd.policy.clone(), loaded, sources, history, move |event| counted.heard(event));
+    if deployment.server.probe {
+        probe(&rsd).await;
+    }
     let names = target.model().to_owned();
     let theirs = MistralRsServerRouterBuilder::new().with_mistralrs(target.mistral()).build().await?;
     let app = App::new(rsd, deployment.server.model_name.clone(), names, deployment.limits.clone())
         .with_api_key(key)
+        .with_metrics(deployment.server.metrics.then_some(metrics))
         .with_seed(args.seed())
         .with_log(args.log().map(crate::server::RequestLog::open).transpose()?);
     let app = Arc::new(app);

@@ -206,7 +206,7 @@ pub(super) async fn status(State(admin): Shared, Extension(scope): Extension<Sco
         parameters: app.rsd.reward.parameters(),
         context_length: None,
     };
-    let (running, waiting) = app.admission.load();
+    let (running, waiting) = (app.admission.running(), app.admission.waiting());
     Ok(Json(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         instance: admin.control.instance().to_owned(),

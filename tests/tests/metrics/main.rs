@@ -1,0 +1,8 @@
+//! The metrics of a real server: scraped over HTTP, read by Prometheus' own tools and by a running Prometheus.
+// Counts are whole numbers, exact in a float.
+#![allow(missing_docs, clippy::float_cmp)]
+
+mod probe;
+mod prometheus;
+mod scrape;
+mod support;
