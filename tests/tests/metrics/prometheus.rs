@@ -22,7 +22,8 @@ fn tool(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
     if found.is_none() {
-        assert_ne!(env::var("CI").as_deref(), Ok("true"), "{name} is not installed: apt-get install prometheus");
+        let must = env::var("CI").as_deref() == Ok("true");
+        assert!(!must, "{name} is not installed: apt-get install prometheus");
         eprintln!("NOT TESTED: {name} is not installed (apt-get install prometheus)");
     }
     found
