@@ -74,6 +74,15 @@ pub struct Attempt {
     /// The code of the refusal; absent where it was not refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// The revision in force afterwards.
+    /// Whether it only asked what a change would do.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Who they say they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Why they did it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// The revision that was made or, where none was, the one in force.
     pub revision: u64,
 }

@@ -214,6 +214,16 @@ mod tests {
         assert_eq!(error, None);
         insta::assert_snapshot!(out, @r#"
         SETTING                       VALUE             SOURCE
+        admin.enabled                 true              default
+        admin.history                 1000              default
+        admin.host                    127.0.0.1         default
+        admin.hosts                   []                default
+        admin.origins                 []                default
+        admin.port                    1235              default
+        admin.recorded_steps          4096              default
+        admin.trace_text              false             default
+        admin.traces                  50                default
+        admin.watch_file              true              default
         limits.max_choices            8                 default
         limits.max_steps              100               default
         limits.max_tokens             1024              file
@@ -222,10 +232,16 @@ mod tests {
         limits.running                1                 file
         limits.waiting                8                 file
         policy.alpha                  10.0              default
+        policy.answers                rsd               default
+        policy.ceiling                1.0               default
         policy.delta                  0.4               flag --set
-        policy.mode                   rsd               default
+        policy.floor                  0.0               default
+        policy.gamma                  0.3               default
+        policy.mode                   fixed             default
         policy.p                      0.5               default
+        policy.warm_up                50                default
         policy.weighting              binary            file
+        presets                       []                default
         reward.head                   mine.safetensors  flag --set
         reward.kind                   resident          file
         roles.draft.bundled           draft             file

@@ -273,7 +273,7 @@ mod tests {
         insta::assert_snapshot!(faults(yaml, Extent::Part).join("\n"), @"
         polcy: unknown setting
         delta: unknown setting
-        policy.temperature: unknown setting: `policy` has alpha, delta, mode, p, weighting
+        policy.temperature: unknown setting: `policy` has alpha, answers, ceiling, delta, floor, gamma, mode, p, warm_up, weighting
         roles.draft.modelid: unknown setting
         roles.draft.paged_attn.mod: unknown setting
         roles.judge: unknown setting: `roles` has draft, target

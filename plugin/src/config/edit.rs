@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_text_that_hides_its_settings_is_left_alone() {
-        for text in ["a: &x {delta: 1, p: 1}\npolicy: *x\n", "policy: 3\n", "- 1\n", "a: [\n"] {
+        for text in ["a: &x {delta: 1, p: 1}\npolicy: *x\n", "- 1\n", "a: [\n"] {
             assert!(set(text, &[("policy.delta", "0.5")]).is_err(), "{text}");
         }
     }

@@ -178,7 +178,7 @@ mod tests {
         policy.dleta: unknown setting; did you mean policy.delta?
         policy.p: expected a number from 0 to 1, found the number 3
         ");
-        insta::assert_snapshot!(refused(json!({"policy": {"delta": "0.3"}})), @r#"policy.delta: expected a number from -1 to 2, found the text "0.3""#);
+        insta::assert_snapshot!(refused(json!({"policy": {"delta": "0.3"}})), @r#"policy.delta: expected a number from -1 to 2, found the text "0.3"; write it without quotes: 0.3"#);
         insta::assert_snapshot!(refused(json!({"policy": {"delta": null}})), @"policy.delta: expected a number from -1 to 2, found nothing");
         insta::assert_snapshot!(refused(json!({"server": {"port": 1}, "limits": {"running": 2}})), @r"
         limits.running: cannot change while the server serves: change the deployment file and restart

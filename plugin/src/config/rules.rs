@@ -280,6 +280,23 @@ impl Rules {
         }
     }
 
+    fn origins(&mut self, list: &str, origins: &[String], any: bool) {
+        for (index, origin) in origins.iter().enumerate() {
+            let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+            let all = any && origin == "*";
+            if !all && host.is_none_or(|host| host.is_empty() || host.contains(['/', ' ', '*'])) {
+                let star = if any { "* or " } else { "" };
+                self.0.push(Broken {
+                    path: FieldPath::parse(list).index(index),
+                    reads: Vec::new(),
+                    message: format!(
+                        "expected {star}an origin such as https://chat.example.org, without a path, found {origin:?}"
+                    ),
+                });
+            }
+        }
+    }
+
     /// Refuses a list because of one of its items; the message says which.
     fn refuse_item(&mut self, list: &str, message: String) {
         self.refuse(list, &["policy"], message);
@@ -296,6 +313,14 @@ impl Rules {
             };
             self.one_of("admin", &[(env, given(env)), (file, given(file))]);
         }
+        for (name, given) in [("read_token_env", &admin.read_token_env), ("write_token_env", &admin.write_token_env)] {
+            if given.as_ref().is_some_and(|given| !words::is_variable_name(given)) {
+                let message =
+                    "expected the name of an environment variable (letters, digits and _), not the token itself";
+                self.refuse(&format!("admin.{name}"), &[], message.to_owned());
+            }
+        }
+        self.origins("admin.origins", &admin.origins, false);
         if admin.enabled && admin.port != 0 && admin.port == server.port && admin.host == server.host {
             let message = format!("is the OpenAI endpoint's port too ({}): the admin API has its own", server.port);
             self.refuse("admin.port", &["server.port", "server.host", "admin.host"], message);
@@ -313,18 +338,7 @@ impl Rules {
             let message = "expected the name of an environment variable (letters, digits and _), not the key itself";
             self.refuse("server.api_key_env", &[], message.to_owned());
         }
-        for (index, origin) in server.cors_origins.iter().enumerate() {
-            let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-            if origin != "*" && host.is_none_or(|host| host.is_empty() || host.contains(['/', ' ', '*'])) {
-                self.0.push(Broken {
-                    path: FieldPath::parse("server.cors_origins").index(index),
-                    reads: Vec::new(),
-                    message: format!(
-                        "expected * or an origin such as https://chat.example.org, without a path, found {origin:?}"
-                    ),
-                });
-            }
-        }
+        self.origins("server.cors_origins", &server.cors_origins, true);
         if matches!(server.model_name.as_str(), "draft" | "target") {
             let message = format!(
                 "expected a name other than draft and target, which answer alone, found {:?}",

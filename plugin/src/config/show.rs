@@ -108,6 +108,16 @@ mod tests {
         let loaded = load(None, env, &flags, TargetRule::Required).unwrap();
         insta::assert_snapshot!(table(&loaded.entries(false)), @r#"
         SETTING                                 VALUE        SOURCE
+        admin.enabled                           true         default
+        admin.history                           1000         default
+        admin.host                              127.0.0.1    default
+        admin.hosts                             []           default
+        admin.origins                           []           default
+        admin.port                              1235         default
+        admin.recorded_steps                    4096         default
+        admin.trace_text                        false        default
+        admin.traces                            50           default
+        admin.watch_file                        true         default
         limits.max_choices                      8            default
         limits.max_steps                        100          default
         limits.max_tokens                       2048         default
@@ -116,10 +126,16 @@ mod tests {
         limits.running                          4            default
         limits.waiting                          16           default
         policy.alpha                            10.0         default
+        policy.answers                          rsd          default
+        policy.ceiling                          1.0          default
         policy.delta                            0.5          env RSD__POLICY__DELTA
-        policy.mode                             rsd          default
+        policy.floor                            0.0          default
+        policy.gamma                            0.3          default
+        policy.mode                             fixed        default
         policy.p                                0.5          default
+        policy.warm_up                          50           default
         policy.weighting                        binary       default
+        presets                                 []           default
         reward.kind                             judge        default
         roles.draft.bundled                     draft        flag --set
         roles.draft.cpu                         false        default

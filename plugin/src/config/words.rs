@@ -88,7 +88,7 @@ pub(super) fn mask(path: &FieldPath, text: &str) -> String {
             _ => "***".to_owned(),
         },
         // A key pasted where the name of its variable belongs.
-        "api_key_env" if !is_variable_name(text) => "***".to_owned(),
+        "api_key_env" | "read_token_env" | "write_token_env" if !is_variable_name(text) => "***".to_owned(),
         // A section that does not parse, or a token source in the wrong place.
         _ => text.split_once("literal:").map_or_else(|| text.to_owned(), |(before, _)| format!("{before}literal:***")),
     }

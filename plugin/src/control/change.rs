@@ -5,11 +5,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use rsd_protocol::{
     error::FieldProblem,
     event::Event,
-    live::{Cause, Change, Changed, Difference, Live, Revert, Rollback},
+    live::{Cause, Change, Changed, Live, Revert, Rollback},
 };
 
 use super::{
     Author, Control, Refusal, now_ms,
+    persist::Writing,
     state::{Held, Pending, State, differences},
 };
 use crate::{
@@ -23,6 +24,17 @@ struct Planned {
     effective: Deployment,
     /// The settings that were named.
     touched: Vec<String>,
+    ttl: Option<u64>,
+    persist: bool,
+}
+
+/// A change that was made, or tried.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Made {
+    /// What the API says of it.
+    pub changed: Changed,
+    /// The settings as they are with it.
+    pub live: Live,
 }
 
 pub(super) fn refused(refused: Vec<hot::Refused>) -> Refusal {
@@ -41,7 +53,7 @@ impl Control {
         change: &Change,
         author: Author,
         dry_run: bool,
-    ) -> Result<Changed, Refusal> {
+    ) -> Result<Made, Refusal> {
         let mut state = self.state.lock();
         self.fresh(&state, tag)?;
         let mut problems = Vec::new();
@@ -75,8 +87,8 @@ impl Control {
         }
         let effective = State::effective(&state.base.deployment, &runtime).map_err(refused)?;
         let touched = set.into_iter().map(|(path, _)| path).collect();
-        let planned = Planned { runtime, effective, touched };
-        self.make(&mut state, planned, Cause::Patch, author, change.ttl_seconds, change.persist, dry_run)
+        let planned = Planned { runtime, effective, touched, ttl: change.ttl_seconds, persist: change.persist };
+        self.make(&mut state, planned, Cause::Patch, author, dry_run)
     }
 
     /// Goes back to the values of an earlier revision, as a new one.
@@ -89,7 +101,7 @@ impl Control {
         rollback: &Rollback,
         author: Author,
         dry_run: bool,
-    ) -> Result<Changed, Refusal> {
+    ) -> Result<Made, Refusal> {
         let mut state = self.state.lock();
         self.fresh(&state, tag)?;
         let wanted = state.history.iter().find(|each| each.revision == rollback.revision);
@@ -99,7 +111,8 @@ impl Control {
         let (now, base) = (hot::values(&self.policy.current().live), hot::values(&state.base.deployment.live()));
         let mut touched = Vec::new();
         for (((path, value), (_, now)), (_, base)) in hot::values(&wanted).into_iter().zip(now).zip(base) {
-            if value == now {
+            // A value that would be taken back is to stay from now on, so it counts as changed.
+            if value == now && !state.is_temporary(&path) {
                 continue;
             }
             touched.push(path.clone());
@@ -110,8 +123,8 @@ impl Control {
             }
         }
         let effective = State::effective(&state.base.deployment, &runtime).map_err(refused)?;
-        let planned = Planned { runtime, effective, touched };
-        self.make(&mut state, planned, Cause::Rollback { to: rollback.revision }, author, None, false, dry_run)
+        let planned = Planned { runtime, effective, touched, ttl: None, persist: false };
+        self.make(&mut state, planned, Cause::Rollback { to: rollback.revision }, author, dry_run)
     }
 
     /// `*` matches any revision, as in HTTP.
@@ -124,52 +137,52 @@ impl Control {
         Err(Refusal::Stale { found: tag.to_owned(), current })
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn make(
         self: &Arc<Self>,
         state: &mut State,
         planned: Planned,
         cause: Cause,
         author: Author,
-        ttl: Option<u64>,
-        persist: bool,
         dry_run: bool,
-    ) -> Result<Changed, Refusal> {
-        let live = planned.effective.live();
+    ) -> Result<Made, Refusal> {
+        let Planned { runtime, effective, touched, ttl, persist } = planned;
+        let live = effective.live();
         let old = self.policy.current();
         let mut changed = Changed {
             dry_run,
             revision: old.revision,
             differences: differences(&old.live, &live),
             prediction: None,
-            warnings: if persist { shadowed(state, &planned.touched) } else { Vec::new() },
+            warnings: if persist { shadowed(state, &touched) } else { Vec::new() },
             persisted: None,
             reverts: None,
         };
-        if dry_run {
-            return Ok(changed);
-        }
         if persist {
-            let values = hot::values(&live).into_iter().filter(|(path, _)| planned.touched.contains(path));
-            changed.persisted = Some(self.write(&values.collect::<Vec<_>>())?);
+            let values: Vec<_> = hot::values(&live).into_iter().filter(|(path, _)| touched.contains(path)).collect();
+            let file = self.write(&values, if dry_run { Writing::Try } else { Writing::Do })?;
+            changed.persisted = (!dry_run).then_some(file);
         }
-        let nothing = changed.differences.is_empty();
-        if !nothing {
+        if dry_run {
+            return Ok(Made { changed, live });
+        }
+        // The same values for another time are a change too: they stay longer, or for good.
+        let lasts_otherwise = ttl.is_some() || touched.iter().any(|path| state.is_temporary(path));
+        if !changed.differences.is_empty() || lasts_otherwise {
             let reverts_at_ms = ttl.map(|ttl| now_ms().saturating_add(ttl.saturating_mul(1000)));
             if let Some(at_ms) = reverts_at_ms {
-                let before = planned.touched.iter().map(|path| (path.clone(), state.runtime.get(path).cloned()));
+                let before = touched.iter().map(|path| (path.clone(), state.runtime.get(path).cloned()));
                 let revision = state.next();
                 state.pending.push(Pending { revision, at_ms, before: before.collect() });
                 changed.reverts = Some(Revert { revision, at_ms });
                 self.expire_later(revision, ttl.unwrap_or_default());
             }
-            state.runtime = planned.runtime;
-            changed.revision = self.commit(state, cause, author, live, reverts_at_ms);
+            state.runtime = runtime;
+            changed.revision = self.commit(state, cause, author, live.clone(), reverts_at_ms);
         }
         if persist {
-            state.settled(&planned.touched);
+            state.settled(&touched);
         }
-        Ok(changed)
+        Ok(Made { changed, live })
     }
 
     /// Puts settings in force as one new revision. Called with the lock held, so revisions have no gap.
@@ -208,18 +221,4 @@ pub(super) fn shadowed(state: &State, touched: &[String]) -> Vec<String> {
         }
     };
     touched.iter().filter_map(stronger).collect()
-}
-
-/// The settings after a change, nested as in the deployment file.
-#[must_use]
-pub fn nested(differences: &[Difference]) -> serde_json::Value {
-    let mut tree = serde_json::json!({});
-    for Difference { path, new, .. } in differences {
-        if let Some(place) = path.split('.').try_fold(&mut tree, |tree, key| {
-            Some(tree.as_object_mut()?.entry(key).or_insert_with(|| serde_json::json!({})))
-        }) {
-            place.clone_from(new);
-        }
-    }
-    tree
 }

@@ -30,12 +30,9 @@ pub use clock::now_ms;
 pub use reload::Sources;
 pub use watch::watch;
 
-pub use change::nested;
+pub use change::Made;
 
-use crate::{
-    config::{Loaded, hot},
-    policy::{PolicyConfig, PolicyHandle},
-};
+use crate::{config::Loaded, policy::PolicyHandle};
 use state::State;
 
 /// Events kept for a reader that is slow.
@@ -140,7 +137,8 @@ impl Control {
         self.tag_of(self.policy.current().revision)
     }
 
-    fn tag_of(&self, revision: u64) -> String {
+    /// The entity tag of a revision.
+    pub(crate) fn tag_of(&self, revision: u64) -> String {
         format!("{}-{revision}", self.instance)
     }
 
@@ -148,15 +146,6 @@ impl Control {
     #[must_use]
     pub fn policy(&self) -> &Arc<PolicyHandle> {
         &self.policy
-    }
-
-    /// The policy as it would be with these settings, where they may be so.
-    #[must_use]
-    pub fn policy_with(&self, set: &serde_json::Value) -> Option<PolicyConfig> {
-        let live = self.policy.current().live.clone();
-        let mut deployment = self.state.lock().base.deployment.clone();
-        deployment.policy = live.policy;
-        Some(hot::with(&deployment, &hot::read(set).ok()?).ok()?.policy)
     }
 
     /// What happens from now on.

@@ -1,6 +1,6 @@
 //! Reading the deployment file again.
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use rsd_protocol::{
     event::{Event, Reloaded},
@@ -28,14 +28,15 @@ impl Control {
     /// fault is refused whole.
     ///
     /// A setting that has changed in the file wins over one that was changed at run time before: it is the newer word.
-    pub fn reload(self: &Arc<Self>) -> Reloaded {
+    pub fn reload(&self, author: Author) -> Reloaded {
+        // Before the file is read: what is written and changed meanwhile must not be undone by an older text.
+        let mut state = self.state.lock();
         let loaded = config::load(
             self.sources.file.as_deref(),
             self.sources.environment.clone(),
             &self.sources.overrides,
             self.sources.target,
         );
-        let mut state = self.state.lock();
         let mut report = Reloaded {
             at_ms: now_ms(),
             revision: self.policy.current().revision,
@@ -72,7 +73,7 @@ impl Control {
         state.base = base;
         state.runtime = runtime;
         if live != self.policy.current().live {
-            report.revision = self.commit(&mut state, Cause::Reload, Author::default(), live, None);
+            report.revision = self.commit(&mut state, Cause::Reload, author, live, None);
         }
         self.reloaded(report)
     }

@@ -57,6 +57,11 @@ impl State {
         hot::with(base, &set)
     }
 
+    /// Whether a setting is as a change left it that will be taken back.
+    pub fn is_temporary(&self, path: &str) -> bool {
+        self.pending.iter().any(|pending| pending.holds(&self.runtime, path))
+    }
+
     /// The number of the next revision. Counted here, under the lock.
     pub fn next(&self) -> u64 {
         self.history.back().map_or(1, |last| last.revision) + 1

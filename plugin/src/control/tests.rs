@@ -8,7 +8,7 @@ use rsd_protocol::{
 use serde_json::{Value, json};
 
 use super::*;
-use crate::config::{self, Override, TargetRule};
+use crate::config::{self, Override, TargetRule, hot};
 
 /// A deployment file of its own and the control of it.
 pub(crate) struct Desk {
@@ -47,7 +47,7 @@ impl Desk {
 
     fn try_set(&self, tag: &str, set: Value) -> Result<u64, Refusal> {
         let change = Change { set, ..Change::default() };
-        self.control.change(tag, &change, Author::default(), false).map(|changed| changed.revision)
+        self.control.change(tag, &change, Author::default(), false).map(|made| made.changed.revision)
     }
 
     fn set(&self, set: Value) -> u64 {
@@ -56,7 +56,7 @@ impl Desk {
 
     fn set_for(&self, set: Value, seconds: u64) -> u64 {
         let change = Change { set, ttl_seconds: Some(seconds), ..Change::default() };
-        self.control.change("*", &change, Author::default(), false).unwrap().revision
+        self.control.change("*", &change, Author::default(), false).unwrap().changed.revision
     }
 }
 
@@ -105,7 +105,7 @@ fn a_refused_change_changes_nothing() {
 fn a_dry_run_says_what_would_be_and_does_nothing() {
     let desk = Desk::new(&[]);
     let change = Change { set: delta(0.1), persist: true, ..Change::default() };
-    let changed = desk.control.change("*", &change, Author::default(), true).unwrap();
+    let changed = desk.control.change("*", &change, Author::default(), true).unwrap().changed;
     assert_eq!((changed.dry_run, changed.revision, changed.differences.len()), (true, 1, 1));
     assert_eq!((desk.delta(), desk.text().as_str()), (0.5, FILE));
 }
@@ -144,7 +144,7 @@ fn going_back_is_a_new_revision() {
     desk.set(json!({"policy": {"delta": 0.2, "gamma": 0.9}, "steps": {"lookahead": 2}}));
     let back = |to| {
         let rollback = Rollback { revision: to, ..Rollback::default() };
-        desk.control.rollback("*", &rollback, Author::default(), false)
+        desk.control.rollback("*", &rollback, Author::default(), false).map(|made| made.changed)
     };
     assert_eq!(back(2).unwrap().revision, 4);
     assert_eq!((desk.delta(), desk.control.policy().current().live.policy.gamma), (0.1, 0.3));
@@ -220,7 +220,7 @@ async fn what_is_written_keeps_the_files_comments_and_leaves_out_what_ends() {
     assert_eq!(desk.source("policy.delta"), Source::File);
     assert_eq!(desk.source("policy.alpha"), Source::Runtime { revision: 2 });
     // Reading it again changes nothing.
-    assert_eq!(desk.control.reload().revision, 3);
+    assert_eq!(desk.control.reload(Author::default()).revision, 3);
 }
 
 #[test]
@@ -244,12 +244,12 @@ fn a_new_file_is_taken_whole_or_refused_whole() {
     let mut events = desk.control.subscribe();
     desk.set(json!({"policy": {"delta": 0.1, "p": 0.9}}));
     fs::write(&desk.file, FILE.replace("0.5 # half", "0.6\n  gamma: 7")).unwrap();
-    let report = desk.control.reload();
+    let report = desk.control.reload(Author::default());
     assert!(report.refused && report.problems[0].contains("policy.gamma"), "{report:?}");
     assert_eq!((desk.delta(), report.revision), (0.1, 2));
     // The file's new word on delta wins over the older change, which p keeps; the port needs a restart.
     fs::write(&desk.file, FILE.replace("0.5", "0.6").replace("port: 1", "port: 2")).unwrap();
-    let report = desk.control.reload();
+    let report = desk.control.reload(Author::default());
     assert_eq!(
         (report.refused, report.revision, report.restart_needed.as_slice()),
         (false, 3, &["server.port".to_owned()][..])
@@ -258,7 +258,7 @@ fn a_new_file_is_taken_whole_or_refused_whole() {
     assert_eq!((policy.delta, policy.p), (0.6, 0.9));
     assert_eq!(desk.control.view().restart_needed, ["server.port"]);
     fs::write(&desk.file, FILE).unwrap();
-    assert!(desk.control.reload().restart_needed.is_empty());
+    assert!(desk.control.reload(Author::default()).restart_needed.is_empty());
     let names: Vec<_> = std::iter::from_fn(|| events.try_recv().ok()).map(|event: Event| event.name()).collect();
     assert_eq!(names, ["policy", "reload", "policy", "reload", "policy", "reload"]);
 }
@@ -326,7 +326,11 @@ proptest! {
             let taken = desk.try_set("*", set.clone());
             let now = desk.control.policy().current();
             match taken {
-                Ok(_) => prop_assert!(now.live.policy.validate().is_ok()),
+                Ok(_) => {
+                    let whole = hot::values(&now.live).into_iter().collect::<Vec<_>>();
+                    let loaded = crate::config::load(Some(&desk.file), [], &[], TargetRule::Required).unwrap();
+                    prop_assert!(hot::with(&loaded.deployment, &whole).is_ok());
+                }
                 Err(_) => prop_assert_eq!(now, before),
             }
             Ok(())
@@ -346,6 +350,75 @@ fn options_of_the_line_stay_stronger_than_the_file() {
         Sources { file: Some(file.clone()), environment: Vec::new(), overrides, target: TargetRule::Required };
     let control = Control::new(policy, loaded, sources, 10, |_| {});
     fs::write(&file, FILE.replace("0.5", "0.1")).unwrap();
-    assert_eq!(control.reload().revision, 1);
+    assert_eq!(control.reload(Author::default()).revision, 1);
     assert_eq!(control.policy().current().live.policy.delta, 0.9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_value_for_longer_or_for_good_is_a_change() {
+    let desk = Desk::new(&[]);
+    desk.set_for(delta(0.1), 60);
+    assert_eq!(desk.set_for(delta(0.1), 600), 3);
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert_eq!(desk.delta(), 0.1);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(desk.delta(), 0.5);
+    let temporary = desk.set_for(delta(0.1), 60);
+    assert_eq!(desk.set(delta(0.1)), temporary + 1);
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert_eq!((desk.delta(), desk.control.view().reverts), (0.1, None));
+    // Going back to a revision that is temporary keeps its values too.
+    let temporary = desk.set_for(delta(0.2), 60);
+    let rollback = Rollback { revision: temporary, ..Rollback::default() };
+    desk.control.rollback("*", &rollback, Author::default(), false).unwrap();
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert_eq!(desk.delta(), 0.2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_taken_back_yet_is_taken_back_when_it_can_be() {
+    let desk = Desk::new(&[]);
+    desk.set(json!({"policy": {"weighting": "logistic"}}));
+    desk.set_for(json!({"policy": {"weighting": "binary", "delta": 0.1}}), 60);
+    desk.set(json!({"policy": {"mode": "budget"}}));
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    let policy = || desk.control.policy().current().live.policy;
+    assert_eq!((policy().delta, policy().weighting), (0.5, crate::policy::Weighting::Binary));
+    assert!(desk.control.view().reverts.is_some());
+    desk.set(json!({"policy": {"mode": "fixed"}}));
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    assert_eq!(policy().weighting, crate::policy::Weighting::Logistic);
+    assert_eq!(desk.control.view().reverts, None);
+}
+
+#[test]
+fn what_the_server_would_refuse_is_not_written() {
+    let desk = Desk::new(&[("RSD__POLICY__WEIGHTING", "logistic")]);
+    desk.set(json!({"policy": {"weighting": "binary"}}));
+    // In force it is sound; in the file it would meet the environment's weighting.
+    let change = Change { set: json!({"policy": {"mode": "budget"}}), persist: true, ..Change::default() };
+    for dry_run in [true, false] {
+        let refused = desk.control.change("*", &change, Author::default(), dry_run).unwrap_err();
+        assert!(
+            matches!(&refused, Refusal::Persist { reason, .. } if reason.contains("policy.weighting")),
+            "{refused}"
+        );
+    }
+    assert_eq!((desk.text().as_str(), desk.control.policy().current().revision), (FILE, 2));
+    let left = fs::read_dir(desk.file.parent().unwrap()).unwrap().count();
+    assert_eq!(left, 1, "files are left beside it");
+}
+
+#[test]
+fn settings_that_need_each_other_are_written_together() {
+    let desk = Desk::new(&[]);
+    let base = json!({"policy": {"floor": 0.5, "ceiling": 0.9}});
+    let both = |set| Change { set, persist: true, ..Change::default() };
+    desk.control.change("*", &both(base), Author::default(), false).unwrap();
+    let lower = json!({"policy": {"floor": 0.1, "ceiling": 0.3}});
+    desk.control.change("*", &both(lower), Author::default(), false).unwrap();
+    desk.set(delta(0.2));
+    let policy = desk.control.policy().current().live.policy;
+    assert_eq!((policy.floor, policy.ceiling, policy.delta), (0.1, 0.3, 0.2));
+    assert_eq!(desk.source("policy.ceiling"), Source::File);
 }

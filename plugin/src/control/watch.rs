@@ -6,9 +6,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use super::Control;
+use super::{Author, Control};
 
 /// How often it is looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -16,23 +17,33 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Reads the file again whenever it has changed, until `stop` is cancelled.
 pub async fn watch(control: Arc<Control>, stop: CancellationToken) {
     let Some(file) = control.sources.file.clone() else { return };
-    let read = || std::fs::read(&file).ok();
-    let (mut known, mut last) = (read(), read());
+    // Off the threads that serve requests: a disk may be slow, and a network gone.
+    let read = || {
+        let file = file.clone();
+        async move { spawn_blocking(move || std::fs::read(file).ok()).await.ok().flatten() }
+    };
+    let mut known = read().await;
+    let mut last = known.clone();
+    // It may have changed while the models were loaded; where it has not, this changes nothing.
+    again(&control).await;
     let mut ticks = tokio::time::interval(INTERVAL);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let now = read();
+        let now = read().await;
         let settled = now == last;
         last.clone_from(&now);
         // A file that is gone for a moment is being replaced.
         if now.is_some() && settled && now != known {
             known = now;
-            // Off the threads that serve requests: it reads a file and checks it.
-            let control = control.clone();
-            let _ = tokio::task::spawn_blocking(move || control.reload()).await;
+            again(&control).await;
         }
     }
+}
+
+async fn again(control: &Arc<Control>) {
+    let control = control.clone();
+    let _ = spawn_blocking(move || control.reload(Author::default())).await;
 }

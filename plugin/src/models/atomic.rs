@@ -32,20 +32,12 @@ pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Mode
 
 /// Writes `bytes` to `path`, whole or not at all.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
-    write_as(path, bytes, None)
-}
-
-/// The same with these permissions; without any, those a new file gets.
-pub(crate) fn write_as(path: &Path, bytes: &[u8], permissions: Option<fs::Permissions>) -> Result<(), ModelError> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     // Temporary files are the owner's alone unless told; a cache may be shared.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = builder.tempfile_in(dir).map_err(ModelError::io("write to", dir))?;
-    if let Some(permissions) = permissions {
-        file.as_file().set_permissions(permissions).map_err(ModelError::io("write to", dir))?;
-    }
     file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(ModelError::io("write", path))?;
     file.persist(path).map_err(|error| ModelError::Io {
         action: "write",

@@ -92,11 +92,13 @@ impl PolicyHandle {
         self.current.load_full()
     }
 
-    /// Replaces the settings, for every step judged from now on.
+    /// Replaces the settings, for every step judged from now on. A server's are replaced by its `Control` alone, which
+    /// numbers revisions.
     ///
     /// # Errors
     /// A field of the policy is out of range; the old settings stay.
-    pub fn replace(&self, live: Live) -> Result<Arc<Snapshot>, PolicyError> {
+    #[cfg(test)]
+    pub(crate) fn replace(&self, live: Live) -> Result<Arc<Snapshot>, PolicyError> {
         live.policy.validate()?;
         self.current.rcu(|old| Snapshot { revision: old.revision + 1, live: live.clone() });
         Ok(self.current())

@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 use super::error::ApiError;
 
 /// A key, kept as its hash so that neither its text nor its length can leak.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey([u8; 32]);
 
 impl std::fmt::Debug for ApiKey {

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 
 use super::{
     ServeArgs, TargetFromLine,
-    operator::{self, Operator},
+    operator::{self, Hangups, Operator},
 };
 use crate::{
     config::{self, Deployment, Loaded, Override, TargetRule},
@@ -21,6 +21,9 @@ use crate::{
     probe::probe,
     server::{self, ApiKey, App, Drain, admin::RecentTraces},
 };
+
+/// Exit status of a server that was ended before it was ready, as shells give it for SIGINT.
+const INTERRUPTED: i32 = 130;
 
 pub(in crate::cli) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let (mut line, loaded, sources) = read(&args)?;
@@ -41,9 +44,18 @@ pub(in crate::cli) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     if key.is_none() && !listener.local_addr()?.ip().is_loopback() {
         tracing::warn!("anybody who reaches {host}:{port} may use this server; set server.api_key_env or api_key_file");
     }
+    let hangups = Hangups::listen()?;
     let operator = Operator::listen(&deployment, &listener).await?;
     let target = line.map(spec_of).transpose()?;
-    let Deployed { mut rsd, target } = deploy(&deployment, target).await?;
+    let deployed = tokio::select! {
+        deployed = deploy(&deployment, target) => deployed?,
+        () = shutdown() => {
+            // The token file goes; loading cannot be called off and is left to the end of the process.
+            drop(operator);
+            std::process::exit(INTERRUPTED);
+        }
+    };
+    let Deployed { mut rsd, target } = deployed;
     let recorder = Arc::new(Recorder::new(deployment.admin.recorded_steps));
     let traces = Arc::new(RecentTraces::new(deployment.admin.traces, deployment.admin.trace_text));
     let costs = recorder.clone();
@@ -63,7 +75,7 @@ pub(in crate::cli) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         .with_seed(args.seed())
         .with_log(args.log().map(crate::server::RequestLog::open).transpose()?);
     let app = Arc::new(app);
-    let watching = operator::watch(&control, &app, deployment.admin.watch_file);
+    let watching = operator::watch(&control, &app, deployment.admin.watch_file, hangups);
     let operating = operator.map(|operator| operator.serve(app.clone(), control, recorder, traces, &deployment));
     let operating = operating.transpose()?;
     let served = serve(app, theirs, listener, &deployment).await;

@@ -7,7 +7,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
     config::{AdminConfig, Deployment},
-    control::{self, Control},
+    control::{self, Author, Control},
     prediction::Recorder,
     server::{
         App,
@@ -84,7 +84,7 @@ impl Operator {
 }
 
 /// Reads the deployment file again when it changes, and on SIGHUP.
-pub(super) fn watch(control: &Arc<Control>, app: &Arc<App>, file: bool) -> JoinHandle<()> {
+pub(super) fn watch(control: &Arc<Control>, app: &Arc<App>, file: bool, hangups: Hangups) -> JoinHandle<()> {
     let (control, stop) = (control.clone(), app.draining());
     tokio::spawn(async move {
         let files = async {
@@ -96,22 +96,36 @@ pub(super) fn watch(control: &Arc<Control>, app: &Arc<App>, file: bool) -> JoinH
         };
         tokio::select! {
             () = files => {}
-            () = on_hangup(&control) => {}
+            () = hangups.reload(&control) => {}
         }
     })
 }
 
-#[cfg(unix)]
-async fn on_hangup(control: &Arc<Control>) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return std::future::pending().await };
-    while hangup.recv().await.is_some() {
-        let control = control.clone();
-        let _ = tokio::task::spawn_blocking(move || control.reload()).await;
-    }
-}
+/// SIGHUP. Taken from the start: by default it ends a process, and loading models takes minutes.
+pub(super) struct Hangups(#[cfg(unix)] tokio::signal::unix::Signal);
 
-#[cfg(not(unix))]
-async fn on_hangup(_: &Arc<Control>) {
-    std::future::pending().await
+impl Hangups {
+    #[cfg(unix)]
+    pub fn listen() -> anyhow::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self(signal(SignalKind::hangup()).context("listening for SIGHUP")?))
+    }
+
+    #[cfg(unix)]
+    async fn reload(mut self, control: &Arc<Control>) {
+        while self.0.recv().await.is_some() {
+            let control = control.clone();
+            let _ = tokio::task::spawn_blocking(move || control.reload(Author::default())).await;
+        }
+    }
+
+    #[cfg(not(unix))]
+    pub fn listen() -> anyhow::Result<Self> {
+        Ok(Self())
+    }
+
+    #[cfg(not(unix))]
+    async fn reload(self, _: &Arc<Control>) {
+        std::future::pending().await
+    }
 }

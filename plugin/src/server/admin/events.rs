@@ -15,19 +15,19 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// The stream of one reader, which ends when the server does.
 pub(super) fn stream(admin: &Arc<Admin>) -> Sse<impl Stream<Item = Result<Sent, Infallible>> + use<>> {
     let receiver = admin.control.subscribe();
-    let draining = admin.app.draining.clone();
+    let ending = admin.app.stopping.clone();
     let hello = Event::Hello { revision: admin.control.policy().current().revision };
-    let rest = stream::unfold((receiver, draining), |(mut receiver, draining)| async move {
+    let rest = stream::unfold((receiver, ending), |(mut receiver, ending)| async move {
         let event = tokio::select! {
             biased;
-            () = draining.cancelled() => return None,
+            () = ending.cancelled() => return None,
             event = receiver.recv() => match event {
                 Ok(event) => event,
                 Err(RecvError::Lagged(events)) => Event::Lost { events },
                 Err(RecvError::Closed) => return None,
             },
         };
-        Some((event, (receiver, draining)))
+        Some((event, (receiver, ending)))
     });
     let all = stream::once(async { hello }).chain(rest).map(|event| {
         let data = serde_json::to_string(&event).unwrap_or_default();

@@ -23,14 +23,14 @@ use super::{
     Admin,
     error::AdminError,
     events,
-    guard::Peer,
+    guard::{Done, Peer},
     openapi, query,
     query::{Deltas, DryRun, Limit, Nothing},
     tokens::Scope,
 };
 use crate::{
-    control::{Author, Refusal},
-    policy::Policy,
+    control::{Author, Made, Refusal},
+    policy::{Policy, keep_probability},
 };
 
 type Shared = State<Arc<Admin>>;
@@ -87,105 +87,111 @@ impl<T> Body<T> {
     }
 }
 
-/// Does work that may write to a disk off the threads that serve requests.
+/// Does work that may wait for a disk, or for somebody who does, off the threads that serve requests.
 async fn off_thread<T: Send + 'static>(
     admin: &Arc<Admin>,
     work: impl FnOnce(&Arc<Admin>) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, AdminError> {
     let own = admin.clone();
-    let refused = |refusal: &Refusal| AdminError::refused(refusal, || admin.control.view());
-    match tokio::task::spawn_blocking(move || work(&own)).await {
-        Ok(result) => result.map_err(|refusal| refused(&refusal)),
-        Err(error) => Err(AdminError::new(ErrorCode::PersistFailed, format!("the change was interrupted: {error}"))),
-    }
+    let done =
+        tokio::task::spawn_blocking(move || work(&own).map_err(|refusal| AdminError::refused(&refusal, &own.control)));
+    let interrupted = |error| AdminError::new(ErrorCode::PersistFailed, format!("the work was interrupted: {error}"));
+    done.await.map_err(interrupted)?
 }
 
-/// An answer with the entity tag of the revision in force.
-fn tagged<T: serde::Serialize>(admin: &Admin, body: T) -> Response {
+/// An answer about a revision, with its entity tag.
+fn tagged<T: serde::Serialize>(admin: &Admin, revision: u64, body: T) -> Response {
     let mut response = Json(body).into_response();
-    if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", admin.control.tag())) {
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", admin.control.tag_of(revision))) {
         response.headers_mut().insert(header::ETAG, tag);
     }
     response
 }
 
+/// The same for a change, with what the record says of it.
+fn done(admin: &Admin, changed: Changed, by: Option<String>, why: Option<String>) -> Response {
+    let (revision, dry_run) = (changed.revision, changed.dry_run);
+    let mut response = tagged(admin, revision, changed);
+    response.extensions_mut().insert(Done { revision: Some(revision), dry_run, by, why });
+    response
+}
+
 pub(super) async fn policy(State(admin): Shared, uri: Uri) -> Result<Response, AdminError> {
     query::read::<Nothing>(&uri)?;
-    // The tag and the values must be of one revision: read until they are.
-    loop {
-        let view: PolicyView = admin.control.view();
-        if view.revision == admin.control.policy().current().revision {
-            return Ok(tagged(&admin, view));
-        }
-    }
+    let view: PolicyView = off_thread(&admin, |admin| Ok(admin.control.view())).await?;
+    Ok(tagged(&admin, view.revision, view))
 }
 
 pub(super) async fn change(State(admin): Shared, body: Body<Change>) -> Result<Response, AdminError> {
     let (tag, dry_run) = (body.tag()?, query::read::<DryRun>(&body.uri)?.dry_run);
     let Body { from, content: change, .. } = body;
-    let author = Author { from, by: change.by.clone(), why: change.why.clone() };
-    let changed = off_thread(&admin, move |admin| {
-        let mut changed = admin.control.change(&tag, &change, author, dry_run)?;
-        if dry_run {
-            predict(admin, &mut changed, &change.set);
-        }
-        Ok(changed)
+    let (by, why) = (change.by.clone(), change.why.clone());
+    let author = Author { from, by: by.clone(), why: why.clone() };
+    let made = off_thread(&admin, move |admin| {
+        let made = admin.control.change(&tag, &change, author, dry_run)?;
+        Ok(foreseen(admin, made))
     });
-    let changed = changed.await?;
-    Ok(tagged(&admin, changed))
+    Ok(done(&admin, made.await?, by, why))
 }
 
 pub(super) async fn rollback(State(admin): Shared, body: Body<Rollback>) -> Result<Response, AdminError> {
     let (tag, dry_run) = (body.tag()?, query::read::<DryRun>(&body.uri)?.dry_run);
     let Body { from, content: rollback, .. } = body;
-    let author = Author { from, by: rollback.by.clone(), why: rollback.why.clone() };
-    let changed = off_thread(&admin, move |admin| {
-        let mut changed = admin.control.rollback(&tag, &rollback, author, dry_run)?;
-        if dry_run {
-            let set = crate::control::nested(&changed.differences);
-            predict(admin, &mut changed, &set);
-        }
-        Ok(changed)
+    let (by, why) = (rollback.by.clone(), rollback.why.clone());
+    let author = Author { from, by: by.clone(), why: why.clone() };
+    let made = off_thread(&admin, move |admin| {
+        let made = admin.control.rollback(&tag, &rollback, author, dry_run)?;
+        Ok(foreseen(admin, made))
     });
-    let changed = changed.await?;
-    Ok(tagged(&admin, changed))
+    Ok(done(&admin, made.await?, by, why))
 }
 
-/// Adds what the recorded rewards say of a change that touches the policy.
-fn predict(admin: &Admin, changed: &mut Changed, set: &serde_json::Value) {
-    let now = admin.control.policy().current().live.policy;
-    let Some(then) = admin.control.policy_with(set) else { return };
-    if changed.differences.iter().any(|each| each.path.starts_with("policy.")) {
-        changed.prediction = admin.recorder.predict(&now, &then, crate::policy::keep_probability, admin.app.sizes());
+/// Adds to a dry run what the recorded rewards say of it, where it touches the policy.
+fn foreseen(admin: &Admin, made: Made) -> Changed {
+    let Made { mut changed, live } = made;
+    if changed.dry_run && changed.differences.iter().any(|each| each.path.starts_with("policy.")) {
+        let now = admin.control.policy().current().live.policy;
+        changed.prediction = admin.recorder.predict(&now, &live.policy, keep_probability, admin.app.sizes());
     }
+    changed
 }
 
 pub(super) async fn history(State(admin): Shared, uri: Uri) -> Answer<Vec<Revision>> {
-    Ok(Json(admin.control.history(query::read::<Limit>(&uri)?.limit)))
+    let limit = query::read::<Limit>(&uri)?.limit;
+    off_thread(&admin, move |admin| Ok(admin.control.history(limit))).await.map(Json)
 }
 
 pub(super) async fn persist(State(admin): Shared, body: Body<Noted>) -> Result<Response, AdminError> {
     query::read::<Nothing>(&body.uri)?;
     let changed = off_thread(&admin, |admin| admin.control.persist()).await?;
-    Ok(tagged(&admin, changed))
+    Ok(done(&admin, changed, body.content.by, body.content.why))
 }
 
 pub(super) async fn keep(State(admin): Shared, body: Body<Noted>) -> Result<Response, AdminError> {
     query::read::<Nothing>(&body.uri)?;
-    let kept = admin.control.keep();
-    Ok(tagged(&admin, kept))
+    let kept = off_thread(&admin, |admin| Ok(admin.control.keep())).await?;
+    let mut response = Json(kept).into_response();
+    let Noted { by, why } = body.content;
+    response.extensions_mut().insert(Done { by, why, ..Done::default() });
+    Ok(response)
 }
 
-pub(super) async fn reload(State(admin): Shared, body: Body<Noted>) -> Answer<Reloaded> {
+pub(super) async fn reload(State(admin): Shared, body: Body<Noted>) -> Result<Response, AdminError> {
     query::read::<Nothing>(&body.uri)?;
-    off_thread(&admin, |admin| Ok(admin.control.reload())).await.map(Json)
+    let Noted { by, why } = body.content;
+    let author = Author { from: body.from, by: by.clone(), why: why.clone() };
+    let report: Reloaded = off_thread(&admin, move |admin| Ok(admin.control.reload(author))).await?;
+    let revision = Some(report.revision);
+    let mut response = Json(report).into_response();
+    response.extensions_mut().insert(Done { revision, by, why, dry_run: false });
+    Ok(response)
 }
 
 pub(super) async fn preview(State(admin): Shared, uri: Uri) -> Answer<Preview> {
     let deltas = query::read::<Deltas>(&uri)?.all()?;
     let preview = off_thread(&admin, move |admin| {
         let policy = admin.control.policy().current().live.policy;
-        Ok(admin.recorder.preview(&policy, crate::policy::keep_probability, &deltas, admin.app.sizes()))
+        Ok(admin.recorder.preview(&policy, keep_probability, &deltas, admin.app.sizes()))
     });
     preview.await.map(Json)
 }

@@ -82,7 +82,7 @@ mod tests {
 
     fn deltas(query: &str) -> Result<Vec<f64>, String> {
         let uri: Uri = format!("/p?{query}").parse().unwrap();
-        read::<Deltas>(&uri).and_then(|deltas| deltas.all()).map_err(|error| error.0.message)
+        read::<Deltas>(&uri).and_then(|deltas| deltas.all()).map_err(|error| error.detail.message)
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
+    http::{HeaderValue, Method, header},
     middleware,
     routing::{MethodRouter, get, patch, post},
 };
@@ -17,6 +18,8 @@ use rsd_protocol::{
     trace::{RequestTrace, TraceSummary},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use tower_http::cors::CorsLayer;
 
 use super::{Admin, guard::guard, handlers};
 
@@ -123,6 +126,18 @@ pub fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
+fn cors(origins: &[String]) -> CorsLayer {
+    let origins: Vec<_> = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
+    if origins.is_empty() {
+        return CorsLayer::new();
+    }
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::PATCH, Method::POST])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH])
+        .expose_headers([header::ETAG])
+}
+
 /// The admin API.
 pub fn router(admin: Arc<Admin>) -> Router {
     let routed = endpoints()
@@ -133,5 +148,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .method_not_allowed_fallback(handlers::wrong_method)
         .layer(middleware::from_fn_with_state(admin.clone(), guard))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        // Outside the guard: a browser asks for leave without a token, and gets it for the listed origins only.
+        .layer(cors(&admin.origins))
         .with_state(admin)
 }

@@ -1,12 +1,14 @@
 //! The two tokens: one may read, the other may change things too.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
 use axum::http::HeaderMap;
 use rsd_protocol::token_file::{self, TokenFile};
+use sha2::{Digest, Sha256};
 
 use crate::{
     config::AdminConfig,
@@ -58,6 +60,9 @@ pub enum TokenError {
         /// Why.
         source: io::Error,
     },
+    /// One token for both.
+    #[error("admin: the read token and the write token are the same, so whoever may read may write: make two")]
+    Same,
     /// There is no home to leave them in.
     #[error(
         "there is no folder to leave the admin API's tokens in (neither XDG_RUNTIME_DIR nor HOME is set). Name tokens \
@@ -86,6 +91,9 @@ impl Tokens {
         let write_names = KeySource { env: "admin.write_token_env", file: "admin.write_token_file" };
         let read = key(&config.read_token_env, &config.read_token_file, read_names)?;
         let write = key(&config.write_token_env, &config.write_token_file, write_names)?;
+        if read.is_some() && read == write {
+            return Err(TokenError::Same);
+        }
         if read.is_some() || write.is_some() {
             return Ok(Self { read, write, left: None });
         }
@@ -96,14 +104,14 @@ impl Tokens {
             write_token: random(),
         };
         let path = token_file::path(port).ok_or(TokenError::NoFolder)?;
-        leave(&path, &file).map_err(|source| TokenError::File { path: path.clone(), source })?;
-        Ok(Self { left: Some(Left(path)), ..Self::new(Some(&file.read_token), Some(&file.write_token)) })
+        let left = leave(&path, &file).map_err(|source| TokenError::File { path, source })?;
+        Ok(Self { left: Some(left), ..Self::new(Some(&file.read_token), Some(&file.write_token)) })
     }
 
     /// Where the tokens were left, if the server made them.
     #[must_use]
     pub fn left_in(&self) -> Option<&Path> {
-        self.left.as_ref().map(|left| left.0.as_path())
+        self.left.as_ref().map(|left| left.path.as_path())
     }
 
     /// What a request with these headers may do. Both tokens are compared whatever the first comparison says.
@@ -119,12 +127,19 @@ impl Tokens {
 
 /// A token file, which goes when the server does.
 #[derive(Debug)]
-struct Left(PathBuf);
+struct Left {
+    path: PathBuf,
+    /// What was written: another server may have put its own there since.
+    sha256: [u8; 32],
+}
 
 impl Drop for Left {
     fn drop(&mut self) {
-        // The next start makes new tokens anyway.
-        let _ = fs::remove_file(&self.0);
+        let ours = fs::read(&self.path).is_ok_and(|bytes| <[u8; 32]>::from(Sha256::digest(bytes)) == self.sha256);
+        if ours {
+            // The next start makes new tokens anyway.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -133,15 +148,16 @@ fn random() -> String {
     format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
 }
 
-fn leave(path: &Path, file: &TokenFile) -> io::Result<()> {
+fn leave(path: &Path, file: &TokenFile) -> io::Result<Left> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     // A temporary file is its owner's alone from the start, and the rename keeps it so.
     let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer_pretty(&mut temporary, file)?;
+    let bytes = serde_json::to_vec_pretty(file)?;
+    temporary.write_all(&bytes)?;
     temporary.as_file().sync_all()?;
     temporary.persist(path)?;
-    Ok(())
+    Ok(Left { path: path.to_owned(), sha256: Sha256::digest(&bytes).into() })
 }
 
 #[cfg(test)]
@@ -162,7 +178,7 @@ mod tests {
         assert_eq!(tokens.scope(&headers("x")), None);
         assert_eq!(tokens.scope(&HeaderMap::new()), None);
         assert_eq!(Tokens::new(None, None).scope(&headers("")), None);
-        assert!(!format!("{tokens:?}").contains('w') || !format!("{tokens:?}").contains("\"w\""));
+        assert_eq!(format!("{tokens:?}"), "Tokens { read: Some(ApiKey(..)), write: Some(ApiKey(..)), left: None }");
     }
 
     #[cfg(unix)]
@@ -177,12 +193,17 @@ mod tests {
             read_token: random(),
             write_token: random(),
         };
-        leave(&path, &file).unwrap();
+        let left = leave(&path, &file).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let back: TokenFile = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         assert_eq!(back, file);
         assert!(!format!("{file:?}").contains(&file.write_token));
-        drop(Tokens { left: Some(Left(path.clone())), ..Tokens::new(None, None) });
+        drop(Tokens { left: Some(left), ..Tokens::new(None, None) });
         assert!(!path.exists());
+        // What another server has left there meanwhile stays.
+        let left = leave(&path, &file).unwrap();
+        fs::write(&path, "another's").unwrap();
+        drop(left);
+        assert!(path.exists());
     }
 }
