@@ -85,7 +85,7 @@ pub(crate) struct Script {
     /// The step, counted from 0 over all runs, that fails.
     pub(super) fail_step: Option<usize>,
     /// How long each step takes.
-    pub(super) delay: Duration,
+    pub(crate) delay: Duration,
     pub(super) valve: Arc<Valve>,
     pub(super) starts: Arc<AtomicUsize>,
     pub(super) steps: Arc<AtomicUsize>,
