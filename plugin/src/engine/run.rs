@@ -77,13 +77,14 @@ async fn drive(
     }
     let report = {
         let writer = writer.lock();
+        let seconds = began.elapsed().saturating_sub(writer.waited()).as_secs_f64();
         RunReport {
             generated: writer.generated(),
             forwards: writer.calls(),
             prefilled: inner.prefilled(&prompt, writer.computed_prompt()),
             prompt: prompt.len(),
-            prefill_seconds: writer.first_token().map_or(0.0, |first| (first - began).as_secs_f64()),
-            seconds: began.elapsed().saturating_sub(writer.waited()).as_secs_f64(),
+            prefill_seconds: writer.first_token().map_or(seconds, |first| (first - began).as_secs_f64()),
+            seconds,
         }
     };
     drop(permit);

@@ -54,11 +54,11 @@ impl Metrics {
         if source == Source::Target {
             self.target_tokens.inc_by(report.generated as u64);
         }
-        // A run that ended before its first token did nothing but read.
-        let read = if report.generated == 0 { report.seconds } else { report.prefill_seconds };
+        let seconds = report.seconds.max(0.0);
+        let read = report.prefill_seconds.clamp(0.0, seconds);
         let [prefill, decode] = &self.model_seconds[Role::from(source) as usize];
-        prefill.inc_by(read.max(0.0));
-        decode.inc_by((report.seconds - read).max(0.0));
+        prefill.inc_by(read);
+        decode.inc_by(seconds - read);
     }
 
     fn worked(&self, role: Role, prompt: usize, prefilled: usize) {

@@ -144,7 +144,7 @@ pub struct RunReport {
     pub prefilled: usize,
     /// Prompt tokens in all.
     pub prompt: usize,
-    /// Seconds until the first token was sampled.
+    /// Seconds until the first token was sampled; all of them where none was.
     pub prefill_seconds: f64,
     /// Seconds the model worked in all; waiting for verdicts is no work.
     pub seconds: f64,
