@@ -164,7 +164,7 @@ async fn a_change_during_eight_streams_breaks_none_and_counts_from_the_next_step
     }
     let verdicts = site.verdicts.0.lock();
     let used: BTreeSet<_> = verdicts.iter().map(|verdict| verdict.revision).collect();
-    assert!(verdicts.len() > 50 && used.len() > 3, "{} verdicts under {used:?}", verdicts.len());
+    assert!(verdicts.len() > 50 && used.len() > 1, "{} verdicts under {used:?}", verdicts.len());
     for (index, verdict) in verdicts.iter().enumerate() {
         // What was answered before this answer's step before must judge this one.
         let Some(before) = verdicts[..index].iter().rfind(|earlier| earlier.answer == verdict.answer) else { continue };
@@ -179,6 +179,7 @@ async fn a_change_during_eight_streams_breaks_none_and_counts_from_the_next_step
         })
         .collect();
     waits.sort();
+    assert!(!waits.is_empty(), "no change was answered before the last verdict");
     println!("from a change's answer to its first use: median {:?} of {}", waits[waits.len() / 2], waits.len());
     drop(verdicts);
     let (_, history) = site.get("/admin/v1/policy/history?limit=100000").await;
