@@ -17,6 +17,7 @@
 //!         sampling: Default::default(),
 //!         max_tokens: 64,
 //!         stop: vec![],
+//!         model: None,
 //!         overrides: Overrides { delta: Some(0.5), ..Overrides::default() },
 //!         logprobs: None,
 //!         deadline: None,
