@@ -78,7 +78,9 @@ impl Stop {
 
 fn refused(code: ErrorCode) -> u8 {
     match code {
-        ErrorCode::InvalidToken | ErrorCode::WriteTokenRequired | ErrorCode::HostRefused | ErrorCode::OriginRefused => 77,
+        ErrorCode::InvalidToken | ErrorCode::WriteTokenRequired | ErrorCode::HostRefused | ErrorCode::OriginRefused => {
+            77
+        }
         ErrorCode::RevisionStale | ErrorCode::RevisionRequired => 75,
         ErrorCode::PersistFailed | ErrorCode::NoFile => 73,
         ErrorCode::RouteNotFound | ErrorCode::MethodNotAllowed | ErrorCode::UnsupportedMediaType => 76,

@@ -158,7 +158,8 @@ exemplar_bucket{le="+Inf"} 4 # {trace="x"} 0.5
 
     #[test]
     fn what_is_no_number_or_no_line_is_counted() {
-        let found = parse("a NaN\nb +Inf\nc -Inf\nd\ne{x=\"1\" 2\nf 1 2 3\n9g 1\nh nothing\ni{x=\"1\"}\nj{} 1\nk1x 1\nl=3");
+        let found =
+            parse("a NaN\nb +Inf\nc -Inf\nd\ne{x=\"1\" 2\nf 1 2 3\n9g 1\nh nothing\ni{x=\"1\"}\nj{} 1\nk1x 1\nl=3");
         assert!(found.samples[0].value.is_nan());
         assert_eq!(found.samples.len(), 5, "{found:?}");
         assert_eq!(found.bad_lines, 7);

@@ -194,6 +194,7 @@ macro_rules! bindings {
 
 bindings! {
     SCREEN, [Char('?')], "?", "help", "Show this help.", Intent::Help;
+    SCREEN, [Char('q')], "q", "quit", "Leave.", Intent::Quit;
     SCREEN, [Char('d'), Char('e')], "d", "delta", "Change the threshold, or any other setting.", Intent::EditDelta;
     SCREEN, [Char('s')], "s", "switch", "Change who answers: RSD, the draft alone, the target alone.", Intent::EditAnswers;
     SCREEN, [Char('b')], "b", "budget", "Change the budget mode and its gamma.", Intent::EditBudget;
@@ -211,11 +212,10 @@ bindings! {
     SCREEN, [Code(Left), Char('h'), Code(BackTab), Shift(BackTab)], "left h", "", "The screen before.", Intent::PreviousScreen;
     SCREEN, [Char(']')], "]", "", "The next server.", Intent::NextServer;
     SCREEN, [Char('[')], "[", "", "The server before.", Intent::PreviousServer;
-    SCREEN, [Code(Enter)], "Enter", "open", "Open the chosen line: a request, a server, or the way back to a revision.", Intent::Enter;
     SCREEN, [Char('/')], "/", "filter", "Show only lines with this text.", Intent::Filter;
     SCREEN, [Char(' ')], "space", "freeze", "Stop showing what is new, or go on. Nothing is lost meanwhile.", Intent::Freeze;
+    SCREEN, [Code(Enter)], "Enter", "open", "Open the chosen line: a request, a server, or the way back to a revision.", Intent::Enter;
     SCREEN, [Char('r')], "r", "", "Ask the server for everything now.", Intent::Refresh;
-    SCREEN, [Char('q')], "q", "quit", "Leave.", Intent::Quit;
     MOVES, [Code(Down), Char('j')], "down j", "", "The next line.", Intent::Down;
     MOVES, [Code(Up), Char('k')], "up k", "", "The line before.", Intent::Up;
     LISTS, [Code(PageDown), Ctrl('d')], "PgDn", "", "A page down.", Intent::PageDown;

@@ -68,7 +68,10 @@ impl Report {
     #[must_use]
     pub fn of(app: &App) -> Self {
         let now_ms = app.data.now_ms;
-        Self { at_ms: now_ms, servers: app.data.servers.iter().map(|server| ServerReport::of(server, now_ms)).collect() }
+        Self {
+            at_ms: now_ms,
+            servers: app.data.servers.iter().map(|server| ServerReport::of(server, now_ms)).collect(),
+        }
     }
 
     /// A line a server, for people.

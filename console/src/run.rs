@@ -70,8 +70,7 @@ pub async fn run(cli: Cli) -> Result<(), Stop> {
 }
 
 fn targets(common: &Common) -> Result<Vec<Target>, Stop> {
-    let tokens =
-        Tokens { file: common.token_file.clone(), env: common.token_env.clone(), readonly: common.readonly };
+    let tokens = Tokens { file: common.token_file.clone(), env: common.token_env.clone(), readonly: common.readonly };
     Ok(find::targets(&common.target, common.targets.as_deref(), &tokens, find::folder().as_deref())?)
 }
 

@@ -30,7 +30,11 @@ impl Script {
     pub fn new(targets: &[Target], readonly: bool, output: Output) -> Result<Self, Stop> {
         let [target] = targets else {
             let names: Vec<_> = targets.iter().map(|target| target.name.as_str()).collect();
-            return Err(Stop::Usage(format!("this command is for one server; {} were named: {}", names.len(), names.join(", "))));
+            return Err(Stop::Usage(format!(
+                "this command is for one server; {} were named: {}",
+                names.len(),
+                names.join(", ")
+            )));
         };
         let base = target.admin.as_deref().ok_or_else(|| {
             Stop::Forbidden(format!("{}: no token is known for it; give --token-file or --token-env", target.name))
@@ -53,7 +57,13 @@ impl Script {
     }
 
     /// Changes settings, or says what would happen.
-    pub async fn set(&self, settings: &[String], change: Change, dry_run: bool, revision: Option<u64>) -> Result<(), Stop> {
+    pub async fn set(
+        &self,
+        settings: &[String],
+        change: Change,
+        dry_run: bool,
+        revision: Option<u64>,
+    ) -> Result<(), Stop> {
         self.may_write(dry_run)?;
         let pairs = settings.iter().map(|setting| pair(setting)).collect::<Result<Vec<_>, _>>()?;
         let set = edit::nested(pairs.iter().map(|(path, value)| (*path, value.clone())));
@@ -61,7 +71,10 @@ impl Script {
         if let Some(wanted) = revision
             && wanted != view.revision
         {
-            return Err(Stop::Conflict(format!("the policy has revision {}, not {wanted}: nothing was changed", view.revision)));
+            return Err(Stop::Conflict(format!(
+                "the policy has revision {}, not {wanted}: nothing was changed",
+                view.revision
+            )));
         }
         let by = change.by.clone().or_else(cli::user);
         let changed = self.admin.change(&Change { set, by, ..change }, &etag, dry_run).await.map_err(explained)?;
@@ -107,17 +120,24 @@ impl Script {
     fn changed(&self, changed: &Changed) -> Result<(), Stop> {
         self.print(changed, || {
             let what = if changed.dry_run { "would change" } else { "changed" };
-            let mut lines: Vec<_> =
-                changed.differences.iter().map(|d| format!("{what} {}", line(d))).collect();
+            let mut lines: Vec<_> = changed.differences.iter().map(|d| format!("{what} {}", line(d))).collect();
             if changed.differences.is_empty() {
                 lines.push("nothing is different".into());
             }
             if let Some(prediction) = &changed.prediction {
                 let (now, then) = (prediction.now, prediction.then);
                 let row = |name: &str, now: String, then: String| format!("predicted {name}: {now} -> {then}");
-                lines.push(row("kept", text::percent_interval(Some(now.acceptance)), text::percent_interval(Some(then.acceptance))));
+                lines.push(row(
+                    "kept",
+                    text::percent_interval(Some(now.acceptance)),
+                    text::percent_interval(Some(then.acceptance)),
+                ));
                 lines.push(row("speed-up", text::factor_interval(now.speed_up), text::factor_interval(then.speed_up)));
-                lines.push(row("FLOPs saved", text::percent_interval(now.flops_saving), text::percent_interval(then.flops_saving)));
+                lines.push(row(
+                    "FLOPs saved",
+                    text::percent_interval(now.flops_saving),
+                    text::percent_interval(then.flops_saving),
+                ));
             }
             lines.extend(changed.warnings.iter().map(|warning| format!("warning: {}", text::harmless(warning))));
             lines.extend(changed.persisted.iter().map(|file| format!("written to {file}")));

@@ -267,7 +267,11 @@ mod tests {
         write(dir.path(), 5000);
         assert_eq!(found(false).admin.unwrap(), "http://127.0.0.1:1235");
         assert_eq!(found(false).credentials.token.unwrap(), "w1235");
-        assert_eq!(found(true).credentials.token.unwrap(), "r1235", "a console that may not write holds no write token");
+        assert_eq!(
+            found(true).credentials.token.unwrap(),
+            "r1235",
+            "a console that may not write holds no write token"
+        );
         assert!(!format!("{:?}", found(false)).contains("w1235"), "tokens are never printed");
     }
 

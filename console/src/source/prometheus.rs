@@ -80,7 +80,8 @@ impl Prometheus {
         let end = now_ms / 1000;
         let instance = instance.replace(['"', '\\'], "");
         let expression = acceptance(&format!("instance=\"{instance}\""));
-        let range = [("start", (end.saturating_sub(3600)).to_string()), ("end", end.to_string()), ("step", "60".into())];
+        let range =
+            [("start", (end.saturating_sub(3600)).to_string()), ("end", end.to_string()), ("step", "60".into())];
         let series = self.ask("query_range", &expression, &range).await?;
         let values = series.into_iter().flat_map(|series| series.values);
         Ok(values.filter_map(|(at, value)| Some((seconds_to_ms(at), value.parse().ok()?))).collect())
@@ -117,14 +118,16 @@ fn questions() -> Vec<(String, Put)> {
     let revision = metrics::REVISION.name;
     let rate = |name: &str| format!("sum by (instance) (rate({name}[5m]))");
     vec![
-        (format!("max by (instance) (up) and on (instance) max by (instance) (last_over_time({revision}[1h]))"), |row, up| {
-            row.up = up > 0.0;
-        }),
-        (acceptance(""), |row, value| row.acceptance = Some(value)),
         (
-            format!("{} / {}", rate(metrics::TARGET_ONLY_SECONDS.name), rate(metrics::RSD_SECONDS.name)),
-            |row, value| row.speed_up = Some(value),
+            format!("max by (instance) (up) and on (instance) max by (instance) (last_over_time({revision}[1h]))"),
+            |row, up| {
+                row.up = up > 0.0;
+            },
         ),
+        (acceptance(""), |row, value| row.acceptance = Some(value)),
+        (format!("{} / {}", rate(metrics::TARGET_ONLY_SECONDS.name), rate(metrics::RSD_SECONDS.name)), |row, value| {
+            row.speed_up = Some(value)
+        }),
         (rate(metrics::EMITTED_TOKENS.name), |row, value| row.throughput = Some(value)),
         (metrics::WAITING.name.to_owned(), |row, value| row.waiting = Some(value)),
         (metrics::DELTA.name.to_owned(), |row, value| row.delta = Some(value)),

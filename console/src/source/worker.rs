@@ -139,7 +139,9 @@ pub async fn metrics_of(http: &Http, endpoint: &str) -> Result<String, String> {
         Ok(text)
     } else {
         let (samples, bad) = (found.samples.len(), found.bad_lines);
-        Err(format!("{url} has no rsd_ metrics ({samples} other samples, {bad} unreadable lines): is it another server?"))
+        Err(format!(
+            "{url} has no rsd_ metrics ({samples} other samples, {bad} unreadable lines): is it another server?"
+        ))
     }
 }
 
@@ -177,13 +179,7 @@ struct Rounds {
     history_of: Option<(String, u64)>,
 }
 
-async fn poll(
-    sink: Sink,
-    admin: Admin,
-    endpoint: watch::Sender<Option<String>>,
-    refresh: Arc<Notify>,
-    pace: Duration,
-) {
+async fn poll(sink: Sink, admin: Admin, endpoint: watch::Sender<Option<String>>, refresh: Arc<Notify>, pace: Duration) {
     let mut backoff = Backoff::default();
     let mut rounds = Rounds::default();
     loop {

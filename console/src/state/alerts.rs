@@ -121,8 +121,9 @@ fn kept_but_slower(server: &Server, _: u64) -> Option<String> {
 fn hardly_kept(server: &Server, _: u64) -> Option<String> {
     let figures = server.figures();
     let kept = figures.step_acceptance?;
-    (figures.judged? >= FEW && kept < 0.2 && figures.delta? <= 1.0)
-        .then(|| format!("only {:.0} % of the steps are kept: lower delta, or answer with the target alone", 100.0 * kept))
+    (figures.judged? >= FEW && kept < 0.2 && figures.delta? <= 1.0).then(|| {
+        format!("only {:.0} % of the steps are kept: lower delta, or answer with the target alone", 100.0 * kept)
+    })
 }
 
 fn threshold_decides_nothing(server: &Server, _: u64) -> Option<String> {
@@ -164,7 +165,8 @@ fn half_connected(server: &Server, now_ms: u64) -> Option<String> {
 
 fn restart_needed(server: &Server, _: u64) -> Option<String> {
     let needed = &server.policy.as_ref()?.1.restart_needed;
-    (!needed.is_empty()).then(|| format!("changed in the file and not in effect until a restart: {}", needed.join(", ")))
+    (!needed.is_empty())
+        .then(|| format!("changed in the file and not in effect until a restart: {}", needed.join(", ")))
 }
 
 fn not_in_file(server: &Server, _: u64) -> Option<String> {
@@ -211,7 +213,9 @@ mod tests {
     }
 
     fn steps(accepted: u32, rejected: u32) -> String {
-        format!("rsd_steps_total{{outcome=\"accepted\"}} {accepted}\nrsd_steps_total{{outcome=\"rejected\"}} {rejected}\n")
+        format!(
+            "rsd_steps_total{{outcome=\"accepted\"}} {accepted}\nrsd_steps_total{{outcome=\"rejected\"}} {rejected}\n"
+        )
     }
 
     fn judged(accepted: u32, rejected: u32, more: &str) -> Vec<&'static str> {

@@ -1,6 +1,6 @@
 //! The whole state: servers, screens, and the change that is being made. Messages and intents go in, commands come out.
 
-use std::collections::VecDeque;
+use std::{cell::Cell, collections::VecDeque};
 
 use rsd_protocol::live::{Change, Changed, Rollback};
 
@@ -81,8 +81,9 @@ pub struct Ui {
     pub help: bool,
     /// Whether one request is shown.
     pub detail: bool,
-    /// How far down an open text is scrolled.
-    pub scroll: usize,
+    /// How far down an open text is scrolled. The view, which alone knows how long the text is, takes back what is too
+    /// far.
+    pub scroll: Cell<usize>,
     /// The change that is being made.
     pub edit: Edit,
     /// The note at the bottom.
@@ -259,7 +260,7 @@ impl App {
     fn show(&mut self, screen: Screen) {
         self.ui.screen = screen;
         self.ui.detail = false;
-        self.ui.scroll = 0;
+        self.ui.scroll.set(0);
         self.ui.filter.clear();
     }
 
@@ -272,7 +273,7 @@ impl App {
 
     fn open_help(&mut self) {
         self.ui.help = true;
-        self.ui.scroll = 0;
+        self.ui.scroll.set(0);
     }
 
     fn close(&mut self) {
@@ -307,19 +308,22 @@ impl App {
             return;
         }
         let open = self.ui.help || self.ui.detail;
-        let count = if open { usize::MAX / 2 } else { self.lines(self.ui.screen).len() };
-        let at = if open { &mut self.ui.scroll } else { &mut self.ui.cursors[self.ui.screen.index()] };
-        let now = (*at).min(count.saturating_sub(1));
-        *at = match intent {
+        let last = if open { usize::MAX } else { self.lines(self.ui.screen).len().saturating_sub(1) };
+        let index = self.ui.screen.index();
+        let now = if open { self.ui.scroll.get() } else { self.ui.cursors[index].min(last) };
+        let then = match intent {
             Intent::Up => now.saturating_sub(1),
             Intent::PageUp => now.saturating_sub(PAGE),
-            Intent::PageDown => now + PAGE,
+            Intent::PageDown => now.saturating_add(PAGE),
             Intent::Top => 0,
-            Intent::Bottom if open => now + 10 * PAGE,
-            Intent::Bottom => count,
-            _ => now + 1,
+            Intent::Bottom => last,
+            _ => now.saturating_add(1),
+        };
+        if open {
+            self.ui.scroll.set(then);
+        } else {
+            self.ui.cursors[index] = then.min(last);
         }
-        .min(count.saturating_sub(1));
     }
 
     fn sideways(&mut self, intent: Intent) {
@@ -418,7 +422,7 @@ impl App {
                     return Vec::new();
                 };
                 self.ui.detail = true;
-                self.ui.scroll = 0;
+                self.ui.scroll.set(0);
                 return vec![Effect::Send(self.ui.server, Command::Trace(id))];
             }
             Screen::History => {
@@ -568,7 +572,9 @@ impl App {
             return;
         }
         self.ui.edit = match answer {
-            Answer::Changed(changed) if changed.dry_run => Edit::Review(Review { verdict: Verdict::Shown(changed), ..review }),
+            Answer::Changed(changed) if changed.dry_run => {
+                Edit::Review(Review { verdict: Verdict::Shown(changed), ..review })
+            }
             Answer::Changed(changed) => {
                 self.done(&changed);
                 Edit::Closed

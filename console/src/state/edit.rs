@@ -395,7 +395,11 @@ mod tests {
             kind,
             minimum: bounds.map(|b| b.0),
             maximum: bounds.map(|b| b.1),
-            choices: if kind == SettingKind::Choice { vec!["rsd".into(), "draft".into(), "target".into()] } else { vec![] },
+            choices: if kind == SettingKind::Choice {
+                vec!["rsd".into(), "draft".into(), "target".into()]
+            } else {
+                vec![]
+            },
         }
     }
 

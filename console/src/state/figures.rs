@@ -57,7 +57,8 @@ impl Figures {
     /// Of the last `window_ms` of these readings.
     #[must_use]
     pub fn of(readings: &Readings, at_ms: u64, window_ms: u64) -> Self {
-        let grown = |metric: &metrics::Metric, labels: &[(&str, &str)]| readings.increase(metric.name, labels, window_ms);
+        let grown =
+            |metric: &metrics::Metric, labels: &[(&str, &str)]| readings.increase(metric.name, labels, window_ms);
         let share = |metric, label, value| ratio(grown(metric, &[(label, value)]), grown(metric, &[]));
         let saving = |accounting| {
             let labels = [("accounting", accounting)];
@@ -133,7 +134,13 @@ mod tests {
              rsd_estimated_flops_total{{role=\"target\",accounting=\"total\"}} {}\n\
              rsd_target_only_estimated_flops_total{{accounting=\"total\"}} {}\n\
              rsd_requests_running 2\nrsd_policy_delta 0.7",
-            7.0 * n, 3.0 * n, 4.0 * n, 2.0 * n, 10.0 * n, 20.0 * n, 60.0 * n
+            7.0 * n,
+            3.0 * n,
+            4.0 * n,
+            2.0 * n,
+            10.0 * n,
+            20.0 * n,
+            60.0 * n
         )
     }
 

@@ -72,7 +72,8 @@ impl Readings {
             };
             values.resize(self.slots.len(), None);
             let state = &mut self.slots[slot];
-            if counter && let Some(raw) = state.raw
+            if counter
+                && let Some(raw) = state.raw
                 && sample.value < raw
             {
                 state.before += raw;
@@ -241,7 +242,8 @@ mod tests {
 
     #[test]
     fn buckets_are_no_longer_cumulative() {
-        let one = "rsd_reward_bucket{le=\"+Inf\"} 10\nrsd_reward_bucket{le=\"0.5\"} 4\nrsd_reward_bucket{le=\"0.05\"} 1";
+        let one =
+            "rsd_reward_bucket{le=\"+Inf\"} 10\nrsd_reward_bucket{le=\"0.5\"} 4\nrsd_reward_bucket{le=\"0.05\"} 1";
         let two = one.replace("} 10", "} 20").replace("} 4", "} 5");
         let found = readings(&[(1, one), (2, &two)]);
         assert_eq!(found.buckets(&metrics::REWARD, None), [(0.05, 1.0), (0.5, 4.0), (f64::INFINITY, 15.0)]);

@@ -52,10 +52,9 @@ pub enum Connection {
 impl Link {
     fn connection(&self, now_ms: u64) -> Connection {
         match (&self.failure, self.last_ok_ms) {
-            (Some(failure), _) => Connection::Down {
-                retry_ms: failure.retry_at_ms.saturating_sub(now_ms),
-                cause: failure.cause.clone(),
-            },
+            (Some(failure), _) => {
+                Connection::Down { retry_ms: failure.retry_at_ms.saturating_sub(now_ms), cause: failure.cause.clone() }
+            }
             (None, None) => Connection::Connecting,
             (None, Some(at)) if now_ms.saturating_sub(at) > STALE_AFTER_MS => Connection::Stale(now_ms - at),
             (None, Some(_)) => Connection::Live,
@@ -162,7 +161,9 @@ impl Server {
 
     fn take_event(&mut self, event: Event) {
         match event {
-            Event::Policy(revision) if self.history.first().is_none_or(|newest| newest.revision < revision.revision) => {
+            Event::Policy(revision)
+                if self.history.first().is_none_or(|newest| newest.revision < revision.revision) =>
+            {
                 self.history.insert(0, *revision);
                 self.history.truncate(1000);
             }
@@ -203,7 +204,13 @@ impl Server {
     #[must_use]
     pub fn connection(&self, now_ms: u64) -> Connection {
         let (admin, metrics) = (self.admin.connection(now_ms), self.metrics.connection(now_ms));
-        if self.has_admin && admin != Connection::Live { admin } else if self.has_admin { Connection::Live } else { metrics }
+        if self.has_admin && admin != Connection::Live {
+            admin
+        } else if self.has_admin {
+            Connection::Live
+        } else {
+            metrics
+        }
     }
 
     /// What is wrong with the half that is not told by [`Self::connection`].
@@ -246,18 +253,20 @@ impl Server {
 #[must_use]
 pub fn between(curve: &[Point], delta: f64) -> Option<Point> {
     let after = curve.partition_point(|point| point.delta < delta);
-    let (Some(low), Some(high)) = (curve.get(after.saturating_sub(1)), curve.get(after.min(curve.len().saturating_sub(1))))
+    let (Some(low), Some(high)) =
+        (curve.get(after.saturating_sub(1)), curve.get(after.min(curve.len().saturating_sub(1))))
     else {
         return None;
     };
     let width = high.delta - low.delta;
     let t = if width > 0.0 { ((delta - low.delta) / width).clamp(0.0, 1.0) } else { 0.0 };
     let mix = |a: f64, b: f64| a + (b - a) * t;
-    let mixed = |a: rsd_protocol::preview::Interval, b: rsd_protocol::preview::Interval| rsd_protocol::preview::Interval {
-        value: mix(a.value, b.value),
-        low: mix(a.low, b.low),
-        high: mix(a.high, b.high),
-    };
+    let mixed =
+        |a: rsd_protocol::preview::Interval, b: rsd_protocol::preview::Interval| rsd_protocol::preview::Interval {
+            value: mix(a.value, b.value),
+            low: mix(a.low, b.low),
+            high: mix(a.high, b.high),
+        };
     Some(Point {
         delta,
         acceptance: mixed(low.acceptance, high.acceptance),

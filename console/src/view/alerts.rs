@@ -45,7 +45,12 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
         let style = if attempt.code.is_some() { theme.warn } else { theme.text };
         let line = format!(
             "{} {} {} {} {} token, from {}",
-            clock::time_of_day(attempt.at_ms), attempt.status, outcome, attempt.method, attempt.token, attempt.from
+            clock::time_of_day(attempt.at_ms),
+            attempt.status,
+            outcome,
+            attempt.method,
+            attempt.token,
+            attempt.from
         );
         Line::from(Span::styled(text::one_line(&line, usize::from(inside.width), theme.symbols.cut), style))
     });

@@ -70,12 +70,12 @@ pub fn answers_word(answers: rsd_protocol::policy::Answers) -> &'static str {
 }
 
 pub fn tabs(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
-    let short = area.width < 86;
-    let mut spans = vec![Span::raw(" ")];
+    let short = area.width < 78;
+    let mut spans = Vec::new();
     for (n, screen) in Screen::ALL.into_iter().enumerate() {
         let chosen = screen == app.ui.screen;
-        let name = if chosen || !short { screen.name() } else { &screen.name()[..screen.name().len().min(4)] };
-        let label = if chosen { format!("[{} {name}]", n + 1) } else { format!(" {} {name} ", n + 1) };
+        let name = if chosen || !short { screen.name() } else { &screen.name()[..3] };
+        let label = if chosen { format!("[{} {name}]", n + 1) } else { format!(" {} {name}", n + 1) };
         spans.push(Span::styled(label, if chosen { theme.accent } else { theme.dim }));
     }
     frame.render_widget(Paragraph::new(Line::from(spans)), area);
@@ -90,9 +90,14 @@ pub fn notice(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
             let word = severity_word(alert.severity);
             let more = if alerts.len() > 1 { format!(" (7: {} more)", alerts.len() - 1) } else { String::new() };
             let room = width.saturating_sub(word.len() + 2 + more.len());
-            (format!(" {word}: {}{more}", text::one_line(&alert.text, room, theme.symbols.cut)), severity_style(alert.severity, theme))
+            (
+                format!(" {word}: {}{more}", text::one_line(&alert.text, room, theme.symbols.cut)),
+                severity_style(alert.severity, theme),
+            )
         }
-        None if server.connection(app.data.now_ms) == Connection::Connecting => (" waiting for the server's first answer".into(), theme.dim),
+        None if server.connection(app.data.now_ms) == Connection::Connecting => {
+            (" waiting for the server's first answer".into(), theme.dim)
+        }
         None => (" nothing is wrong".into(), theme.dim),
     };
     frame.render_widget(Paragraph::new(line).style(style), area);

@@ -2,11 +2,14 @@
 
 use ratatui::{
     Frame,
-    layout::Rect,
+    layout::{Constraint, Layout, Rect},
     text::{Line, Span},
     widgets::{Paragraph, Wrap},
 };
-use rsd_protocol::live::{Changed, Source};
+use rsd_protocol::{
+    live::{Changed, Source},
+    preview::Interval,
+};
 use serde_json::Value;
 
 use super::{over, rewards, text, theme::Theme};
@@ -20,22 +23,28 @@ use crate::{
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let server = app.data.servers.get(app.ui.server).map_or("", |server| server.name.as_str());
-    let (title, lines) = match &app.ui.edit {
+    let (title, lines, last) = match &app.ui.edit {
         Edit::Closed => return,
-        Edit::Draft(draft) => (format!("settings of {server}, revision {}", draft.revision), drafting(draft, app, theme)),
-        Edit::Review(review) => (format!("review: {server}"), reviewing(review, theme)),
-        Edit::Conflict(conflict) => (format!("somebody else changed {server}"), conflicting(conflict, app, theme)),
+        Edit::Draft(draft) => (
+            format!("settings of {server}, revision {}", draft.revision),
+            drafting(draft, app, theme),
+            holds(draft, theme),
+        ),
+        Edit::Review(review) => (format!("review: {server}"), reviewing(review, theme), answers(review, theme)),
+        Edit::Conflict(conflict) => {
+            let last = choice("discard mine", "review mine again", conflict.again, theme);
+            (format!("somebody else changed {server}"), conflicting(conflict, app, theme), last)
+        }
     };
     let width = area.width.saturating_sub(2).min(84);
-    let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX).clamp(8, area.height);
-    let panel = Rect {
-        x: area.x + (area.width - width) / 2,
-        y: area.bottom() - height,
-        width,
-        height,
-    };
+    let wrapped: usize = lines.iter().map(|line| line.width().div_ceil(usize::from(width - 2)).max(1)).sum();
+    let height = u16::try_from(wrapped + 4).unwrap_or(u16::MAX).clamp(8, area.height);
+    let panel = Rect { x: area.x + (area.width - width) / 2, y: area.bottom() - height, width, height };
     let inside = over(frame, panel, &text::one_line(&title, usize::from(width) - 6, theme.symbols.cut), theme);
-    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), inside);
+    // The answers are always seen, however much there is to say.
+    let [above, below] = Layout::vertical([Constraint::Min(1), Constraint::Length(1)]).areas(inside);
+    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), above);
+    frame.render_widget(Paragraph::new(last), below);
 }
 
 /// Settings seen at once.
@@ -72,10 +81,14 @@ fn drafting(draft: &Draft, app: &App, theme: &Theme) -> Vec<Line<'static>> {
         lines.push(Line::from(Span::styled(format!("expected at {}", text::threshold(delta)), theme.accent)));
         lines.extend(rewards::point(delta.and_then(|delta| server.expected(delta))));
     }
-    let trial = if draft.trial { format!("for {TRIAL_SECONDS} s unless kept") } else { "until changed again".into() };
-    let file = if draft.persist { ", and into the deployment file" } else { "" };
-    lines.push(Line::from(Span::styled(format!("holds {trial}{file}; Enter: what would it do?"), theme.dim)));
     lines
+}
+
+/// For how long the change would hold.
+fn holds(draft: &Draft, theme: &Theme) -> Line<'static> {
+    let trial = if draft.trial { format!("for {TRIAL_SECONDS} s unless kept") } else { "until changed again".into() };
+    let file = if draft.persist { ", and in the file" } else { "" };
+    Line::from(Span::styled(format!("Holds {trial}{file}."), theme.dim))
 }
 
 fn reviewing(review: &Review, theme: &Theme) -> Vec<Line<'static>> {
@@ -90,7 +103,10 @@ fn reviewing(review: &Review, theme: &Theme) -> Vec<Line<'static>> {
         Verdict::Asked => lines.push(Line::raw("Asking the server what it would do.")),
         Verdict::Shown(shown) => lines.extend(shown_lines(shown, theme)),
         Verdict::Refused(detail) => {
-            lines.push(Line::from(Span::styled(format!("The server refuses: {}", text::harmless(&detail.message)), theme.bad)));
+            lines.push(Line::from(Span::styled(
+                format!("The server refuses: {}", text::harmless(&detail.message)),
+                theme.bad,
+            )));
             for problem in &detail.problems {
                 lines.push(Line::raw(text::harmless(&format!("{}: {}", problem.path, problem.message))));
             }
@@ -100,15 +116,18 @@ fn reviewing(review: &Review, theme: &Theme) -> Vec<Line<'static>> {
             lines.push(Line::raw("Look at the history before you try again: it may have been done."));
         }
     }
-    lines.push(Line::raw(""));
-    if review.sent {
-        lines.push(Line::raw("Sent; waiting for the answer."));
-    } else if review.ready() {
-        lines.push(choice("cancel", "apply", review.apply, theme));
-    } else {
-        lines.push(choice("cancel", "", false, theme));
-    }
     lines
+}
+
+/// The answers there are.
+fn answers(review: &Review, theme: &Theme) -> Line<'static> {
+    if review.sent {
+        Line::raw("Sent; waiting for the answer.")
+    } else if review.ready() {
+        choice("cancel", "apply", review.apply, theme)
+    } else {
+        choice("cancel", "", false, theme)
+    }
 }
 
 fn shown_lines(shown: &Changed, theme: &Theme) -> Vec<Line<'static>> {
@@ -129,10 +148,15 @@ fn shown_lines(shown: &Changed, theme: &Theme) -> Vec<Line<'static>> {
             format!("predicted from {} steps of {} answers", basis.steps, basis.answers),
             theme.accent,
         )));
-        let row = |name: &str, now: String, then: String| Line::raw(format!("  {name:<9}{now:<24} -> {then}"));
-        lines.push(row("kept", text::percent_interval(Some(now.acceptance)), text::percent_interval(Some(then.acceptance))));
-        lines.push(row("speed-up", text::factor_interval(now.speed_up), text::factor_interval(then.speed_up)));
-        lines.push(row("FLOPs", text::percent_interval(now.flops_saving), text::percent_interval(then.flops_saving)));
+        let row = |name: &str, now: String, then: String| Line::raw(format!("  {name:<9}{now:<7} -> {then}"));
+        let value = |interval: Option<Interval>| interval.map(|interval| interval.value);
+        lines.push(row(
+            "kept",
+            text::percent(Some(now.acceptance.value)),
+            text::percent_interval(Some(then.acceptance)),
+        ));
+        lines.push(row("speed-up", text::factor(value(now.speed_up)), text::factor_interval(then.speed_up)));
+        lines.push(row("FLOPs", text::percent(value(now.flops_saving)), text::percent_interval(then.flops_saving)));
     }
     for warning in &shown.warnings {
         lines.push(Line::from(Span::styled(format!("warning: {}", text::harmless(warning)), theme.warn)));
@@ -156,10 +180,13 @@ fn conflicting(conflict: &Conflict, app: &App, theme: &Theme) -> Vec<Line<'stati
     let mut lines = vec![Line::from(Span::styled(who, theme.warn)), Line::raw("Nothing of yours was applied.")];
     lines.push(Line::from(Span::styled(format!("  {:<20} {:<16} yours", "setting", "in effect now"), theme.dim)));
     for difference in conflict.both() {
-        lines.push(Line::raw(format!("  {:<20} {:<16} {}", difference.path, word(&difference.old), word(&difference.new))));
+        lines.push(Line::raw(format!(
+            "  {:<20} {:<16} {}",
+            difference.path,
+            word(&difference.old),
+            word(&difference.new)
+        )));
     }
-    lines.push(Line::raw(""));
-    lines.push(choice("discard mine", "review mine again", conflict.again, theme));
     lines
 }
 

@@ -21,7 +21,10 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     if lines.is_empty() {
         return empty(frame, inside, "No server has this text. Esc forgets the filter.", theme);
     }
-    let header = Line::raw(format!(" {:<22}{:<11}{:>6}{:>9}{:>7}{:>6}{:>8}{:>5}", "server", "state", "kept", "speed-up", "tok/s", "wait", "delta", "bad"));
+    let header = Line::raw(format!(
+        " {:<22}{:<11}{:>6}{:>9}{:>7}{:>6}{:>8}{:>5}",
+        "server", "state", "kept", "speed-up", "tok/s", "wait", "delta", "bad"
+    ));
     let data = app.shown();
     let rows = lines
         .iter()

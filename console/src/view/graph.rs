@@ -146,6 +146,6 @@ mod tests {
 
     #[test]
     fn big_digits_are_three_rows() {
-        assert_eq!(big("4.2 x"), ["       _   ", "|_|   _|   ", "  |. |_  x"].map(|row| row.to_owned()));
+        assert_eq!(big("4.2 x"), ["     _   ", "|_|  _|  ", "  |.|_  x"]);
     }
 }

@@ -17,7 +17,11 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let inside = framed(frame, top, "revisions, times in UTC; Enter goes back to one", theme);
     let lines = app.lines(Screen::History);
     if lines.is_empty() {
-        let why = if server.has_admin { "No revision is known." } else { "The history is told by the admin API, which is not known for this server." };
+        let why = if server.has_admin {
+            "No revision is known."
+        } else {
+            "The history is told by the admin API, which is not known for this server."
+        };
         empty(frame, inside, why, theme);
     }
     let cursor = app.cursor(lines.len());

@@ -84,7 +84,10 @@ fn is_live(app: &App) -> bool {
 /// A frame with a title; gives what is inside.
 fn framed(frame: &mut Frame<'_>, area: Rect, title: &str, theme: &Theme) -> Rect {
     let set = if theme.symbols.ascii { ASCII_BORDER } else { BorderType::Plain.to_border_set() };
-    let block = Block::bordered().border_set(set).border_style(theme.dim).title(Span::styled(format!(" {title} "), theme.accent));
+    let block = Block::bordered()
+        .border_set(set)
+        .border_style(theme.dim)
+        .title(Span::styled(format!(" {title} "), theme.accent));
     let inside = block.inner(area);
     frame.render_widget(block, area);
     inside
@@ -109,7 +112,14 @@ const ASCII_BORDER: ratatui::symbols::border::Set<'static> = ratatui::symbols::b
 };
 
 /// A list with a header, the chosen line marked, scrolled so that it is seen.
-fn list(frame: &mut Frame<'_>, area: Rect, header: Line<'static>, lines: Vec<Line<'static>>, cursor: usize, theme: &Theme) {
+fn list(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    header: Line<'static>,
+    lines: Vec<Line<'static>>,
+    cursor: usize,
+    theme: &Theme,
+) {
     let rows = usize::from(area.height.saturating_sub(1)).max(1);
     let first = (cursor + 1).saturating_sub(rows);
     let mut shown = vec![header.style(theme.dim)];
@@ -121,6 +131,15 @@ fn list(frame: &mut Frame<'_>, area: Rect, header: Line<'static>, lines: Vec<Lin
         shown.push(if chosen { line.style(theme.chosen) } else { line });
     }
     frame.render_widget(Paragraph::new(shown), area);
+}
+
+/// Long text, scrolled as far as it goes and no further.
+fn scrolled(frame: &mut Frame<'_>, area: Rect, lines: Vec<Line<'static>>, app: &App) {
+    let last = lines.len().saturating_sub(usize::from(area.height));
+    let at = app.ui.scroll.get().min(last);
+    app.ui.scroll.set(at);
+    let seen: Vec<_> = lines.into_iter().skip(at).take(usize::from(area.height)).collect();
+    frame.render_widget(Paragraph::new(seen), area);
 }
 
 /// Says why a screen is empty.

@@ -43,7 +43,8 @@ const ROWS: &[(&str, Cell)] = &[
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let Some(server) = app.server() else { return };
     let reward = server.status.as_ref().map(|status| format!("; reward: {}", status.reward)).unwrap_or_default();
-    let title = text::one_line(&format!("models, since the start{reward}"), usize::from(area.width) - 6, theme.symbols.cut);
+    let title =
+        text::one_line(&format!("models, since the start{reward}"), usize::from(area.width) - 6, theme.symbols.cut);
     let inside = framed(frame, area, &title, theme);
     let wide = (usize::from(inside.width).saturating_sub(15) / 3).clamp(12, 32);
     let cut = |value: String| text::one_line(&value, wide - 1, theme.symbols.cut);

@@ -117,7 +117,10 @@ fn footing(app: &App, server: &Server) -> Option<String> {
         past => {
             let kept = past.iter().map(|(_, kept)| kept).filter(|kept| kept.is_finite());
             let (sum, count) = kept.fold((0.0, 0.0), |(sum, count), kept| (sum + kept, count + 1.0));
-            format!("; the hour before, by Prometheus: {} of steps kept", text::percent((count > 0.0).then(|| sum / count)))
+            format!(
+                "; the hour before, by Prometheus: {} of steps kept",
+                text::percent((count > 0.0).then(|| sum / count))
+            )
         }
     };
     (!server.moments.is_empty()).then(|| format!(" last {seconds} s{before} "))

@@ -4,11 +4,10 @@ use ratatui::{
     Frame,
     layout::Rect,
     text::{Line, Span},
-    widgets::{Paragraph, Wrap},
 };
 use rsd_protocol::trace::{RequestTrace, StepView, TraceSummary};
 
-use super::{empty, framed, list, text, theme::Theme};
+use super::{empty, framed, list, scrolled, text, theme::Theme};
 use crate::{
     clock,
     input::Screen,
@@ -66,21 +65,19 @@ fn source_style(letter: char, theme: &Theme) -> ratatui::style::Style {
 }
 
 fn detail(frame: &mut Frame<'_>, area: Rect, app: &App, server: &Server, chosen: Option<&TraceSummary>, theme: &Theme) {
-    let Some(trace) = server.trace.as_ref().filter(|trace| chosen.is_none_or(|chosen| chosen.id == trace.summary.id)) else {
+    let Some(trace) = server.trace.as_ref().filter(|trace| chosen.is_none_or(|chosen| chosen.id == trace.summary.id))
+    else {
         let inside = framed(frame, area, "request", theme);
         return empty(frame, inside, "Asked the server for it.", theme);
     };
     let title = text::one_line(&format!("request {}, Esc back", trace.summary.id), usize::from(area.width) - 6, "");
     let inside = framed(frame, area, &title, theme);
-    let lines = detail_lines(trace, theme);
-    let last = lines.len().saturating_sub(1);
-    let scroll = u16::try_from(app.ui.scroll.min(last)).unwrap_or(u16::MAX);
-    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }).scroll((scroll, 0)), inside);
+    scrolled(frame, inside, detail_lines(trace, usize::from(inside.width), theme), app);
 }
 
-fn detail_lines(trace: &RequestTrace, theme: &Theme) -> Vec<Line<'static>> {
+fn detail_lines(trace: &RequestTrace, width: usize, theme: &Theme) -> Vec<Line<'static>> {
     let summary = &trace.summary;
-    let mut lines = vec![Line::raw(format!(
+    let about = format!(
         "{} {}: {} prompt and {} answer tokens in {:.1} s, {} steps, {} kept, {} replaced",
         text::harmless(&summary.model),
         text::harmless(&summary.outcome),
@@ -90,23 +87,24 @@ fn detail_lines(trace: &RequestTrace, theme: &Theme) -> Vec<Line<'static>> {
         summary.steps,
         summary.accepted_steps,
         summary.rejected_steps
-    ))];
+    );
+    let mut lines: Vec<_> = text::wrapped(&about, width, 0).into_iter().map(Line::raw).collect();
     match &trace.question {
-        Some(question) => lines.extend(paragraph(question, theme.dim)),
+        Some(question) => lines.extend(paragraph(question, width, theme.dim)),
         None => lines.push(Line::from(Span::styled("This server keeps no text.", theme.dim))),
     }
     for (n, step) in trace.steps.iter().enumerate() {
-        lines.push(head(n + 1, step, theme));
+        lines.extend(head(n + 1, step, width, theme));
         if let Some(rejected) = &step.rejected_text {
             lines.push(Line::from(Span::styled("  replaced:", theme.dim)));
-            lines.extend(paragraph(rejected, theme.dim));
+            lines.extend(paragraph(rejected, width, theme.dim));
         }
-        lines.extend(step.text.iter().flat_map(|text| paragraph(text, theme.text)));
+        lines.extend(step.text.iter().flat_map(|text| paragraph(text, width, theme.text)));
     }
     lines
 }
 
-fn head(number: usize, step: &StepView, theme: &Theme) -> Line<'static> {
+fn head(number: usize, step: &StepView, width: usize, theme: &Theme) -> Vec<Line<'static>> {
     let letter = match (&step.fallback, step.source.as_str()) {
         (Some(_), _) => 'f',
         (None, "draft") => 'd',
@@ -114,7 +112,9 @@ fn head(number: usize, step: &StepView, theme: &Theme) -> Line<'static> {
     };
     let verdict = match (step.reward, &step.fallback) {
         (_, Some(reason)) => format!("no verdict ({})", text::harmless(reason)),
-        (Some(reward), None) if reward >= step.delta => format!("reward {reward:.3} >= {}", text::threshold(Some(step.delta))),
+        (Some(reward), None) if reward >= step.delta => {
+            format!("reward {reward:.3} >= {}", text::threshold(Some(step.delta)))
+        }
         (Some(reward), None) => format!("reward {reward:.3} < {}", text::threshold(Some(step.delta))),
         (None, None) => "not judged".into(),
     };
@@ -124,10 +124,23 @@ fn head(number: usize, step: &StepView, theme: &Theme) -> Line<'static> {
             times.push_str(&format!(", {name} {}", text::seconds(Some(ms / 1000.0))));
         }
     }
-    let words = format!(" step {number}, {}: {verdict}, {} tokens{times}, rev {}", text::harmless(&step.source), step.tokens, step.revision);
-    Line::from(vec![Span::styled(letter.to_string(), source_style(letter, theme)), Span::styled(words, theme.accent)])
+    let words = format!(
+        " step {number}, {}: {verdict}, {} tokens{times}, rev {}",
+        text::harmless(&step.source),
+        step.tokens,
+        step.revision
+    );
+    let mut lines = Vec::new();
+    for (n, line) in text::wrapped(&words, width.saturating_sub(1), 1).into_iter().enumerate() {
+        let letter = if n == 0 { letter } else { ' ' };
+        let words = Span::styled(line, theme.accent);
+        lines.push(Line::from(vec![Span::styled(letter.to_string(), source_style(letter, theme)), words]));
+    }
+    lines
 }
 
-fn paragraph(text: &str, style: ratatui::style::Style) -> Vec<Line<'static>> {
-    text::harmless(text).lines().map(|line| Line::from(Span::styled(format!("  {line}"), style))).collect()
+fn paragraph(text: &str, width: usize, style: ratatui::style::Style) -> Vec<Line<'static>> {
+    let harmless = text::harmless(text);
+    let lines = harmless.lines().flat_map(|line| text::wrapped(&format!("  {line}"), width, 2));
+    lines.map(|line| Line::from(Span::styled(line, style))).collect()
 }

@@ -15,7 +15,7 @@ use crate::state::{app::App, edit::Edit, server::Server};
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let Some(server) = app.server() else { return };
     let drafted = drafted(app);
-    let side = if area.width >= 100 { 38 } else { 27 };
+    let side = if area.width >= 100 { 38 } else { 29 };
     let [left, right] = Layout::horizontal([Constraint::Min(20), Constraint::Length(side)]).areas(area);
     let [top, bottom] = Layout::vertical([Constraint::Ratio(1, 2); 2]).areas(left);
     histogram(frame, top, app, server, drafted, theme);
@@ -128,7 +128,7 @@ fn numbers(frame: &mut Frame<'_>, area: Rect, server: &Server, drafted: Option<f
     }
     if let Some(preview) = &server.preview {
         lines.push(Line::raw(""));
-        let basis = format!("from {} steps of {} answers", preview.basis.steps, preview.basis.answers);
+        let basis = format!("of {} steps, {} answers", preview.basis.steps, preview.basis.answers);
         lines.push(Line::from(Span::styled(basis, theme.dim)));
     }
     frame.render_widget(Paragraph::new(lines), inside);

@@ -103,6 +103,25 @@ pub fn one_line(text: &str, width: usize, cut: &str) -> String {
     format!("{kept}{cut}")
 }
 
+/// A text in lines of at most so many characters, broken at spaces where it can be; later lines are indented.
+#[must_use]
+pub fn wrapped(text: &str, width: usize, indent: usize) -> Vec<String> {
+    let width = width.max(indent + 8);
+    let mut lines = Vec::new();
+    let mut rest: Vec<char> = text.chars().collect();
+    while rest.len() > width {
+        let first_word = rest.iter().take_while(|c| **c == ' ').count();
+        let space = (first_word + 1..=width).rev().find(|at| rest[*at] == ' ').filter(|at| *at > indent);
+        let (cut, skip) = space.map_or((width, 0), |at| (at, 1));
+        lines.push(rest[..cut].iter().collect());
+        let mut after = vec![' '; indent];
+        after.extend(&rest[cut + skip..]);
+        rest = after;
+    }
+    lines.push(rest.into_iter().collect());
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,5 +140,13 @@ mod tests {
     fn foreign_text_cannot_speak_to_the_terminal() {
         assert_eq!(harmless("a\u{1b}[31mb\tc\u{202e}\r"), "a\u{fffd}[31mb c\u{fffd}\u{fffd}");
         assert_eq!(one_line("one\ntwo three", 8, "…"), "one two…");
+    }
+
+    #[test]
+    fn long_lines_are_broken_at_spaces() {
+        assert_eq!(wrapped("one two three four", 9, 1), ["one two", " three", " four"]);
+        assert_eq!(wrapped("onetwothreefour five", 9, 0), ["onetwothr", "eefour", "five"]);
+        assert_eq!(wrapped("", 9, 0), [""]);
+        assert_eq!(wrapped("  a b c d e f", 10, 2), ["  a b c d", "  e f"]);
     }
 }

@@ -1,0 +1,160 @@
+//! Servers that misbehave: a message, no panic, and back to normal once they behave.
+
+use std::time::{Duration, Instant};
+
+use rsd_console::{
+    clock::Clock,
+    source::{
+        Command, Message,
+        find::{Credentials, Target},
+        worker::{self, Pace},
+    },
+    state::{
+        app::{App, Options},
+        server::Connection,
+    },
+};
+use tokio::{sync::mpsc, task::JoinSet, time::timeout};
+
+use crate::fake::{Fake, Fault, READ, WRITE};
+
+/// A console without its terminal.
+struct Watching {
+    app: App,
+    messages: mpsc::Receiver<Message>,
+    commands: mpsc::Sender<Command>,
+    clock: Clock,
+    _tasks: JoinSet<()>,
+}
+
+impl Watching {
+    fn start(target: Target) -> Self {
+        let clock = Clock::start();
+        let (sender, messages) = mpsc::channel(64);
+        let pace = Pace { metrics: Duration::from_millis(100), admin: Duration::from_millis(200) };
+        let mut tasks = JoinSet::new();
+        let app = App::new(&[(target.name.clone(), target.admin.is_some())], Options::default());
+        let commands = worker::spawn(&mut tasks, (0, target), pace, false, clock, sender).unwrap();
+        Self { app, messages, commands, clock, _tasks: tasks }
+    }
+
+    /// Takes messages until this holds.
+    async fn until(&mut self, what: &str, holds: impl Fn(&App) -> bool) {
+        let began = Instant::now();
+        while !holds(&self.app) {
+            let left = Duration::from_secs(40).saturating_sub(began.elapsed());
+            match timeout(left, self.messages.recv()).await {
+                Ok(Some(message)) => self.app.take(message),
+                _ => panic!("never {what}: {:?}", self.app.data.servers[0].connection(self.clock.now_ms())),
+            }
+        }
+    }
+}
+
+fn metrics_of(fake: &Fake) -> Target {
+    Target { name: "fake".into(), endpoint: Some(fake.endpoint.clone()), ..Target::default() }
+}
+
+fn whole(fake: &Fake, token: &str) -> Target {
+    let credentials = Credentials { token: Some(token.into()), file: None };
+    Target { name: "fake".into(), admin: Some(fake.admin.clone()), endpoint: None, credentials }
+}
+
+fn cause(app: &App) -> Option<String> {
+    match app.data.servers[0].connection(app.data.now_ms) {
+        Connection::Down { cause, .. } => Some(cause),
+        _ => None,
+    }
+}
+
+async fn says_and_recovers(fault: Fault, words: &str) {
+    let fake = Fake::start();
+    let mut watching = Watching::start(metrics_of(&fake));
+    watching.until("live", |app| app.data.servers[0].connection(app.data.now_ms) == Connection::Live).await;
+    fake.misbehave(fault);
+    watching.until(words, |app| cause(app).is_some_and(|cause| cause.contains(words))).await;
+    fake.misbehave(Fault::None);
+    watching.until("live again", |app| app.data.servers[0].connection(app.data.now_ms) == Connection::Live).await;
+}
+
+#[tokio::test]
+async fn a_megabyte_of_random_bytes() {
+    says_and_recovers(Fault::RandomMegabyte, "has no rsd_ metrics").await;
+}
+
+#[tokio::test]
+async fn an_endless_body() {
+    says_and_recovers(Fault::Endless, "more than 8 MiB").await;
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off() {
+    says_and_recovers(Fault::BrokenOff, "broke off").await;
+}
+
+#[tokio::test]
+async fn a_server_that_hangs() {
+    says_and_recovers(Fault::Hang, "did not answer within 5 s").await;
+}
+
+#[tokio::test]
+async fn a_server_with_an_error() {
+    says_and_recovers(Fault::Status500, "answers 500").await;
+}
+
+#[tokio::test]
+async fn a_redirect_that_leads_to_itself() {
+    says_and_recovers(Fault::RedirectLoop, "redirects too often").await;
+}
+
+#[tokio::test]
+async fn half_a_line_is_skipped_and_counted() {
+    let fake = Fake::start();
+    fake.misbehave(Fault::HalfLine);
+    let mut watching = Watching::start(metrics_of(&fake));
+    watching.until("a bad line", |app| app.data.servers[0].bad_lines == 1).await;
+    assert_eq!(watching.app.data.servers[0].delta(), Some(0.7), "the rest is read");
+}
+
+#[tokio::test]
+async fn what_is_no_admin_api_is_said_and_what_the_token_may_not_is_refused() {
+    let fake = Fake::start();
+    let target = Target { admin: Some(fake.endpoint.clone()), ..whole(&fake, WRITE) };
+    let mut foreign = Watching::start(target);
+    foreign.until("foreign", |app| cause(app).is_some_and(|cause| cause.contains("does not understand"))).await;
+
+    let mut unknown = Watching::start(whole(&fake, "wrong"));
+    unknown.until("unknown", |app| cause(app).is_some_and(|cause| cause.contains("unknown one"))).await;
+
+    let mut reader = Watching::start(whole(&fake, READ));
+    reader.until("known", |app| app.data.servers[0].policy.is_some() && app.data.servers[0].status.is_some()).await;
+    assert!(reader.app.why_readonly().unwrap().contains("may only read"));
+    reader.commands.send(Command::Trace("req-0".into())).await.unwrap();
+    reader.until("a trace", |app| app.data.servers[0].trace.is_some()).await;
+}
+
+#[tokio::test]
+async fn a_restarted_server_with_new_tokens_is_found_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = Fake::start();
+    let ports = fake.ports;
+    fake.leave_token_file(folder.path());
+    let file = folder.path().join(format!("admin-{}.json", ports.0));
+    let right = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, right.replace(WRITE, "older-token")).unwrap();
+    let credentials = Credentials { token: Some("older-token".into()), file: Some(file.clone()) };
+    let mut watching = Watching::start(Target { credentials, ..whole(&fake, WRITE) });
+    watching.until("refused", |app| cause(app).is_some()).await;
+    std::fs::write(&file, right).unwrap();
+    watching.until("live", |app| app.data.servers[0].connection(app.data.now_ms) == Connection::Live).await;
+    drop(fake);
+    watching.until("down", |app| cause(app).is_some()).await;
+    let _again = Fake::start_on(ports, "second");
+    watching
+        .until("live again", |app| {
+            let server = &app.data.servers[0];
+            server.connection(app.data.now_ms) == Connection::Live
+                && server.status.as_ref().unwrap().instance == "second"
+        })
+        .await;
+}
