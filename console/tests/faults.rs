@@ -1,7 +1,11 @@
 //! Servers that misbehave: a message, no panic, and back to normal once they behave.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
+use axum::{Json, Router, extract::Query, routing::get};
 use rsd_console::{
     clock::Clock,
     source::{
@@ -14,6 +18,7 @@ use rsd_console::{
         server::Connection,
     },
 };
+use serde_json::json;
 use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 
 use crate::fake::{Fake, Fault, READ, WRITE};
@@ -105,6 +110,55 @@ async fn a_server_with_an_error() {
 #[tokio::test]
 async fn a_redirect_that_leads_to_itself() {
     says_and_recovers(Fault::RedirectLoop, "redirects too often").await;
+}
+
+/// Answers as Prometheus does, to the questions the console asks.
+async fn prometheus() -> String {
+    let answer = |Query(query): Query<HashMap<String, String>>| async move {
+        let question = &query["query"];
+        let value = match () {
+            () if question.contains("rsd_steps_total") => "0.625",
+            () if question.contains("rsd_target_only_estimated_seconds_total") => "NaN",
+            () if question.contains("rsd_emitted_tokens_total") => "12.5",
+            () => "1",
+        };
+        let values = [(1_700_000_000.0, "0.5"), (1_700_000_060.0, "0.75")];
+        let series = if query.contains_key("step") {
+            json!({"metric": {"instance": "three:1234"}, "values": values})
+        } else {
+            json!({"metric": {"instance": "three:1234"}, "value": [1_700_000_000.0, value]})
+        };
+        Json(json!({"status": "success", "data": {"resultType": "vector", "result": [series]}}))
+    };
+    let app = Router::new().route("/api/v1/query", get(answer)).route("/api/v1/query_range", get(answer));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    format!("http://{address}")
+}
+
+#[tokio::test]
+async fn prometheus_tells_of_the_fleet_and_of_the_past_or_why_it_does_not() {
+    let fake = Fake::start();
+    let base = prometheus().await;
+    let mut watching = Watching::start(metrics_of(&fake));
+    let (sender, mut messages) = mpsc::channel(16);
+    let mut tasks = JoinSet::new();
+    worker::spawn_prometheus(&mut tasks, &base, vec!["three:1234".into()], watching.clock, sender.clone()).unwrap();
+    for _ in 0..2 {
+        watching.app.take(messages.recv().await.unwrap());
+    }
+    assert_eq!(watching.app.data.servers[0].past, [(1_700_000_000_000, 0.5), (1_700_000_060_000, 0.75)]);
+    let row = &watching.app.data.fleet[0];
+    assert_eq!(
+        (row.instance.as_str(), row.up, row.acceptance, row.throughput),
+        ("three:1234", true, Some(0.625), Some(12.5))
+    );
+    assert!(row.speed_up.unwrap().is_nan(), "what Prometheus cannot compute is no number");
+    worker::spawn_prometheus(&mut tasks, &fake.endpoint, Vec::new(), watching.clock, sender).unwrap();
+    watching.app.take(messages.recv().await.unwrap());
+    let problem = watching.app.data.fleet_problem.clone().unwrap();
+    assert!(problem.contains("no Prometheus answer"), "{problem}");
 }
 
 #[tokio::test]

@@ -160,6 +160,33 @@ fn a_signal_gives_the_terminal_back() {
     sane(&pty, "code 143");
 }
 
+/// Prints what it takes; run with `--nocapture`.
+#[test]
+fn watching_takes_little() {
+    let fake = Fake::start();
+    let home = home_of(&fake);
+    let pid = home.path().join("pid");
+    let command = format!("sh -c 'echo $$ > {}; exec {CONSOLE}'", pid.display());
+    let Some(pty) = Pty::open(home.path(), &command) else {
+        eprintln!("skipped: there is no `script` here");
+        return;
+    };
+    pty.wait("LIVE");
+    let pid = std::fs::read_to_string(pid).unwrap();
+    // Hundredths of a second in user and kernel mode: the fields after the name.
+    let used = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()
+    };
+    let seconds = 15.0;
+    let before = used();
+    std::thread::sleep(Duration::from_secs_f64(seconds));
+    let share = (used() - before) / seconds;
+    println!("watching one live server at 80x24 takes {share:.2} % of a core");
+    assert!(share < 2.0, "{share} % of a core");
+}
+
 fn sane(pty: &Pty, code: &str) {
     let text = pty.text();
     assert!(text.contains(code), "{text}");

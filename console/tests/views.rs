@@ -178,6 +178,33 @@ fn the_panels_of_a_change() {
 }
 
 #[test]
+fn a_trial_counts_down_on_every_screen() {
+    let mut app = fixture::app();
+    let (_, view) = app.data.servers[0].policy.as_mut().unwrap();
+    view.reverts = Some(rsd_protocol::live::Revert { revision: 3, at_ms: START_MS + 89_000 + 41_500 });
+    let text = drawn(&on(Screen::Logs, app), &plain(), 80, 24);
+    assert!(text.contains("keep it? revision 3 is taken back in 42 s; K keeps it"), "{text}");
+}
+
+/// `RSD_BLESS=1 cargo test -p rsd-console captures` writes them anew.
+#[test]
+fn the_captures_of_the_documentation_are_what_is_drawn() {
+    let mut editing = on(Screen::Rewards, fixture::app());
+    editing.act(Intent::EditDelta);
+    "0.55".chars().for_each(|c| drop(editing.act(Intent::Text(c))));
+    let captures =
+        [("overview", fixture::app()), ("rewards", editing), ("requests", on(Screen::Requests, fixture::app()))];
+    for (name, app) in captures {
+        let text = drawn(&app, &plain(), 100, 30);
+        let path = format!("{}/../docs/console-{name}.txt", env!("CARGO_MANIFEST_DIR"));
+        if std::env::var_os("RSD_BLESS").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "{path}");
+    }
+}
+
+#[test]
 fn the_help_has_every_key() {
     let mut app = fixture::app();
     app.act(Intent::Help);

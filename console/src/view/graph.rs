@@ -14,10 +14,11 @@ pub struct Column {
     pub mark: Option<Mark>,
 }
 
-/// The newest columns, the newest at the right end, from zero to the highest of them or `top`.
+/// All columns, the newest at the right end, from zero to the highest of them or `top`. Where there are more than fit,
+/// neighbours share a column.
 pub fn over_time(buffer: &mut Buffer, area: Rect, columns: &[Column], top: Option<f64>, theme: &Theme) {
     let width = usize::from(area.width);
-    let shown = &columns[columns.len().saturating_sub(width)..];
+    let shown = gathered(columns, width);
     let finite = |column: &Column| column.value.filter(|value| value.is_finite());
     let highest = shown.iter().filter_map(finite).fold(0.0, f64::max);
     let top = top.unwrap_or(highest).max(f64::MIN_POSITIVE);
@@ -36,6 +37,24 @@ pub fn over_time(buffer: &mut Buffer, area: Rect, columns: &[Column], top: Optio
             buffer.set_string(x, y, symbol, style);
         }
     }
+}
+
+/// At most `width` columns: the mean of neighbours, and the newest mark among them.
+fn gathered(columns: &[Column], width: usize) -> Vec<Column> {
+    let share = columns.len().div_ceil(width.max(1)).max(1);
+    let mut gathered: Vec<_> = columns
+        .rchunks(share)
+        .map(|near| {
+            let values: Vec<f64> = near.iter().filter_map(|column| column.value).filter(|v| v.is_finite()).collect();
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            Column {
+                value: (!values.is_empty()).then_some(mean),
+                mark: near.iter().rev().find_map(|column| column.mark),
+            }
+        })
+        .collect();
+    gathered.reverse();
+    gathered
 }
 
 /// A vertical bar that fills this fraction of the area.
@@ -142,6 +161,15 @@ mod tests {
         }
         assert_eq!((column_of(area, -1.0), column_of(area, 2.0)), (5, 44));
         assert_eq!((row_of(area, 0.0), row_of(area, 1.0)), (2, 0));
+    }
+
+    #[test]
+    fn neighbours_share_a_column_where_there_are_too_many() {
+        let mut columns: Vec<_> = (0..7).map(|n| Column { value: Some(f64::from(n)), mark: None }).collect();
+        columns[3].mark = Some(Mark::Restart);
+        columns[6].value = None;
+        let found: Vec<_> = gathered(&columns, 3).iter().map(|c| (c.value, c.mark)).collect();
+        assert_eq!(found, [(Some(0.0), None), (Some(2.0), Some(Mark::Restart)), (Some(4.5), None)]);
     }
 
     #[test]
