@@ -51,7 +51,7 @@ pub struct Common {
     /// Draw with ASCII characters alone.
     #[arg(long, global = true)]
     pub ascii: bool,
-    /// Colours. Default: dark, or mono where NO_COLOR is set.
+    /// Colours. Default: dark, or mono where `NO_COLOR` is set.
     #[arg(long, value_enum, global = true)]
     pub theme: Option<theme::Name>,
     /// Print the state once and leave.

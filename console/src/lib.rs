@@ -12,6 +12,7 @@ pub mod log;
 pub mod record;
 pub mod report;
 pub mod run;
+pub mod screenshot;
 pub mod script;
 pub mod source;
 pub mod state;

@@ -8,7 +8,6 @@ use std::{
 };
 
 use clap::CommandFactory;
-use ratatui::{Terminal, backend::TestBackend};
 use rsd_protocol::live::{Change, Rollback};
 use tokio::{sync::mpsc, task::JoinSet, time::sleep};
 
@@ -16,10 +15,10 @@ use crate::{
     cli::{self, Cli, Command, Common},
     clock::Clock,
     exit::Stop,
-    input::Screen,
     log::Log,
     record::{Head, Recorder, Recording},
     report::{self, Report},
+    screenshot,
     script::{self, Script},
     source::{
         Command as ToServer, Message,
@@ -31,10 +30,7 @@ use crate::{
         server::Connection,
     },
     tui::Tui,
-    view::{
-        self,
-        theme::{Name, Theme},
-    },
+    view::theme::{Name, Theme},
 };
 
 /// Does what the command line says.
@@ -140,7 +136,7 @@ async fn replay(common: &Common) -> Result<(), Stop> {
     let mut app = App::new(&recording.head.servers, options(common));
     if let Some(screen) = &common.screenshot {
         recording.all(&mut app);
-        return screenshot(app, screen, &common.size, &theme(common));
+        return print_text(&screenshot::screenshot(app, screen, &common.size, &theme(common))?);
     }
     if common.once || !std::io::stdout().is_terminal() {
         recording.all(&mut app);
@@ -167,34 +163,6 @@ async fn replay(common: &Common) -> Result<(), Stop> {
     let ended = tui.run().await;
     pace.abort();
     ended
-}
-
-fn screenshot(mut app: App, screen: &str, size: &str, theme: &Theme) -> Result<(), Stop> {
-    let names = || Screen::ALL.map(Screen::name).join(", ");
-    let screen = Screen::ALL.into_iter().find(|known| known.name() == screen);
-    app.ui.screen = screen.ok_or_else(|| Stop::Usage(format!("--screenshot: expected one of {}", names())))?;
-    let wrong = || Stop::Usage(format!("--size {size}: expected columns x rows, such as 100x30, at most 400x200"));
-    let (columns, rows) = size.split_once('x').ok_or_else(wrong)?;
-    let (columns, rows) = (columns.parse::<u16>().map_err(|_| wrong())?, rows.parse::<u16>().map_err(|_| wrong())?);
-    if columns > 400 || rows > 200 {
-        return Err(wrong());
-    }
-    print_text(&drawn(&app, theme, columns, rows))
-}
-
-/// The screen as text.
-#[must_use]
-pub fn drawn(app: &App, theme: &Theme, columns: u16, rows: u16) -> String {
-    let Ok(mut terminal) = Terminal::new(TestBackend::new(columns, rows));
-    let Ok(_) = terminal.draw(|frame| view::draw(frame, app, theme));
-    let buffer = terminal.backend().buffer();
-    let mut text = String::new();
-    for y in 0..rows {
-        let line: String = (0..columns).map(|x| buffer[(x, y)].symbol()).collect();
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
 }
 
 async fn watch(common: &Common, every: Duration, count: Option<u64>) -> Result<(), Stop> {

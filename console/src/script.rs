@@ -14,7 +14,7 @@ use crate::{
         admin::{Admin, AdminError},
         find::Target,
     },
-    state::edit,
+    state::settings,
     view::text,
 };
 
@@ -66,7 +66,7 @@ impl Script {
     ) -> Result<(), Stop> {
         self.may_write(dry_run)?;
         let pairs = settings.iter().map(|setting| pair(setting)).collect::<Result<Vec<_>, _>>()?;
-        let set = edit::nested(pairs.iter().map(|(path, value)| (*path, value.clone())));
+        let set = settings::nested(pairs.iter().map(|(path, value)| (*path, value.clone())));
         let (etag, view) = self.admin.policy().await?;
         if let Some(wanted) = revision
             && wanted != view.revision

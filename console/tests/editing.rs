@@ -24,12 +24,11 @@ fn press(app: &mut App, keys: &str) -> Vec<Effect> {
     let mut rest = keys;
     while !rest.is_empty() {
         let named = rest.strip_prefix('<').and_then(|inside| inside.split_once('>'));
-        let (code, after) = match named {
-            Some((name, after)) => (code(name), after),
-            None => {
-                let c = rest.chars().next().unwrap();
-                (KeyCode::Char(c), &rest[c.len_utf8()..])
-            }
+        let (code, after) = if let Some((name, after)) = named {
+            (code(name), after)
+        } else {
+            let c = rest.chars().next().unwrap();
+            (KeyCode::Char(c), &rest[c.len_utf8()..])
         };
         if let Some(intent) = input::intent(app.mode(), KeyEvent::new(code, KeyModifiers::NONE)) {
             effects.extend(app.act(intent));
@@ -59,7 +58,7 @@ fn answer(app: &mut App, ticket: u64, answer: Answer) {
 }
 
 fn changed(dry_run: bool, revision: u64) -> Answer {
-    Answer::Changed(Changed {
+    Answer::Changed(Box::new(Changed {
         dry_run,
         revision,
         differences: vec![Difference { path: "policy.delta".into(), old: json!(0.7), new: json!(0.42) }],
@@ -67,16 +66,16 @@ fn changed(dry_run: bool, revision: u64) -> Answer {
         warnings: Vec::new(),
         persisted: None,
         reverts: None,
-    })
+    }))
 }
 
 fn stale(revision: u64, delta: f64) -> Answer {
-    Answer::Refused(ErrorDetail {
+    Answer::Refused(Box::new(ErrorDetail {
         code: ErrorCode::RevisionStale,
         message: "the policy was changed meanwhile".into(),
         problems: Vec::new(),
         current: Some(Box::new(fixture::view(&fixture::live(delta), revision))),
-    })
+    }))
 }
 
 fn note(app: &App) -> &str {
@@ -181,6 +180,11 @@ fn undo_goes_back_to_the_revision_before_the_newest() {
     assert_eq!((rollback.revision, etag.as_str()), (2, "\"one-3\""));
     answer(&mut app, 2, changed(false, 4));
     assert!(note(&app).starts_with("revision 4"));
+    let (_, view) = app.data.servers[0].policy.as_mut().unwrap();
+    view.revision = 4;
+    assert_eq!(press(&mut app, "u"), [Effect::Send(0, Command::Refresh)], "the history is older than the policy");
+    let (_, view) = app.data.servers[0].policy.as_mut().unwrap();
+    view.revision = 3;
     app.data.servers[0].history.truncate(1);
     assert_eq!(press(&mut app, "u"), []);
     assert!(note(&app).starts_with("there is nothing to undo"));
@@ -257,23 +261,14 @@ fn a_trial_can_be_kept() {
     view.reverts = Some(Revert { revision: 3, at_ms: START_MS + 140_000 });
     let sent = press(&mut app, "K");
     assert!(matches!(&sent[..], [Effect::Send(0, Command::Keep { etag, .. })] if etag == "\"one-3\""), "{sent:?}");
-    answer(
-        &mut app,
-        1,
-        Answer::Changed(Changed {
-            differences: Vec::new(),
-            ..match changed(false, 3) {
-                Answer::Changed(changed) => changed,
-                _ => unreachable!(),
-            }
-        }),
-    );
+    answer(&mut app, 1, changed(false, 3));
     assert_eq!(note(&app), "revision 3 is kept");
 }
 
 #[test]
 fn who_may_not_write_is_told_why() {
-    let cases: [(fn(&mut App), &str); 3] = [
+    type Limit = fn(&mut App);
+    let cases: [(Limit, &str); 3] = [
         (|app| app.options.readonly = true, "--readonly"),
         (|app| app.data.servers[0].status.as_mut().unwrap().may_write = false, "the token may only read"),
         (|app| app.data.servers[0].has_admin = false, "metrics alone"),

@@ -112,7 +112,7 @@ fn now_ms() -> u64 {
 }
 
 fn differences(old: &Live, new: &Live) -> Vec<Difference> {
-    let leaves = |live| rsd_console::state::edit::leaves(&serde_json::to_value(live).unwrap());
+    let leaves = |live| rsd_console::state::settings::leaves(&serde_json::to_value(live).unwrap());
     let pairs = leaves(old).into_iter().zip(leaves(new));
     pairs.filter(|(a, b)| a.1 != b.1).map(|(a, b)| Difference { path: a.0, old: a.1, new: b.1 }).collect()
 }
@@ -436,7 +436,7 @@ async fn answer_metrics(mut stream: TcpStream, inside: Shared) {
             return;
         }
         Fault::HalfLine => whole(&format!("{text}rsd_policy_del")),
-        Fault::BrokenOff => [head("200 OK", "content-length: 100000\r\n"), text[..200].as_bytes().to_vec()].concat(),
+        Fault::BrokenOff => [head("200 OK", "content-length: 100000\r\n"), text.as_bytes()[..200].to_vec()].concat(),
         Fault::Hang => return tokio::time::sleep(std::time::Duration::from_secs(60)).await,
         Fault::Status500 => head("500 Internal Server Error", "content-length: 0\r\n"),
         Fault::RedirectLoop => head("302 Found", "location: /metrics\r\ncontent-length: 0\r\n"),

@@ -5,7 +5,7 @@ use std::time::Instant;
 use ratatui::{Terminal, backend::TestBackend, style::Color};
 use rsd_console::{
     input::{Intent, Screen},
-    run::drawn,
+    screenshot::drawn,
     source::{Answer, Channel, Failure, FleetRow, Message, Update},
     state::app::{App, Options},
     view::{
@@ -149,22 +149,22 @@ fn the_panels_of_a_change() {
         update: Update::Answer { ticket: 1, answer: Box::new(answer) },
     };
     let mut refused = app.clone();
-    refused.take(answer(Answer::Refused(ErrorDetail {
+    refused.take(answer(Answer::Refused(Box::new(ErrorDetail {
         code: ErrorCode::InvalidSettings,
         message: "1 setting was refused".into(),
         problems: vec![FieldProblem { path: "policy.delta".into(), message: "expected more".into() }],
         current: None,
-    })));
+    }))));
     insta::assert_snapshot!("panel_refused_80x24", drawn(&refused, &plain(), 80, 24));
     let mut conflict = app.clone();
-    conflict.take(answer(Answer::Refused(ErrorDetail {
+    conflict.take(answer(Answer::Refused(Box::new(ErrorDetail {
         code: ErrorCode::RevisionStale,
         message: "somebody was faster".into(),
         problems: Vec::new(),
         current: Some(Box::new(fixture::view(&fixture::live(0.7), 3))),
-    })));
+    }))));
     insta::assert_snapshot!("panel_conflict_80x24", drawn(&conflict, &plain(), 80, 24));
-    app.take(answer(Answer::Changed(Changed {
+    app.take(answer(Answer::Changed(Box::new(Changed {
         dry_run: true,
         revision: 3,
         differences: vec![Difference { path: "policy.delta".into(), old: json!(0.7), new: json!(0.42) }],
@@ -172,7 +172,7 @@ fn the_panels_of_a_change() {
         warnings: vec!["a restart will have 0.70 again".into()],
         persisted: None,
         reverts: None,
-    })));
+    }))));
     insta::assert_snapshot!("panel_review_80x24", drawn(&app, &plain(), 80, 24));
     insta::assert_snapshot!("panel_review_60x20", drawn(&app, &plain(), 60, 20));
 }

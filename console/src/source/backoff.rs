@@ -21,7 +21,7 @@ impl Backoff {
     }
 
     /// It failed: how long to wait.
-    pub fn next(&mut self) -> Duration {
+    pub fn wait(&mut self) -> Duration {
         let wait = FIRST.saturating_mul(1_u32 << self.failures.min(16)).min(LONGEST);
         self.failures = self.failures.saturating_add(1);
         wait.mul_f64(rand::rng().random_range(0.8..=1.0))
@@ -35,13 +35,13 @@ mod tests {
     #[test]
     fn waits_double_up_to_the_cap_and_begin_anew_after_a_success() {
         let mut backoff = Backoff::default();
-        let waits: Vec<_> = (0..40).map(|_| backoff.next()).collect();
+        let waits: Vec<_> = (0..40).map(|_| backoff.wait()).collect();
         for (n, wait) in waits.iter().enumerate() {
             let full = FIRST.saturating_mul(1 << n.min(16)).min(LONGEST);
             assert!(*wait <= full && *wait >= full.mul_f64(0.79), "try {n}: {wait:?} of {full:?}");
         }
         assert!(waits.iter().all(|wait| *wait <= LONGEST));
         backoff.reset();
-        assert!(backoff.next() <= FIRST);
+        assert!(backoff.wait() <= FIRST);
     }
 }

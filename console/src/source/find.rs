@@ -192,13 +192,14 @@ fn known_in(folder: &Path) -> Vec<(PathBuf, TokenFile)> {
         .flatten()
         .filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
-            (name.starts_with("admin-") && name.ends_with(".json")).then_some(())?;
+            let port = name.strip_prefix("admin-")?.strip_suffix(".json")?;
+            port.parse::<u16>().ok()?;
             let file: TokenFile = serde_json::from_str(&std::fs::read_to_string(entry.path()).ok()?).ok()?;
             let written = entry.metadata().and_then(|data| data.modified()).ok();
             Some((name == standard, written, entry.path(), file))
         })
         .collect();
-    files.sort_by(|a, b| (b.0, b.1).cmp(&(a.0, a.1)));
+    files.sort_by_key(|(standard, written, ..)| std::cmp::Reverse((*standard, *written)));
     files.into_iter().map(|(_, _, path, file)| (path, file)).collect()
 }
 

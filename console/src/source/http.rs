@@ -98,7 +98,6 @@ impl Http {
     }
 
     /// A request to be built upon.
-    #[must_use]
     pub fn request(&self, method: Method, url: &str, token: Option<&str>) -> RequestBuilder {
         let request = self.client.request(method, url);
         match token {

@@ -100,9 +100,9 @@ pub struct Failure {
 #[serde(tag = "kind", content = "data", rename_all = "snake_case")]
 pub enum Answer {
     /// Done, or shown what would be done.
-    Changed(Changed),
+    Changed(Box<Changed>),
     /// Not done, and why.
-    Refused(ErrorDetail),
+    Refused(Box<ErrorDetail>),
     /// No answer that could be read.
     Failed(String),
 }

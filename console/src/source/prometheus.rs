@@ -96,7 +96,7 @@ impl Prometheus {
     async fn ask(&self, kind: &str, expression: &str, more: &[(&str, String)]) -> Result<Vec<Series>, QueryError> {
         let mut url = format!("{}/api/v1/{kind}?query={}", self.base, escaped(expression));
         for (name, value) in more {
-            url.push_str(&format!("&{name}={value}"));
+            url.extend(["&", name, "=", value.as_str()]);
         }
         let reply = self.http.send(self.http.request(Method::GET, &url, None)).await?;
         let url = format!("{}/api/v1/{kind}", self.base);
@@ -126,7 +126,7 @@ fn questions() -> Vec<(String, Put)> {
         ),
         (acceptance(""), |row, value| row.acceptance = Some(value)),
         (format!("{} / {}", rate(metrics::TARGET_ONLY_SECONDS.name), rate(metrics::RSD_SECONDS.name)), |row, value| {
-            row.speed_up = Some(value)
+            row.speed_up = Some(value);
         }),
         (rate(metrics::EMITTED_TOKENS.name), |row, value| row.throughput = Some(value)),
         (metrics::WAITING.name.to_owned(), |row, value| row.waiting = Some(value)),
@@ -144,12 +144,14 @@ fn acceptance(matcher: &str) -> String {
 }
 
 fn escaped(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' | b'.' => char::from(byte).to_string(),
-            other => format!("%{other:02X}"),
-        })
-        .collect()
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' | b'.' => escaped.push(char::from(byte)),
+            other => escaped.extend(["%".to_owned(), format!("{other:02X}")]),
+        }
+    }
+    escaped
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds since 1970, not before it")]

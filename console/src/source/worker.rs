@@ -116,7 +116,7 @@ pub fn spawn_prometheus(
                     sleep(Duration::from_secs(15)).await;
                 }
                 Err(error) => {
-                    let wait = backoff.next();
+                    let wait = backoff.wait();
                     sink.failed(Channel::Prometheus, error.to_string(), wait).await;
                     sleep(wait).await;
                 }
@@ -163,7 +163,7 @@ async fn scrape(sink: Sink, http: Http, mut endpoint: watch::Receiver<Option<Str
                 sleep(pace).await;
             }
             Err(cause) => {
-                let wait = backoff.next();
+                let wait = backoff.wait();
                 sink.failed(Channel::Metrics, cause, wait).await;
                 sleep(wait).await;
             }
@@ -190,7 +190,7 @@ async fn poll(sink: Sink, admin: Admin, endpoint: watch::Sender<Option<String>>,
             }
             Err(_) if admin.renew_token() => Duration::ZERO,
             Err(error) => {
-                let wait = backoff.next();
+                let wait = backoff.wait();
                 sink.failed(Channel::Admin, error.to_string(), wait).await;
                 rounds = Rounds::default();
                 wait
@@ -257,7 +257,7 @@ async fn listen(sink: Sink, admin: Admin, refresh: Arc<Notify>) {
             }
             Err(error) => tracing::debug!(server = sink.target, "no events: {error}"),
         }
-        sleep(backoff.next()).await;
+        sleep(backoff.wait()).await;
     }
 }
 
@@ -304,8 +304,8 @@ fn ticket_of(command: &Command) -> Option<u64> {
 
 fn answer(ticket: u64, result: Result<Changed, AdminError>) -> Update {
     let answer = match result {
-        Ok(changed) => Answer::Changed(changed),
-        Err(AdminError::Refused(detail)) => Answer::Refused(*detail),
+        Ok(changed) => Answer::Changed(Box::new(changed)),
+        Err(AdminError::Refused(detail)) => Answer::Refused(detail),
         Err(error) => Answer::Failed(error.to_string()),
     };
     Update::Answer { ticket, answer: Box::new(answer) }

@@ -3,7 +3,9 @@
 
 pub mod alerts;
 pub mod app;
+pub mod draft;
 pub mod edit;
 pub mod figures;
 pub mod readings;
 pub mod server;
+pub mod settings;

@@ -80,7 +80,7 @@ impl Readings {
                 taken.reset = true;
             }
             // A counter that is no number says nothing; what it said before still holds.
-            if !(counter && !sample.value.is_finite()) {
+            if !counter || sample.value.is_finite() {
                 state.raw = Some(sample.value);
                 values[slot] = Some(sample.value + state.before);
             }

@@ -17,14 +17,25 @@ use crate::{
     clock,
     state::{
         app::App,
-        edit::{Conflict, Draft, Edit, Plan, Review, TRIAL_SECONDS, Verdict, expected},
+        draft::{Draft, TRIAL_SECONDS, expected},
+        edit::{Conflict, Edit, Plan, Review, Verdict},
     },
 };
 
-pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
+/// A panel as it will be drawn.
+pub struct Panel {
+    title: String,
+    lines: Vec<Line<'static>>,
+    last: Line<'static>,
+    /// Where: at the bottom of the screen's area.
+    pub area: Rect,
+}
+
+/// The panel of the change that is being made.
+pub fn panel(area: Rect, app: &App, theme: &Theme) -> Option<Panel> {
     let server = app.data.servers.get(app.ui.server).map_or("", |server| server.name.as_str());
     let (title, lines, last) = match &app.ui.edit {
-        Edit::Closed => return,
+        Edit::Closed => return None,
         Edit::Draft(draft) => (
             format!("settings of {server}, revision {}", draft.revision),
             drafting(draft, app, theme),
@@ -39,12 +50,17 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let width = area.width.saturating_sub(2).min(84);
     let wrapped: usize = lines.iter().map(|line| line.width().div_ceil(usize::from(width - 2)).max(1)).sum();
     let height = u16::try_from(wrapped + 4).unwrap_or(u16::MAX).clamp(8, area.height);
-    let panel = Rect { x: area.x + (area.width - width) / 2, y: area.bottom() - height, width, height };
-    let inside = over(frame, panel, &text::one_line(&title, usize::from(width) - 6, theme.symbols.cut), theme);
+    let area = Rect { x: area.x + (area.width - width) / 2, y: area.bottom() - height, width, height };
+    Some(Panel { title, lines, last, area })
+}
+
+pub fn draw(frame: &mut Frame<'_>, panel: Panel, theme: &Theme) {
+    let room = usize::from(panel.area.width) - 6;
+    let inside = over(frame, panel.area, &text::one_line(&panel.title, room, theme.symbols.cut), theme);
     // The answers are always seen, however much there is to say.
     let [above, below] = Layout::vertical([Constraint::Min(1), Constraint::Length(1)]).areas(inside);
-    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), above);
-    frame.render_widget(Paragraph::new(last), below);
+    frame.render_widget(Paragraph::new(panel.lines).wrap(Wrap { trim: false }), above);
+    frame.render_widget(Paragraph::new(panel.last), below);
 }
 
 /// Settings seen at once.

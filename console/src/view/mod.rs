@@ -24,7 +24,7 @@ use ratatui::{
 
 use crate::{
     input::Screen,
-    state::{app::App, edit::Edit, server::Connection},
+    state::{app::App, server::Connection},
 };
 use theme::Theme;
 
@@ -54,9 +54,15 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme) {
     chrome::head(frame, head, app, theme);
     chrome::tabs(frame, tabs, app, theme);
     chrome::notice(frame, notice, app, theme);
+    let panel = edit::panel(body, app, theme);
     match app.ui.screen {
         Screen::Overview => overview::draw(frame, body, app, theme),
-        Screen::Rewards => rewards::draw(frame, body, app, theme),
+        // The preview is seen beside the panel, for it moves with the value.
+        Screen::Rewards => {
+            let above = body.height.saturating_sub(panel.as_ref().map_or(0, |panel| panel.area.height));
+            let room = if above >= rewards::LEAST_ROWS { Rect { height: above, ..body } } else { body };
+            rewards::draw(frame, room, app, theme);
+        }
         Screen::Models => models::draw(frame, body, app, theme),
         Screen::Requests => requests::draw(frame, body, app, theme),
         Screen::Fleet => fleet::draw(frame, body, app, theme),
@@ -68,8 +74,8 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme) {
     if of_one_server && !is_live(app) {
         frame.buffer_mut().set_style(body, theme.dim);
     }
-    if app.ui.edit != Edit::Closed {
-        edit::draw(frame, body, app, theme);
+    if let Some(panel) = panel {
+        edit::draw(frame, panel, theme);
     }
     if app.ui.help {
         help::draw(frame, body, app, theme);

@@ -48,10 +48,9 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let inside = framed(frame, area, &title, theme);
     let wide = (usize::from(inside.width).saturating_sub(15) / 3).clamp(12, 32);
     let cut = |value: String| text::one_line(&value, wide - 1, theme.symbols.cut);
-    let mut lines = vec![Line::from(Span::styled(
-        format!("{:14}{}", "", metrics::ROLES.iter().map(|role| format!("{role:>wide$}")).collect::<String>()),
-        theme.accent,
-    ))];
+    let mut names = vec![Span::raw(" ".repeat(14))];
+    names.extend(metrics::ROLES.iter().map(|role| Span::styled(format!("{role:>wide$}"), theme.accent)));
+    let mut lines = vec![Line::from(names)];
     for (name, cell) in ROWS {
         let mut spans = vec![Span::styled(format!("{name:14}"), theme.dim)];
         for role in metrics::ROLES {

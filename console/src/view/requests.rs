@@ -121,7 +121,7 @@ fn head(number: usize, step: &StepView, width: usize, theme: &Theme) -> Vec<Line
     let mut times = String::new();
     for (name, ms) in [("draft", step.draft_ms), ("reward", step.reward_ms), ("target", step.target_ms)] {
         if ms > 0.0 {
-            times.push_str(&format!(", {name} {}", text::seconds(Some(ms / 1000.0))));
+            times.extend([", ", name, " ", text::seconds(Some(ms / 1000.0)).as_str()]);
         }
     }
     let words = format!(

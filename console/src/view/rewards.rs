@@ -12,14 +12,23 @@ use rsd_protocol::{metrics, preview::Point};
 use super::{empty, framed, graph, text, theme::Theme};
 use crate::state::{app::App, edit::Edit, server::Server};
 
+/// Rows without which nothing can be read.
+pub const LEAST_ROWS: u16 = 6;
+/// Rows from which on there is room for the histogram too.
+const BOTH_ROWS: u16 = 14;
+
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let Some(server) = app.server() else { return };
     let drafted = drafted(app);
     let side = if area.width >= 100 { 38 } else { 29 };
     let [left, right] = Layout::horizontal([Constraint::Min(20), Constraint::Length(side)]).areas(area);
-    let [top, bottom] = Layout::vertical([Constraint::Ratio(1, 2); 2]).areas(left);
-    histogram(frame, top, app, server, drafted, theme);
-    preview(frame, bottom, server, drafted, theme);
+    if left.height < BOTH_ROWS {
+        preview(frame, left, server, drafted, theme);
+    } else {
+        let [top, bottom] = Layout::vertical([Constraint::Ratio(1, 2); 2]).areas(left);
+        histogram(frame, top, app, server, drafted, theme);
+        preview(frame, bottom, server, drafted, theme);
+    }
     numbers(frame, right, server, drafted, theme);
 }
 
@@ -114,9 +123,9 @@ fn numbers(frame: &mut Frame<'_>, area: Rect, server: &Server, drafted: Option<f
     let figures = server.figures();
     let now = server.preview.as_ref().and_then(|preview| preview.now);
     let mut lines = vec![Line::from(Span::styled("measured now", theme.accent))];
-    lines.push(row("kept", text::percent(figures.step_acceptance)));
-    lines.push(row("speed", text::factor(figures.speed_up)));
-    lines.push(row("FLOPs", text::percent(figures.saving_total)));
+    lines.push(row("kept", &text::percent(figures.step_acceptance)));
+    lines.push(row("speed", &text::factor(figures.speed_up)));
+    lines.push(row("FLOPs", &text::percent(figures.saving_total)));
     lines.push(Line::raw(""));
     lines.push(Line::from(Span::styled(format!("at {} (in force)", text::threshold(server.delta())), theme.accent)));
     lines.extend(point(now));
@@ -137,12 +146,12 @@ fn numbers(frame: &mut Frame<'_>, area: Rect, server: &Server, drafted: Option<f
 /// What is expected, line by line.
 pub fn point(point: Option<Point>) -> Vec<Line<'static>> {
     vec![
-        row("kept", text::percent_interval(point.map(|p| p.acceptance))),
-        row("speed", text::factor_interval(point.and_then(|p| p.speed_up))),
-        row("FLOPs", text::percent_interval(point.and_then(|p| p.flops_saving))),
+        row("kept", &text::percent_interval(point.map(|p| p.acceptance))),
+        row("speed", &text::factor_interval(point.and_then(|p| p.speed_up))),
+        row("FLOPs", &text::percent_interval(point.and_then(|p| p.flops_saving))),
     ]
 }
 
-fn row(name: &str, value: String) -> Line<'static> {
+fn row(name: &str, value: &str) -> Line<'static> {
     Line::raw(format!("{name:<6}{value}"))
 }
