@@ -8,7 +8,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use tracing::Level;
+use tracing_subscriber::fmt::MakeWriter;
 
 /// A log file that is longer at the start begins anew; the old one is kept beside it.
 const LONGEST: u64 = 1 << 20;
@@ -37,8 +38,8 @@ impl Log {
         } else if let (Some(Err(error)), Some(path)) = (opened, path) {
             log.inside(|inside| inside.waiting.push_back(format!("no log file: {}: {error}", path.display())));
         }
-        let filter = EnvFilter::try_from_env("RSD_CONSOLE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-        let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_target(false);
+        let level = std::env::var("RSD_CONSOLE_LOG").ok().and_then(|level| level.parse().ok()).unwrap_or(Level::INFO);
+        let subscriber = tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_target(false);
         // A second start in one process, as in tests, keeps the first log.
         let _ = subscriber.with_writer(log.clone()).try_init();
         log

@@ -381,6 +381,9 @@ async fn preview(State(inside): State<Shared>, Query(query): Query<HashMap<Strin
     if query.get("delta").is_none_or(|range| !range.contains("..")) || !query.contains_key("step") {
         return refuse(400, ErrorCode::InvalidQuery, "delta and step are needed");
     }
+    if inside.lock().unwrap().fault == Fault::Status500 {
+        return refuse(500, ErrorCode::InvalidQuery, "no preview today");
+    }
     Json(fixture::preview(inside.lock().unwrap().live.policy.delta)).into_response()
 }
 

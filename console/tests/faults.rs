@@ -108,6 +108,19 @@ async fn a_server_with_an_error() {
 }
 
 #[tokio::test]
+async fn a_server_that_answers_half_of_it_is_live_and_says_which_half_is_missing() {
+    let fake = Fake::start();
+    fake.misbehave(Fault::Status500);
+    let mut watching = Watching::start(whole(&fake, WRITE));
+    watching.until("half", |app| app.data.servers[0].half(app.data.now_ms).is_some()).await;
+    watching.until("told the rest", |app| app.data.servers[0].traces.len() == 5).await;
+    let server = &watching.app.data.servers[0];
+    assert_eq!(server.connection(watching.app.data.now_ms), Connection::Live);
+    assert!(server.preview.is_none() && server.history.len() == 1);
+    assert!(server.half(watching.app.data.now_ms).unwrap().contains("answers 500"));
+}
+
+#[tokio::test]
 async fn a_redirect_that_leads_to_itself() {
     says_and_recovers(Fault::RedirectLoop, "redirects too often").await;
 }

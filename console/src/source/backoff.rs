@@ -3,8 +3,6 @@
 
 use std::time::Duration;
 
-use rand::Rng;
-
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(15);
 
@@ -24,7 +22,7 @@ impl Backoff {
     pub fn wait(&mut self) -> Duration {
         let wait = FIRST.saturating_mul(1_u32 << self.failures.min(16)).min(LONGEST);
         self.failures = self.failures.saturating_add(1);
-        wait.mul_f64(rand::rng().random_range(0.8..=1.0))
+        wait.mul_f64(0.8 + 0.2 * fastrand::f64())
     }
 }
 

@@ -220,17 +220,37 @@ async fn round(
     let (etag, view) = admin.policy().await?;
     sink.send(Update::Policy { etag, view: Box::new(view) }).await;
     if rounds.history_of.as_ref() != Some(&(instance.clone(), revision)) {
-        sink.send(Update::History(admin.history().await?)).await;
-        rounds.history_of = Some((instance, revision));
+        if let Some(history) = wished(admin.history().await)? {
+            sink.send(Update::History(history)).await;
+            rounds.history_of = Some((instance, revision));
+        }
         rounds.number = 0;
     }
-    sink.send(Update::Traces(admin.traces().await?)).await;
+    if let Some(traces) = wished(admin.traces().await)? {
+        sink.send(Update::Traces(traces)).await;
+    }
     if rounds.number.is_multiple_of(3) {
-        sink.send(Update::Preview(Box::new(admin.preview().await?))).await;
-        sink.send(Update::Audit(admin.audit().await?)).await;
+        if let Some(preview) = wished(admin.preview().await)? {
+            sink.send(Update::Preview(Box::new(preview))).await;
+        }
+        if let Some(audit) = wished(admin.audit().await)? {
+            sink.send(Update::Audit(audit)).await;
+        }
     }
     rounds.number += 1;
     Ok(())
+}
+
+/// What a round can do without: a server that refuses it, or says it otherwise, is still there.
+fn wished<T>(result: Result<T, AdminError>) -> Result<Option<T>, AdminError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(AdminError::Http(error)) => Err(error.into()),
+        Err(other) => {
+            tracing::warn!("{other}");
+            Ok(None)
+        }
+    }
 }
 
 async fn listen(sink: Sink, admin: Admin, refresh: Arc<Notify>) {
