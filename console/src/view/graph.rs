@@ -1,0 +1,179 @@
+//! Graphs of characters: bars over time, and the rewards with the threshold drawn in them.
+
+use ratatui::{buffer::Buffer, layout::Rect, style::Style};
+
+use super::theme::Theme;
+use crate::state::server::Mark;
+
+/// One column of a graph over time.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Column {
+    /// Its height; absent where nothing was measured.
+    pub value: Option<f64>,
+    /// What happened then.
+    pub mark: Option<Mark>,
+}
+
+/// All columns, the newest at the right end, from zero to the highest of them or `top`. Where there are more than fit,
+/// neighbours share a column.
+pub fn over_time(buffer: &mut Buffer, area: Rect, columns: &[Column], top: Option<f64>, theme: &Theme) {
+    let width = usize::from(area.width);
+    let shown = gathered(columns, width);
+    let finite = |column: &Column| column.value.filter(|value| value.is_finite());
+    let highest = shown.iter().filter_map(finite).fold(0.0, f64::max);
+    let top = top.unwrap_or(highest).max(f64::MIN_POSITIVE);
+    let offset = width - shown.len();
+    for (n, column) in shown.iter().enumerate() {
+        let x = area.x + narrow(offset + n);
+        if let Some(value) = finite(column) {
+            bar(buffer, area, x, value / top, theme.figure, &theme.symbols.bars);
+        }
+        let (symbol, style) = match column.mark {
+            Some(Mark::Revision(_)) => (theme.symbols.revision, theme.accent),
+            Some(Mark::Restart) => (theme.symbols.restart, theme.warn),
+            None => continue,
+        };
+        for y in area.top()..area.bottom() {
+            buffer.set_string(x, y, symbol, style);
+        }
+    }
+}
+
+/// At most `width` columns: the mean of neighbours, and the newest mark among them.
+fn gathered(columns: &[Column], width: usize) -> Vec<Column> {
+    let share = columns.len().div_ceil(width.max(1)).max(1);
+    let mut gathered: Vec<_> = columns
+        .rchunks(share)
+        .map(|near| {
+            let values: Vec<f64> = near.iter().filter_map(|column| column.value).filter(|v| v.is_finite()).collect();
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            Column {
+                value: (!values.is_empty()).then_some(mean),
+                mark: near.iter().rev().find_map(|column| column.mark),
+            }
+        })
+        .collect();
+    gathered.reverse();
+    gathered
+}
+
+/// A vertical bar that fills this fraction of the area.
+pub fn bar(buffer: &mut Buffer, area: Rect, x: u16, fraction: f64, style: Style, steps: &[&str]) {
+    let parts = (steps.len() - 1) as f64;
+    let full = f64::from(area.height) * parts;
+    let mut left = (fraction.clamp(0.0, 1.0) * full).round();
+    if fraction > 0.0 {
+        left = left.max(1.0);
+    }
+    for y in (area.top()..area.bottom()).rev() {
+        let here = left.clamp(0.0, parts);
+        if here > 0.0 {
+            buffer.set_string(x, y, steps[index(here).min(steps.len() - 1)], style);
+        }
+        left -= here;
+    }
+}
+
+/// The column of a value from 0 to 1.
+#[must_use]
+pub fn column_of(area: Rect, value: f64) -> u16 {
+    let at = (value.clamp(0.0, 1.0) * f64::from(area.width)).floor();
+    area.x + narrow(index(at)).min(area.width.saturating_sub(1))
+}
+
+/// The value in the middle of a column.
+#[must_use]
+pub fn value_at(area: Rect, x: u16) -> f64 {
+    (f64::from(x - area.x) + 0.5) / f64::from(area.width.max(1))
+}
+
+/// The row of a fraction, 1 at the top.
+#[must_use]
+pub fn row_of(area: Rect, fraction: f64) -> u16 {
+    let rows = f64::from(area.height.saturating_sub(1));
+    area.bottom() - 1 - narrow(index((fraction.clamp(0.0, 1.0) * rows).round())).min(area.height - 1)
+}
+
+/// Digits of three rows, in characters every terminal has.
+#[must_use]
+pub fn big(text: &str) -> [String; 3] {
+    let mut rows = [String::new(), String::new(), String::new()];
+    for c in text.chars() {
+        let glyph = match c {
+            '0' => [" _ ", "| |", "|_|"],
+            '1' => ["   ", "  |", "  |"],
+            '2' => [" _ ", " _|", "|_ "],
+            '3' => [" _ ", " _|", " _|"],
+            '4' => ["   ", "|_|", "  |"],
+            '5' => [" _ ", "|_ ", " _|"],
+            '6' => [" _ ", "|_ ", "|_|"],
+            '7' => [" _ ", "  |", "  |"],
+            '8' => [" _ ", "|_|", "|_|"],
+            '9' => [" _ ", "|_|", " _|"],
+            '-' => ["   ", " _ ", "   "],
+            '.' => [" ", " ", "."],
+            ' ' => [" ", " ", " "],
+            other => {
+                rows[0].push(' ');
+                rows[1].push(' ');
+                rows[2].push(other);
+                continue;
+            }
+        };
+        for (row, part) in rows.iter_mut().zip(glyph) {
+            row.push_str(part);
+        }
+    }
+    rows
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rounded number of cells, not negative")]
+fn index(cells: f64) -> usize {
+    cells.max(0.0) as usize
+}
+
+fn narrow(cells: usize) -> u16 {
+    u16::try_from(cells).unwrap_or(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::theme::Name;
+
+    #[test]
+    fn gaps_stay_gaps_and_marks_are_drawn_over_bars() {
+        let mut columns: Vec<_> = [0.0, 0.5, 1.0].map(|v| Column { value: Some(v), mark: None }).into();
+        columns.insert(1, Column { value: None, mark: None });
+        columns.insert(2, Column { value: Some(f64::NAN), mark: Some(Mark::Revision(3)) });
+        let area = Rect::new(0, 0, 6, 2);
+        let mut buffer = Buffer::empty(area);
+        over_time(&mut buffer, area, &columns, None, &Theme::new(Name::Mono, false));
+        let row = |y| (0..6).map(|x| buffer[(x, y)].symbol()).collect::<String>();
+        assert_eq!((row(0), row(1)), ("   ┃ █".into(), "   ┃██".into()));
+    }
+
+    #[test]
+    fn a_value_and_its_column_belong_together() {
+        let area = Rect::new(5, 0, 40, 3);
+        for x in area.left()..area.right() {
+            assert_eq!(column_of(area, value_at(area, x)), x);
+        }
+        assert_eq!((column_of(area, -1.0), column_of(area, 2.0)), (5, 44));
+        assert_eq!((row_of(area, 0.0), row_of(area, 1.0)), (2, 0));
+    }
+
+    #[test]
+    fn neighbours_share_a_column_where_there_are_too_many() {
+        let mut columns: Vec<_> = (0..7).map(|n| Column { value: Some(f64::from(n)), mark: None }).collect();
+        columns[3].mark = Some(Mark::Restart);
+        columns[6].value = None;
+        let found: Vec<_> = gathered(&columns, 3).iter().map(|c| (c.value, c.mark)).collect();
+        assert_eq!(found, [(Some(0.0), None), (Some(2.0), Some(Mark::Restart)), (Some(4.5), None)]);
+    }
+
+    #[test]
+    fn big_digits_are_three_rows() {
+        assert_eq!(big("4.2 x"), ["     _   ", "|_|  _|  ", "  |.|_  x"]);
+    }
+}

@@ -1,0 +1,154 @@
+//! Draws the state. Nothing here fetches or decides.
+
+mod alerts;
+mod chrome;
+mod edit;
+mod fleet;
+pub mod graph;
+mod help;
+mod history;
+mod logs;
+mod models;
+mod overview;
+mod requests;
+mod rewards;
+pub mod text;
+pub mod theme;
+
+use ratatui::{
+    Frame,
+    layout::{Constraint, Layout, Rect},
+    text::{Line, Span},
+    widgets::{Block, BorderType, Clear, Paragraph, Wrap},
+};
+
+use crate::{
+    input::Screen,
+    state::{app::App, server::Connection},
+};
+use theme::Theme;
+
+/// The smallest terminal it works in.
+pub const SMALLEST: (u16, u16) = (60, 20);
+
+/// Draws everything.
+pub fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme) {
+    let area = frame.area();
+    if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
+        let text = format!(
+            "rsd-console needs {} x {} cells; this terminal has {} x {}. `rsd-console watch` needs less.",
+            SMALLEST.0, SMALLEST.1, area.width, area.height
+        );
+        frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), area);
+        return;
+    }
+    frame.buffer_mut().set_style(area, theme.text);
+    let [head, tabs, notice, body, foot] = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Length(1),
+        Constraint::Length(1),
+        Constraint::Min(1),
+        Constraint::Length(1),
+    ])
+    .areas(area);
+    chrome::head(frame, head, app, theme);
+    chrome::tabs(frame, tabs, app, theme);
+    chrome::notice(frame, notice, app, theme);
+    let panel = edit::panel(body, app, theme);
+    match app.ui.screen {
+        Screen::Overview => overview::draw(frame, body, app, theme),
+        // The preview is seen beside the panel, for it moves with the value.
+        Screen::Rewards => {
+            let above = body.height.saturating_sub(panel.as_ref().map_or(0, |panel| panel.area.height));
+            let room = if above >= rewards::LEAST_ROWS { Rect { height: above, ..body } } else { body };
+            rewards::draw(frame, room, app, theme);
+        }
+        Screen::Models => models::draw(frame, body, app, theme),
+        Screen::Requests => requests::draw(frame, body, app, theme),
+        Screen::Fleet => fleet::draw(frame, body, app, theme),
+        Screen::History => history::draw(frame, body, app, theme),
+        Screen::Alerts => alerts::draw(frame, body, app, theme),
+        Screen::Logs => logs::draw(frame, body, app, theme),
+    }
+    let of_one_server = !matches!(app.ui.screen, Screen::Fleet | Screen::Alerts | Screen::Logs);
+    if of_one_server && !is_live(app) {
+        frame.buffer_mut().set_style(body, theme.dim);
+    }
+    if let Some(panel) = panel {
+        edit::draw(frame, panel, theme);
+    }
+    if app.ui.help {
+        help::draw(frame, body, app, theme);
+    }
+    chrome::foot(frame, foot, app, theme);
+}
+
+fn is_live(app: &App) -> bool {
+    app.server().is_some_and(|server| server.connection(app.data.now_ms) == Connection::Live)
+}
+
+/// A frame with a title; gives what is inside.
+fn framed(frame: &mut Frame<'_>, area: Rect, title: &str, theme: &Theme) -> Rect {
+    let set = if theme.symbols.ascii { ASCII_BORDER } else { BorderType::Plain.to_border_set() };
+    let block = Block::bordered()
+        .border_set(set)
+        .border_style(theme.dim)
+        .title(Span::styled(format!(" {title} "), theme.accent));
+    let inside = block.inner(area);
+    frame.render_widget(block, area);
+    inside
+}
+
+/// A frame over what is there already.
+fn over(frame: &mut Frame<'_>, area: Rect, title: &str, theme: &Theme) -> Rect {
+    frame.render_widget(Clear, area);
+    frame.buffer_mut().set_style(area, theme.text);
+    framed(frame, area, title, theme)
+}
+
+const ASCII_BORDER: ratatui::symbols::border::Set<'static> = ratatui::symbols::border::Set {
+    top_left: "+",
+    top_right: "+",
+    bottom_left: "+",
+    bottom_right: "+",
+    vertical_left: "|",
+    vertical_right: "|",
+    horizontal_top: "-",
+    horizontal_bottom: "-",
+};
+
+/// A list with a header, the chosen line marked, scrolled so that it is seen.
+fn list(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    header: Line<'static>,
+    lines: Vec<Line<'static>>,
+    cursor: usize,
+    theme: &Theme,
+) {
+    let rows = usize::from(area.height.saturating_sub(1)).max(1);
+    let first = (cursor + 1).saturating_sub(rows);
+    let mut shown = vec![header.style(theme.dim)];
+    for (index, line) in lines.into_iter().enumerate().skip(first).take(rows) {
+        let chosen = index == cursor;
+        let mut spans = vec![Span::raw(if chosen { theme.symbols.cursor } else { " " })];
+        spans.extend(line.spans);
+        let line = Line::from(spans);
+        shown.push(if chosen { line.style(theme.chosen) } else { line });
+    }
+    frame.render_widget(Paragraph::new(shown), area);
+}
+
+/// Long text, scrolled as far as it goes and no further.
+fn scrolled(frame: &mut Frame<'_>, area: Rect, lines: Vec<Line<'static>>, app: &App) {
+    let last = lines.len().saturating_sub(usize::from(area.height));
+    let at = app.ui.scroll.get().min(last);
+    app.ui.scroll.set(at);
+    let seen: Vec<_> = lines.into_iter().skip(at).take(usize::from(area.height)).collect();
+    frame.render_widget(Paragraph::new(seen), area);
+}
+
+/// Says why a screen is empty.
+fn empty(frame: &mut Frame<'_>, area: Rect, text: &str, theme: &Theme) {
+    frame.render_widget(Paragraph::new(text.to_owned()).style(theme.dim).wrap(Wrap { trim: true }), area);
+}

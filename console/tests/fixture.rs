@@ -1,0 +1,311 @@
+//! Data of a server, the same at every run.
+
+use rsd_console::{
+    source::{Message, Update},
+    state::app::{App, Options},
+};
+use rsd_protocol::{
+    event::Attempt,
+    live::{Cause, Difference, InForce, Live, PolicyView, Revision, Setting, SettingKind, Source},
+    preview::{Basis, Interval, Point, Prediction, Preview, UnitCosts},
+    status::{RoleStatus, Status},
+    trace::{RequestTrace, StepView, TraceSummary},
+};
+use serde_json::{Value, json};
+
+/// 2023-11-14 22:13:20 UTC.
+pub const START_MS: u64 = 1_700_000_000_000;
+
+pub fn acceptance(delta: f64) -> f64 {
+    1.0 / (1.0 + (8.0 * (delta - 0.75)).exp())
+}
+
+fn around(value: f64) -> Interval {
+    Interval { value, low: value - 0.05, high: value + 0.05 }
+}
+
+pub fn point(delta: f64) -> Point {
+    let kept = acceptance(delta);
+    Point {
+        delta,
+        acceptance: around(kept),
+        token_acceptance: around(kept),
+        speed_up: Some(around(0.6 + kept)),
+        flops_saving: Some(around(0.5 * kept)),
+    }
+}
+
+pub fn basis() -> Basis {
+    let costs = UnitCosts { draft_decode: Some(0.02), target_decode: Some(0.08), ..UnitCosts::default() };
+    Basis { steps: 420, answers: 36, since_ms: Some(START_MS), costs }
+}
+
+pub fn preview(delta: f64) -> Preview {
+    let curve = (0..=50_u8).map(|n| point(f64::from(n) * 0.02)).collect();
+    Preview { basis: basis(), now: Some(point(delta)), curve }
+}
+
+pub fn prediction(now: f64, then: f64) -> Prediction {
+    Prediction { basis: basis(), now: point(now), then: point(then) }
+}
+
+fn setting(path: &str, kind: SettingKind, bounds: Option<(f64, f64)>, description: &str) -> Setting {
+    Setting {
+        path: path.into(),
+        value: Value::Null,
+        source: Source::File,
+        description: description.into(),
+        kind,
+        minimum: bounds.map(|b| b.0),
+        maximum: bounds.map(|b| b.1),
+        choices: Vec::new(),
+    }
+}
+
+pub fn view(live: &Live, revision: u64) -> PolicyView {
+    let values = serde_json::to_value(live).unwrap();
+    let choice = |path, choices: &[&str], text| Setting {
+        choices: choices.iter().map(|&choice| choice.to_owned()).collect(),
+        ..setting(path, SettingKind::Choice, None, text)
+    };
+    let mut settings = vec![
+        choice("policy.answers", &["rsd", "draft", "target"], "Who answers."),
+        choice("policy.mode", &["fixed", "budget"], "Where the threshold comes from."),
+        setting("policy.delta", SettingKind::Number, Some((-1.0, 2.0)), "A drafted step is kept from this reward on."),
+        setting(
+            "policy.gamma",
+            SettingKind::Number,
+            Some((0.0, 1.0)),
+            "Fraction of steps for the target, in budget mode.",
+        ),
+        setting("policy.warm_up", SettingKind::Integer, Some((1.0, 10_000.0)), "Steps before the budget chooses."),
+        setting("presets", SettingKind::List, None, "Policies of single model names."),
+        setting("steps.max_tokens", SettingKind::Integer, Some((1.0, 4096.0)), "A step longer than this is cut."),
+        setting("limits.max_steps", SettingKind::Integer, Some((1.0, 1000.0)), "Steps in an answer."),
+    ];
+    for setting in &mut settings {
+        setting.value = values.pointer(&format!("/{}", setting.path.replace('.', "/"))).cloned().unwrap_or_default();
+        if setting.path == "policy.delta" && revision > 1 {
+            setting.source = Source::Runtime { revision };
+        }
+    }
+    PolicyView {
+        revision,
+        values: live.clone(),
+        settings,
+        in_force: InForce { delta: live.policy.delta, budget: None },
+        reverts: None,
+        restart_needed: Vec::new(),
+    }
+}
+
+pub fn live(delta: f64) -> Live {
+    let mut live = Live::default();
+    live.policy.delta = delta;
+    live
+}
+
+pub fn history() -> Vec<Revision> {
+    let entry = |revision, cause, old: f64, new: f64, by: Option<&str>, why: Option<&str>| Revision {
+        revision,
+        at_ms: START_MS + revision * 60_000,
+        cause,
+        from: by.map(|_| "127.0.0.1".into()),
+        by: by.map(str::to_owned),
+        why: why.map(str::to_owned),
+        differences: vec![Difference { path: "policy.delta".into(), old: json!(old), new: json!(new) }],
+        reverts_at_ms: None,
+        values: live(new),
+    };
+    let mut start = entry(1, Cause::Start, 0.7, 0.7, None, None);
+    start.differences.clear();
+    vec![
+        entry(3, Cause::Rollback { to: 1 }, 0.5, 0.7, Some("ben"), Some("too many wrong answers")),
+        entry(2, Cause::Patch, 0.7, 0.5, Some("ana"), Some("faster at night")),
+        start,
+    ]
+}
+
+pub fn status(endpoint: &str, live: &Live, revision: u64, may_write: bool) -> Status {
+    let role = |role: &str, model: &str, parameters| RoleStatus {
+        role: role.into(),
+        model: model.into(),
+        parameters,
+        context_length: (role != "reward").then_some(32_768),
+    };
+    Status {
+        version: "0.1.0".into(),
+        instance: "one".into(),
+        started_ms: START_MS,
+        ready: true,
+        model_names: vec!["rsd".into()],
+        roles: vec![
+            role("draft", "Qwen2.5-Coder-0.5B-Instruct", Some(358_000_000)),
+            role("target", "Qwen2.5-Coder-1.5B-Instruct", Some(1_310_000_000)),
+            role("reward", "demo head", None),
+        ],
+        reward: "resident".into(),
+        endpoint: endpoint.into(),
+        may_write,
+        running: 1,
+        waiting: 2,
+        answers: live.policy.answers,
+        revision,
+        in_force: InForce { delta: live.policy.delta, budget: None },
+        costs: basis().costs,
+        file: Some("config/demo.yaml".into()),
+    }
+}
+
+pub fn traces() -> Vec<TraceSummary> {
+    let sources = ["dddtdd", "ddtdfddtdd", "dddd", "tttttttt", "d\u{1b}[31m"];
+    let of = |(n, sources): (usize, &&str)| {
+        let count = |letter| sources.chars().filter(|c| *c == letter).count();
+        TraceSummary {
+            id: format!("req-{n}"),
+            at_ms: START_MS + 80_000 - n as u64 * 9_000,
+            model: "rsd".into(),
+            outcome: if n == 3 { "failed" } else { "completed" }.into(),
+            prompt_tokens: 40,
+            completion_tokens: 30 * sources.len(),
+            steps: sources.len(),
+            accepted_steps: count('d'),
+            rejected_steps: count('t'),
+            seconds: 3.0 + n as f64,
+            sources: (*sources).to_owned(),
+        }
+    };
+    sources.iter().enumerate().map(of).collect()
+}
+
+pub fn trace(id: &str) -> Option<RequestTrace> {
+    let summary = traces().into_iter().find(|trace| trace.id == id)?;
+    let step = |n: usize, letter: char| StepView {
+        source: if letter == 'd' { "draft" } else { "target" }.into(),
+        tokens: 30,
+        text: Some(format!("Step {n}: 17 * 23 = 391.\nThat is all.")),
+        reward: (letter != 'f').then_some(if letter == 'd' { 0.875 } else { 0.25 }),
+        delta: 0.7,
+        revision: 3,
+        rejected_tokens: (letter == 't').then_some(28),
+        rejected_text: (letter == 't').then(|| "17 * 23 = 400?\u{1b}[2J".into()),
+        fallback: (letter == 'f').then(|| "reward_timeout".into()),
+        draft_ms: 600.0,
+        reward_ms: 12.0,
+        target_ms: if letter == 'd' { 0.0 } else { 1900.0 },
+    };
+    let steps = summary.sources.clone().chars().enumerate().map(|(n, letter)| step(n + 1, letter)).collect();
+    Some(RequestTrace { summary, question: Some("What is 17 * 23?".into()), steps })
+}
+
+pub fn audit() -> Vec<Attempt> {
+    let attempt = |at_ms, status, code: Option<&str>, token: &str| Attempt {
+        at_ms,
+        from: "127.0.0.1".into(),
+        method: "PATCH".into(),
+        path: "/admin/v1/policy".into(),
+        token: token.into(),
+        status,
+        code: code.map(str::to_owned),
+        revision: 3,
+    };
+    vec![
+        attempt(START_MS + 180_000, 200, None, "write"),
+        attempt(START_MS + 60_000, 403, Some("write_token_required"), "read"),
+    ]
+}
+
+/// `/metrics` after so many steps were judged at this threshold.
+pub fn metrics(steps: f64, kept: f64, delta: f64, revision: u64) -> String {
+    let lost = steps - kept;
+    let mut text = format!(
+        "# HELP rsd_steps_total Drafted steps by verdict.\n# TYPE rsd_steps_total counter\n\
+         rsd_steps_total{{outcome=\"accepted\"}} {kept}\nrsd_steps_total{{outcome=\"rejected\"}} {lost}\n\
+         rsd_draft_tokens_total{{outcome=\"accepted\"}} {}\nrsd_draft_tokens_total{{outcome=\"rejected\"}} {}\n\
+         rsd_emitted_tokens_total{{source=\"draft\"}} {}\nrsd_emitted_tokens_total{{source=\"target\"}} {}\n\
+         rsd_answer_model_seconds_total {}\nrsd_target_only_estimated_seconds_total {}\n\
+         rsd_policy_delta {delta}\nrsd_policy_revision {revision}\nrsd_requests_running 1\nrsd_requests_waiting 2\n\
+         rsd_requests_total{{outcome=\"completed\"}} {}\nrsd_requests_total{{outcome=\"failed\"}} 0\n\
+         rsd_requests_total{{outcome=\"refused\"}} 0\nrsd_fallbacks_total{{reason=\"reward_timeout\"}} 1\n\
+         rsd_wasted_lookahead_tokens_total 0\nrsd_start_time_seconds 1699999000\n",
+        30.0 * kept,
+        30.0 * lost,
+        30.0 * kept,
+        30.0 * lost,
+        steps,
+        steps * (0.6 + kept / steps.max(1.0)),
+        (steps / 6.0).floor(),
+    );
+    for accounting in ["generated", "with_prm", "total"] {
+        text += &format!(
+            "rsd_estimated_flops_total{{role=\"draft\",accounting=\"{accounting}\"}} {:e}\n\
+             rsd_estimated_flops_total{{role=\"target\",accounting=\"{accounting}\"}} {:e}\n\
+             rsd_target_only_estimated_flops_total{{accounting=\"{accounting}\"}} {:e}\n",
+            steps * 2e10,
+            lost * 8e10,
+            steps * 8e10
+        );
+    }
+    for (role, speed) in [("draft", 0.02), ("target", 0.08), ("reward", 0.01)] {
+        text += &format!(
+            "rsd_model_up{{role=\"{role}\"}} 1\nrsd_model_failures_total{{role=\"{role}\"}} 0\n\
+             rsd_model_seconds_total{{role=\"{role}\",phase=\"decode\"}} {}\n\
+             rsd_model_seconds_total{{role=\"{role}\",phase=\"prefill\"}} {}\n\
+             rsd_generated_tokens_total{{role=\"{role}\"}} {}\nrsd_prefilled_tokens_total{{role=\"{role}\"}} {}\n\
+             rsd_cached_tokens_total{{role=\"{role}\"}} {}\nrsd_cache_bytes{{role=\"{role}\"}} 48000000\n\
+             rsd_cache_flushes_total{{role=\"{role}\"}} 2\n\
+             rsd_observed_seconds_per_token{{role=\"{role}\",phase=\"decode\"}} {speed}\n",
+            steps * speed,
+            steps * speed / 4.0,
+            steps * 30.0,
+            steps * 12.0,
+            steps * 300.0
+        );
+    }
+    let bounds = rsd_protocol::metrics::REWARD_BUCKETS;
+    for bound in bounds {
+        text += &format!("rsd_reward_bucket{{le=\"{bound}\"}} {}\n", (steps * (1.0 - acceptance(*bound))).floor());
+    }
+    text += &format!(
+        "rsd_reward_bucket{{le=\"+Inf\"}} {steps}\nrsd_reward_sum {}\nrsd_reward_count {steps}\n",
+        steps * 0.7
+    );
+    for (name, middle) in [("rsd_time_to_first_token_seconds", 0.5), ("rsd_inter_token_seconds", 0.06)] {
+        text += &format!(
+            "{name}_bucket{{le=\"{middle}\"}} {}\n{name}_bucket{{le=\"{}\"}} {steps}\n{name}_bucket{{le=\"+Inf\"}} {steps}\n",
+            steps / 2.0,
+            middle * 4.0
+        );
+    }
+    text
+}
+
+/// A console that has watched one server for a minute and a half, and may change it.
+pub fn app() -> App {
+    let mut app =
+        App::new(&[("127.0.0.1:1235".into(), true)], Options { by: Some("ana".into()), ..Options::default() });
+    feed(&mut app, 0);
+    app
+}
+
+/// Feeds what a server says.
+pub fn feed(app: &mut App, target: usize) {
+    let say = |app: &mut App, at_ms, update| app.take(Message { at_ms, target, update });
+    let mut kept = 0.0;
+    for second in 0..90_u32 {
+        let delta = if second < 60 { 0.5 } else { 0.7 };
+        kept += 4.0 * (acceptance(delta) * (0.9 + 0.03 * f64::from(second % 7))).min(1.0);
+        let text = metrics(f64::from(second) * 4.0 + 4.0, kept.floor(), delta, if second < 60 { 2 } else { 3 });
+        say(app, START_MS + u64::from(second) * 1000, Update::Metrics(text));
+    }
+    let now = START_MS + 89_000;
+    let live = live(0.7);
+    say(app, now, Update::Status(Box::new(status("http://127.0.0.1:1234", &live, 3, true))));
+    say(app, now, Update::Policy { etag: "\"one-3\"".into(), view: Box::new(view(&live, 3)) });
+    say(app, now, Update::History(history()));
+    say(app, now, Update::Preview(Box::new(preview(0.7))));
+    say(app, now, Update::Traces(traces()));
+    say(app, now, Update::Audit(audit()));
+    app.log("22:14:00 INFO the stream of events has ended".into());
+    app.log("22:14:02 WARN next try in 500 ms".into());
+}

@@ -1,0 +1,178 @@
+//! The commands for scripts, as a process: what they print and how they end.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::fake::{Fake, READ, WRITE};
+
+/// A home folder with the files of a running server.
+struct Home {
+    dir: TempDir,
+    fake: Fake,
+}
+
+impl Home {
+    fn new() -> Self {
+        let home = Self { dir: tempfile::tempdir().unwrap(), fake: Fake::start() };
+        home.fake.leave_token_file(&home.dir.path().join("mistralrs-rsd"));
+        home
+    }
+
+    fn console(&self, args: &[&str]) -> Command {
+        console(self.dir.path(), args)
+    }
+
+    fn run(&self, args: &[&str]) -> (i32, String, String) {
+        ended(self.console(args).output().unwrap())
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        let (code, out, err) = self.run(&[args, &["--output", "json"]].concat());
+        assert_eq!(code, 0, "{args:?}: {err}");
+        serde_json::from_str(&out).unwrap()
+    }
+}
+
+pub fn console(home: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rsd-console"));
+    command.args(args).env("XDG_RUNTIME_DIR", home).env("HOME", home).env("USER", "ana");
+    command.env_remove("NO_COLOR").env_remove("SUDO_USER").stdin(Stdio::null());
+    command
+}
+
+fn ended(output: Output) -> (i32, String, String) {
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn a_setting_is_read_changed_looked_up_and_rolled_back_without_any_flag() {
+    let home = Home::new();
+    assert_eq!(home.run(&["get", "policy.delta"]), (0, "0.7\n".into(), String::new()));
+    let (code, out, _) = home.run(&["set", "policy.delta=0.6", "--dry-run"]);
+    assert_eq!((code, home.fake.delta()), (0, 0.7), "a dry run changes nothing");
+    assert!(out.contains("would change policy.delta 0.7 -> 0.6") && out.contains("predicted kept"), "{out}");
+    let (code, out, _) =
+        home.run(&["set", "policy.delta=0.6", "policy.answers=rsd", "--why", "faster", "--if-revision", "1"]);
+    assert_eq!((code, out.as_str()), (0, "changed policy.delta 0.7 -> 0.6\nrevision 2\n"));
+    assert_eq!(home.fake.delta(), 0.6);
+    let newest = home.fake.newest();
+    assert_eq!((newest.by.as_deref(), newest.why.as_deref()), (Some("ana"), Some("faster")));
+    let history = home.json(&["history", "--limit", "1"]);
+    assert_eq!(history[0]["revision"], 2);
+    let changed = home.json(&["rollback", "1"]);
+    assert_eq!((changed["revision"].as_u64(), home.fake.delta()), (Some(3), 0.7));
+    assert_eq!(home.json(&["get"])["values"]["policy"]["delta"], 0.7);
+}
+
+#[test]
+fn every_way_to_fail_has_its_exit_code_and_says_what_to_do() {
+    let home = Home::new();
+    let elsewhere = Home { dir: tempfile::tempdir().unwrap(), fake: Fake::start() };
+    let (read, write) = (home.dir.path().join("r"), home.dir.path().join("w"));
+    std::fs::write(&read, READ).unwrap();
+    std::fs::write(&write, WRITE).unwrap();
+    let (read, write) = (read.to_str().unwrap(), write.to_str().unwrap());
+    let admin = home.fake.admin.as_str();
+    let cases: &[(&Home, i32, &[&str], &str)] = &[
+        (&home, 64, &["set", "policy.delta"], "PATH=VALUE"),
+        (&home, 64, &["--theme", "pink"], "possible values"),
+        (&home, 64, &["get", "policy.dleta"], "policy.delta"),
+        (&home, 64, &["get", "--target", "http://a:1", "--target", "http://b:1"], "for one server"),
+        (&home, 65, &["set", "policy.delta=9"], "from -1 to 2"),
+        (&home, 65, &["set", "policy.dleta=0.5"], "dleta"),
+        (&home, 65, &["rollback", "99"], "no such revision"),
+        (&home, 66, &["--replay", "/no/such/file", "--once"], "/no/such/file"),
+        (&home, 69, &["get", "--target", "http://127.0.0.1:1", "--token-file", write], "is the server running"),
+        (&home, 73, &["watch", "--record", "/no/such/folder/x"], "/no/such/folder/x"),
+        (&home, 75, &["set", "policy.delta=0.5", "--if-revision", "7"], "revision 1, not 7"),
+        (&home, 76, &["get", "--target", &home.fake.endpoint, "--token-file", write], "does not understand"),
+        (&home, 77, &["set", "policy.delta=0.5", "--readonly"], "--readonly"),
+        (&home, 77, &["set", "policy.delta=0.5", "--target", admin, "--token-file", read], "write token"),
+        (&elsewhere, 77, &["get", "--target", admin], "--token-file"),
+        (&elsewhere, 78, &["get"], "mistralrs-rsd serve"),
+        (&elsewhere, 78, &["get", "--target", admin, "--token-env", "NO_SUCH_VARIABLE"], "NO_SUCH_VARIABLE"),
+    ];
+    for (home, expected, args, words) in cases {
+        let (code, out, err) = home.run(args);
+        assert_eq!(code, *expected, "{args:?}: {out}{err}");
+        assert!(err.contains(words), "{args:?}: {err}");
+        assert_eq!(home.fake.revision(), 1, "{args:?} changed something");
+    }
+}
+
+#[test]
+fn once_says_how_it_is_and_fails_where_nothing_answers() {
+    let home = Home::new();
+    let report = home.json(&["--once"]);
+    let server = &report["servers"][0];
+    assert_eq!((server["connection"].as_str(), server["delta"].as_f64()), (Some("live"), Some(0.7)));
+    assert_eq!(server["figures"]["judged"], 40.0);
+    let (code, out, err) = home.run(&["--once", "--target", "http://127.0.0.1:1"]);
+    assert_eq!(code, 69, "{out}");
+    assert!(out.contains("down: cannot connect") && err.contains("cannot connect"), "{out}{err}");
+}
+
+#[test]
+fn without_a_terminal_it_prints_lines() {
+    let home = Home::new();
+    let mut child = home.console(&[]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(line.contains("live, delta 0.70 (revision 1), kept 60 % of 40 steps"), "{line}");
+    let (code, out, _) = home.run(&["watch", "--every", "0.2", "--count", "3", "--output", "json"]);
+    assert_eq!((code, out.lines().count()), (0, 3));
+    assert!(out.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()));
+}
+
+#[test]
+fn a_recording_can_be_looked_at_again() {
+    let home = Home::new();
+    let path = home.dir.path().join("recording");
+    let path = path.to_str().unwrap();
+    assert_eq!(home.run(&["watch", "--every", "0.2", "--count", "2", "--record", path]).0, 0);
+    let again = home.json(&["--once", "--replay", path]);
+    assert_eq!(again["servers"][0]["delta"], 0.7);
+    let (code, out, err) = home.run(&["--replay", path, "--screenshot", "models", "--size", "80x24"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("Qwen2.5-Coder-0.") && out.lines().count() == 24, "{out}");
+    assert!(!std::fs::read_to_string(path).unwrap().contains(WRITE), "a recording holds no token");
+    assert_eq!(home.run(&["watch", "--record", path, "--count", "1"]).0, 73, "a recording is not overwritten");
+    assert_eq!(home.run(&["--replay", path, "--screenshot", "nothing"]).0, 64);
+}
+
+#[test]
+fn the_published_schema_is_the_one_that_holds() {
+    let home = Home::new();
+    let (code, out, _) = home.run(&["schema"]);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/console.schema.json");
+    if std::env::var_os("RSD_BLESS").is_some() {
+        std::fs::write(&path, &out).unwrap();
+    }
+    let published = std::fs::read_to_string(path).unwrap();
+    assert_eq!((code, published == out), (0, true), "RSD_BLESS=1 cargo test -p rsd-console writes it anew");
+}
+
+#[test]
+fn help_completions_and_the_manual_page_are_printed() {
+    let home = Home::new();
+    let (code, help, _) = home.run(&["--help"]);
+    assert_eq!(code, 0);
+    insta::assert_snapshot!("help", help);
+    let (code, man, _) = home.run(&["man"]);
+    assert_eq!(code, 0);
+    assert!(man.contains(".TH rsd-console") && man.contains("\\-\\-readonly"));
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, out, _) = home.run(&["completions", shell]);
+        assert_eq!(code, 0);
+        assert!(out.contains("rollback"), "{shell}");
+    }
+}
