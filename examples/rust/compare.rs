@@ -2,7 +2,7 @@
 //! thresholds, in one process and interleaved question by question, so that a drifting machine hits all alike.
 //!
 //! ```sh
-//! cargo run --release --example compare -- --limit 5 --deltas=0,0.18,2 --max-tokens 128
+//! cargo run --release --example compare -- --limit 5 --deltas=0,0.19,2 --max-tokens 128
 //! ```
 //!
 //! Each line of the data is a JSON object with a `question` and an `answer`, a number or a text that ends with one. An
@@ -38,7 +38,7 @@ struct Args {
     #[arg(long, default_value_t = 20)]
     limit: usize,
     /// Thresholds
-    #[arg(long, value_delimiter = ',', default_value = "0,0.18,2", allow_negative_numbers = true)]
+    #[arg(long, value_delimiter = ',', default_value = "0,0.19,2", allow_negative_numbers = true)]
     deltas: Vec<f64>,
     /// Most tokens of an answer
     #[arg(long, default_value_t = 256)]
