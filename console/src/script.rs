@@ -15,7 +15,7 @@ use crate::{
         find::Target,
     },
     state::settings,
-    view::text,
+    view::{self, text},
 };
 
 /// One server, and how to print what it says.
@@ -100,10 +100,10 @@ impl Script {
                 .map(|entry| {
                     let differences: Vec<_> = entry.differences.iter().map(line).collect();
                     format!(
-                        "{:>4} {} {:?} by {}: {}{}",
+                        "{:>4} {} {:<10} by {}: {}{}",
                         entry.revision,
                         clock::time_of_day(entry.at_ms),
-                        entry.cause,
+                        view::history::cause(entry.cause),
                         text::harmless(entry.by.as_deref().unwrap_or("-")),
                         differences.join(", "),
                         entry.why.as_deref().map(|why| format!(" ({})", text::harmless(why))).unwrap_or_default()

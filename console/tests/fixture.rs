@@ -207,6 +207,9 @@ pub fn audit() -> Vec<Attempt> {
         token: token.into(),
         status,
         code: code.map(str::to_owned),
+        dry_run: false,
+        by: None,
+        why: None,
         revision: 3,
     };
     vec![

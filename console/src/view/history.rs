@@ -11,6 +11,7 @@ use rsd_protocol::live::{Cause, Difference, Revision};
 use super::{empty, framed, list, text, theme::Theme};
 use crate::{clock, input::Screen, state::app::App};
 
+/// The newest revisions, one a line.
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let Some(server) = app.server() else { return };
     let [top, bottom] = Layout::vertical([Constraint::Min(6), Constraint::Length(7)]).areas(area);

@@ -6,7 +6,7 @@ mod edit;
 mod fleet;
 pub mod graph;
 mod help;
-mod history;
+pub mod history;
 mod logs;
 mod models;
 mod overview;
