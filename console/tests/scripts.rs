@@ -160,7 +160,11 @@ fn the_published_schema_is_the_one_that_holds() {
     // As values: the order of keys is not part of a schema, and follows from what else is built with it.
     let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
     let published = std::fs::read_to_string(path).unwrap();
-    assert_eq!((code, read(&published) == read(&out)), (0, true), "RSD_BLESS=1 cargo test -p rsd-console writes it anew");
+    assert_eq!(
+        (code, read(&published) == read(&out)),
+        (0, true),
+        "RSD_BLESS=1 cargo test -p rsd-console writes it anew"
+    );
 }
 
 #[test]
