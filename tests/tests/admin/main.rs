@@ -232,3 +232,58 @@ async fn a_budget_sends_its_share_to_the_target() {
     let off = (budget["realised"].as_f64().unwrap() - 0.3).abs() * budget["judged"].as_f64().unwrap();
     assert!(off < 10.5, "{budget}");
 }
+
+/// Bytes that are nearly a change: cut, doubled, with other bytes, with pieces of settings put in anywhere.
+fn nearly(valid: &str, mut draw: impl FnMut(usize) -> usize) -> Vec<u8> {
+    const PIECES: [&str; 10] =
+        ["null", "-1", "1e999", "{}", "[", "\"mode\":\"budget\"", ",\"x\":1", "\u{0}", "NaN", "\"presets\":[{}]"];
+    let mut bytes = valid.as_bytes().to_vec();
+    for _ in 0..draw(4) {
+        let at = draw(bytes.len() + 1);
+        match draw(5) {
+            0 => bytes.truncate(at),
+            1 => bytes.extend_from_within(at..),
+            2 if at < bytes.len() => bytes[at] = u8::try_from(draw(256)).unwrap(),
+            3 if at < bytes.len() => drop(bytes.remove(at)),
+            _ => drop(bytes.splice(at..at, PIECES[draw(PIECES.len())].bytes())),
+        }
+    }
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_bodies_change_nothing_unless_they_are_valid() {
+    let site = Site::open().await;
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut draw = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % below as u64).unwrap()
+    };
+    let (mut taken, mut refused) = (0, 0);
+    for round in 0..10_000 {
+        let delta = f64::from(round % 100) / 100.0;
+        let valid = [
+            json!({"set": {"policy": {"delta": delta, "gamma": 0.5}}, "why": "fuzz"}),
+            json!({"set": {"presets": [{"name": "careful", "delta": delta}], "steps": {"lookahead": 1}}}),
+            json!({"set": {"limits": {"max_steps": round + 1}}, "by": "nobody", "persist": false}),
+        ];
+        let body = nearly(&valid[draw(3)].to_string(), &mut draw);
+        let before = site.control.policy().current();
+        let request = site.served.client.patch(format!("{}/admin/v1/policy", site.url)).bearer_auth("writer");
+        let request = request.header("if-match", "*").header("content-type", "application/json").body(body.clone());
+        let status = request.send().await.unwrap().status().as_u16();
+        let now = site.control.policy().current();
+        let body = String::from_utf8_lossy(&body).into_owned();
+        if status == 200 {
+            taken += 1;
+            now.live.policy.validate().unwrap();
+        } else {
+            refused += 1;
+            assert!(matches!(status, 400 | 422), "{status} for {body}");
+            assert_eq!(now, before, "{status} for {body}");
+        }
+    }
+    assert!(taken > 1000 && refused > 1000, "{taken} taken, {refused} refused: not a test of both");
+}
