@@ -16,7 +16,6 @@ use clap::Parser;
 use mistralrs_rsd::{
     config::{self, TargetRule},
     deploy::deploy,
-    grade,
     pipeline::{
         Finish, Outcome, Overrides, Request,
         roles::{Message, Prompt},
@@ -24,6 +23,7 @@ use mistralrs_rsd::{
     policy::Answers,
     sampling::Sampling,
 };
+use rsd_evaluation::grade::number;
 
 /// Compare the draft alone, the target alone and RSD.
 #[derive(Parser)]
@@ -55,14 +55,14 @@ impl Question {
     fn parse(line: &str) -> anyhow::Result<Self> {
         let value: serde_json::Value = serde_json::from_str(line)?;
         let text = value["question"].as_str().context("a line without `question`")?.to_owned();
-        let answer = value["answer"].as_f64().or_else(|| grade::reference_number(value["answer"].as_str()?));
+        let answer = value["answer"].as_f64().or_else(|| number::reference_number(value["answer"].as_str()?));
         Ok(Self { text, answer })
     }
 
     fn is_answered_by(&self, outcome: &Outcome) -> bool {
-        let given = grade::final_number(&outcome.text);
+        let given = number::final_number(&outcome.text);
         outcome.finish == Finish::Stop
-            && given.zip(self.answer).is_some_and(|(given, right)| grade::same_number(given, right))
+            && given.zip(self.answer).is_some_and(|(given, right)| number::same_number(given, right))
     }
 }
 

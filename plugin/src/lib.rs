@@ -34,7 +34,6 @@ pub mod control;
 pub mod deploy;
 pub mod engine;
 pub mod flops;
-pub mod grade;
 pub mod metrics;
 pub mod models;
 pub mod pipeline;

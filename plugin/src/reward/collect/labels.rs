@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
+use rsd_evaluation::grade::number;
+
 use crate::{
-    grade,
     pipeline::roles::{Generator, Prompt, Reward, RoleError, RunRequest, Step, Trajectory},
     sampling::Stream,
 };
@@ -113,7 +114,7 @@ impl Continuations {
 }
 
 fn is_right(text: &[u8], answer: f64) -> bool {
-    grade::final_number(&String::from_utf8_lossy(text)).is_some_and(|found| grade::same_number(found, answer))
+    number::final_number(&String::from_utf8_lossy(text)).is_some_and(|found| number::same_number(found, answer))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub mod labels;
 pub mod problems;
 pub mod store;
 
+use rsd_evaluation::grade::number;
 use sha2::{Digest, Sha256};
 
 use self::{
@@ -17,7 +18,6 @@ use self::{
 use super::features::StepFeatures;
 use crate::{
     engine::Engine,
-    grade,
     pipeline::{
         roles::{Generator, Message, Prompt, RoleError, RunRequest, Step, StepEnd},
         segment::Segmentation,
@@ -138,7 +138,7 @@ fn hash(id: &str) -> u64 {
 fn collected(problem: &Problem, sample: usize, steps: Vec<Step>, labels: Option<Vec<Option<f64>>>) -> Collected {
     let bytes: Vec<u8> = steps.iter().flat_map(|step| step.bytes.iter().copied()).collect();
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    let answer = grade::final_number(&text);
+    let answer = number::final_number(&text);
     let ended = steps.last().is_some_and(|step| step.end == StepEnd::EndOfText);
     let rollout = Rollout {
         problem: problem.id.clone(),
@@ -146,7 +146,7 @@ fn collected(problem: &Problem, sample: usize, steps: Vec<Step>, labels: Option<
         tokens: steps.iter().flat_map(|step| step.tokens.iter().copied()).collect(),
         steps: steps.iter().map(|step| step.tokens.len()).collect(),
         end: if ended { "end_of_text" } else { "length" }.to_owned(),
-        correct: answer.is_some_and(|answer| grade::same_number(answer, problem.answer)),
+        correct: answer.is_some_and(|answer| number::same_number(answer, problem.answer)),
         answer,
         text,
         labels,

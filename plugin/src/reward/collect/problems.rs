@@ -8,9 +8,8 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use rsd_evaluation::grade::number;
 use serde::{Deserialize, de::DeserializeOwned};
-
-use crate::grade;
 
 /// A problem with a number as its answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,7 +48,7 @@ pub fn read_problems(path: &Path) -> anyhow::Result<Vec<Problem>> {
         }
         let answer = match &line.answer {
             serde_json::Value::Number(answer) => answer.as_f64(),
-            serde_json::Value::String(answer) => grade::reference_number(answer),
+            serde_json::Value::String(answer) => number::reference_number(answer),
             _ => None,
         };
         let answer = answer.with_context(|| format!("{}: `answer` holds no number", place()))?;

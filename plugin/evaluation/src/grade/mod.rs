@@ -1,0 +1,3 @@
+//! Whether an answer is right.
+
+pub mod number;

@@ -1,0 +1,274 @@
+//! Question files: one JSON object per line, in the fields of the well-known sets or in fields that the user names.
+
+use std::{
+    collections::HashMap,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What kind of answer a question has, and so how answers to it are graded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A number, as in GSM8K and SVAMP.
+    Number,
+    /// A mathematical expression, as in MATH-500 and `OlympiadBench`.
+    Expression,
+    /// The letter of a choice, as in GPQA and MMLU.
+    Choice,
+}
+
+/// A question with its answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// Unique in its file.
+    pub id: String,
+    /// What the models are asked, choices included.
+    pub text: String,
+    /// The right answer; all of them where there are several.
+    pub answers: Vec<String>,
+    /// How answers are graded.
+    pub kind: Kind,
+    /// How hard it is or what it is about, where the file says so.
+    pub level: Option<String>,
+}
+
+/// Which fields to read, where they are not to be found out from the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fields {
+    /// The question's field.
+    pub question: Option<String>,
+    /// The answer's field.
+    pub answer: Option<String>,
+    /// The field by which results are broken down.
+    pub level: Option<String>,
+    /// How answers are graded.
+    pub kind: Option<Kind>,
+}
+
+/// Why a file holds no questions.
+#[derive(Debug, thiserror::Error)]
+pub enum QuestionError {
+    /// The file cannot be read.
+    #[error("reading {}: {source}", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A line is no question.
+    #[error("{}, line {line}: {reason}", path.display())]
+    Line {
+        /// Which file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: usize,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// Nothing is in it.
+    #[error("{}: no question in it", path.display())]
+    Empty {
+        /// Which file.
+        path: PathBuf,
+    },
+}
+
+/// Reads a question file.
+///
+/// # Errors
+/// The first line that is no question.
+pub fn read(path: &Path, fields: &Fields) -> Result<Vec<Question>, QuestionError> {
+    let unreadable = |source| QuestionError::Unreadable { path: path.to_owned(), source };
+    let text = fs::read_to_string(path).map_err(unreadable)?;
+    let mut questions = Vec::new();
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let number = index + 1;
+        let wrong = |reason: String| QuestionError::Line { path: path.to_owned(), line: number, reason };
+        let line: Value = serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
+        let question = parse(&line, number, fields).map_err(wrong)?;
+        if let Some(first) = seen.insert(question.id.clone(), number) {
+            return Err(wrong(format!("the id {} is on line {first} already", question.id)));
+        }
+        questions.push(question);
+    }
+    if questions.is_empty() {
+        return Err(QuestionError::Empty { path: path.to_owned() });
+    }
+    Ok(questions)
+}
+
+fn parse(line: &Value, number: usize, fields: &Fields) -> Result<Question, String> {
+    let object = line.as_object().ok_or("expected a JSON object")?;
+    let id = ["id", "unique_id", "Record ID"].iter().find_map(|name| text(object.get(*name)?));
+    let id = id.unwrap_or_else(|| number.to_string());
+    let level = match &fields.level {
+        Some(name) => Some(text(line.get(name).unwrap_or(&Value::Null)).ok_or(format!("`{name}` is not there"))?),
+        None => ["level", "type", "subfield", "subject", "Subdomain"].iter().find_map(|name| text(object.get(*name)?)),
+    };
+    let question = match &fields.question {
+        Some(name) => string(line, name)?,
+        None => ["question", "problem", "Question"].iter().find_map(|name| string(line, name).ok()).ok_or(
+            "neither `question` nor `problem` is there; name the question's field with --question-field".to_owned(),
+        )?,
+    };
+    let choices = choices(line, &id);
+    let (text, answers, kind) = match choices {
+        Some((choices, right)) if fields.answer.is_none() && fields.kind.is_none_or(|kind| kind == Kind::Choice) => {
+            (with_choices(&question, &choices), vec![letter(right)], Kind::Choice)
+        }
+        _ => {
+            let answers = answers(line, fields)?;
+            let kind = fields.kind.unwrap_or_else(|| kind_of(line, &answers));
+            (question, answers, kind)
+        }
+    };
+    Ok(Question { id, text, answers, kind, level })
+}
+
+fn answers(line: &Value, fields: &Fields) -> Result<Vec<String>, String> {
+    let name = match &fields.answer {
+        Some(name) => name.as_str(),
+        None if line.get("final_answer").is_some() => "final_answer",
+        None => "answer",
+    };
+    let missing = || format!("`{name}` holds no answer; name the answer's field with --answer-field");
+    let value = line.get(name).ok_or_else(missing)?;
+    let answers: Vec<String> = match value {
+        Value::Array(several) => several.iter().filter_map(text).collect(),
+        one => text(one).into_iter().collect(),
+    };
+    // GSM8K works the answer out and gives it after the marks.
+    let answers: Vec<String> =
+        answers.iter().map(|text| text.rsplit("####").next().unwrap_or(text).trim().to_owned()).collect();
+    if answers.is_empty() || answers.iter().any(String::is_empty) { Err(missing()) } else { Ok(answers) }
+}
+
+/// Sets that call the question a problem, or say what kind of expression the answer is, have expressions.
+fn kind_of(line: &Value, answers: &[String]) -> Kind {
+    let expressions = line.get("problem").is_some() || line.get("answer_type").is_some();
+    let number = |text: &String| text.replace([',', '$', '%'], "").trim().parse::<f64>().is_ok();
+    if !expressions && answers.iter().all(number) { Kind::Number } else { Kind::Expression }
+}
+
+/// Choices and which of them is right: MMLU's list with an index or a letter, or GPQA's right and wrong answers.
+fn choices(line: &Value, id: &str) -> Option<(Vec<String>, usize)> {
+    if let Some(list) = line.get("choices").and_then(Value::as_array) {
+        let choices: Vec<String> = list.iter().filter_map(text).collect();
+        let right = match line.get("answer")? {
+            Value::Number(index) => usize::try_from(index.as_u64()?).ok()?,
+            Value::String(letter) => usize::from(*letter.trim().as_bytes().first()?).checked_sub(usize::from(b'A'))?,
+            _ => return None,
+        };
+        return (right < choices.len()).then_some((choices, right));
+    }
+    let right = text(line.get("Correct Answer")?)?;
+    let mut choices: Vec<String> = (1..).map_while(|n| text(line.get(format!("Incorrect Answer {n}"))?)).collect();
+    // The same place on every machine and in every run, and none that a model could learn.
+    let place = id.bytes().fold(0usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte)));
+    let place = place % (choices.len() + 1);
+    choices.insert(place, right);
+    Some((choices, place))
+}
+
+fn with_choices(question: &str, choices: &[String]) -> String {
+    let mut text = question.trim_end().to_owned();
+    for (index, choice) in choices.iter().enumerate() {
+        let _ = write!(text, "\n({}) {}", letter(index), choice.trim());
+    }
+    text.push_str("\nGive the letter of the right choice.");
+    text
+}
+
+fn letter(index: usize) -> String {
+    char::from(b'A' + u8::try_from(index % 26).unwrap_or(0)).to_string()
+}
+
+fn string(line: &Value, name: &str) -> Result<String, String> {
+    match line.get(name) {
+        Some(Value::String(text)) if !text.trim().is_empty() => Ok(text.clone()),
+        Some(_) => Err(format!("`{name}` is no text")),
+        None => Err(format!("`{name}` is not there")),
+    }
+}
+
+/// A text, or a number as it is written; whole numbers without their point.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => match number.as_f64() {
+            Some(float) if number.is_f64() && float.fract() == 0.0 => Some(format!("{float:.0}")),
+            _ => Some(number.to_string()),
+        },
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(line: &str) -> Question {
+        parse(&serde_json::from_str(line).unwrap(), 3, &Fields::default()).unwrap()
+    }
+
+    #[test]
+    fn the_well_known_sets_are_told_apart_by_their_fields() {
+        let gsm8k = of(r#"{"question":"q","answer":"2*3=6\n#### 1,080","id":"g-1"}"#);
+        assert_eq!((gsm8k.answers, gsm8k.kind, gsm8k.id.as_str()), (vec!["1,080".to_owned()], Kind::Number, "g-1"));
+        let svamp = of(r#"{"id":"s","question":"q","answer":198.0,"type":"Sum"}"#);
+        assert_eq!((svamp.answers, svamp.level), (vec!["198".to_owned()], Some("Sum".to_owned())));
+        let math = of(r#"{"problem":"q","solution":"s","answer":"7","level":2,"unique_id":"test/1.json"}"#);
+        assert_eq!((math.kind, math.level, math.id.as_str()), (Kind::Expression, Some("2".to_owned()), "test/1.json"));
+        let olympiad = of(r#"{"id":1641,"question":"q","final_answer":["$1$","$2$"],"answer_type":"Numerical"}"#);
+        assert_eq!((olympiad.answers.len(), olympiad.kind, olympiad.id.as_str()), (2, Kind::Expression, "1641"));
+        let mmlu = of(r#"{"question":"q","choices":["x","y"],"answer":1}"#);
+        assert_eq!((mmlu.answers, mmlu.kind, mmlu.id.as_str()), (vec!["B".to_owned()], Kind::Choice, "3"));
+        assert_eq!(mmlu.text, "q\n(A) x\n(B) y\nGive the letter of the right choice.");
+        assert_eq!(of(r#"{"question":"q","choices":["x","y"],"answer":"A"}"#).answers, ["A"]);
+    }
+
+    #[test]
+    fn the_right_choice_of_gpqa_stays_where_it_is_put() {
+        let line = r#"{"Record ID":"r7","Question":"q","Correct Answer":"yes","Incorrect Answer 1":"a",
+            "Incorrect Answer 2":"b","Incorrect Answer 3":"c"}"#;
+        let question = of(line);
+        assert_eq!(question, of(line));
+        assert!(question.text.contains(&format!("({}) yes", question.answers[0])), "{}", question.text);
+    }
+
+    #[test]
+    fn fields_may_be_named() {
+        let fields = Fields {
+            question: Some("ask".into()),
+            answer: Some("gold".into()),
+            level: Some("hard".into()),
+            kind: Some(Kind::Expression),
+        };
+        let line = serde_json::json!({ "ask": "q", "gold": "x+1", "hard": 3 });
+        let question = parse(&line, 1, &fields).unwrap();
+        assert_eq!((question.answers, question.level), (vec!["x+1".to_owned()], Some("3".to_owned())));
+        assert_eq!(parse(&serde_json::json!({ "ask": "q" }), 1, &fields).unwrap_err(), "`hard` is not there");
+    }
+
+    #[test]
+    fn what_is_no_question_is_named_by_its_line() {
+        let of = |text: &str| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            fs::write(file.path(), text).unwrap();
+            let error = read(file.path(), &Fields::default()).unwrap_err().to_string();
+            error.replace(&file.path().display().to_string(), "FILE")
+        };
+        insta::assert_snapshot!(of("{\"question\":\"q\",\"answer\":1}\n{"), @"FILE, line 2: EOF while parsing an object at line 1 column 1");
+        insta::assert_snapshot!(of("{\"q\":1}"), @"FILE, line 1: neither `question` nor `problem` is there; name the question's field with --question-field");
+        insta::assert_snapshot!(of("{\"question\":\"q\"}"), @"FILE, line 1: `answer` holds no answer; name the answer's field with --answer-field");
+        insta::assert_snapshot!(of("{\"id\":1,\"question\":\"q\",\"answer\":1}\n\n{\"id\":1,\"question\":\"q\",\"answer\":1}"), @"FILE, line 3: the id 1 is on line 1 already");
+        insta::assert_snapshot!(of("\n"), @"FILE: no question in it");
+    }
+}
