@@ -33,6 +33,7 @@ pub mod config;
 pub mod control;
 pub mod deploy;
 pub mod engine;
+pub mod evaluation;
 pub mod flops;
 pub mod metrics;
 pub mod models;

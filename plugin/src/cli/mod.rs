@@ -1,6 +1,7 @@
 //! The command line of `mistralrs-rsd`.
 
 pub mod config;
+mod eval;
 pub mod models;
 pub mod prm;
 mod run;
@@ -8,7 +9,9 @@ pub mod serve;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use self::{config::ConfigCommand, models::ModelsCommand, prm::PrmCommand, run::RunArgs, serve::ServeArgs};
+use self::{
+    config::ConfigCommand, eval::EvalArgs, models::ModelsCommand, prm::PrmCommand, run::RunArgs, serve::ServeArgs,
+};
 
 /// Reward-Guided Speculative Decoding for mistral.rs: a small model writes, a reward model judges, the big one
 /// rewrites only the steps that fail.
@@ -29,6 +32,8 @@ enum Command {
     Models(ModelsCommand),
     /// Reward models: train one for a draft, or make a published one ready
     Prm(PrmCommand),
+    /// Compare methods on questions with known answers
+    Eval(Box<EvalArgs>),
     /// Check, show and describe deployment files
     Config(ConfigCommand),
     /// Print a completion script for a shell
@@ -49,6 +54,7 @@ impl Cli {
             Command::Run(args) => Box::pin(run::run(*args)).await,
             Command::Models(command) => command.run().await,
             Command::Prm(command) => command.run().await,
+            Command::Eval(args) => Box::pin(eval::run(*args)).await,
             Command::Config(command) => command.run(),
             Command::Completions { shell } => {
                 let mut command = Self::command();

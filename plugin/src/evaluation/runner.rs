@@ -1,0 +1,289 @@
+//! Answers one question by every method.
+
+use std::{sync::Arc, time::Instant};
+
+use rsd_evaluation::{
+    question::Question,
+    record::{Answer, Flops, Source, Step, Work},
+};
+use sha2::{Digest, Sha256};
+
+use super::{
+    Method,
+    beam::{Found, Search, Width},
+    oracle::{Knows, Oracle},
+    recall::Recall,
+};
+use crate::{
+    flops,
+    pipeline::{
+        Finish, Outcome, Overrides, PipelineError, Request, Rsd,
+        roles::{Message, Prompt, Reward, RunReport},
+        segment::Segmentation,
+        trace::{self, ModelTotals, Totals},
+    },
+    policy::{Answers, Weighting},
+    sampling::{Sampling, choice_seed},
+};
+
+/// What all methods have in common.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    /// System message; empty for none.
+    pub system: String,
+    /// Most tokens of an answer.
+    pub max_tokens: usize,
+    /// How samples are drawn; the seed is the run's, each sample has its own made from it.
+    pub sampling: Sampling,
+    /// How many answers [`Method::Samples`] draws.
+    pub samples: usize,
+    /// How wide [`Method::Beam`] searches.
+    pub width: Width,
+    /// Whether answers have the machine to themselves, so that their time means something.
+    pub timed: bool,
+}
+
+/// Runs methods on loaded models.
+pub struct Runner {
+    /// The pipeline as deployed.
+    pub rsd: Rsd,
+    /// What all methods have in common.
+    pub recipe: Recipe,
+}
+
+impl Runner {
+    /// The names under which a method's answers are logged, with their numbers.
+    #[must_use]
+    pub fn entries(&self, method: Method) -> Vec<(String, usize)> {
+        let name = method.name(self.rsd.policy.current().live.policy.delta);
+        let count = if method == Method::Samples { self.recipe.samples } else { 1 };
+        (0..count).map(|sample| (name.clone(), sample)).collect()
+    }
+
+    /// All answers to a question, method by method.
+    ///
+    /// # Errors
+    /// A model failed, or the prompt does not fit it.
+    pub async fn answers(&self, question: &Question, methods: &[Method]) -> Result<Vec<Answer>, PipelineError> {
+        let features = self.rsd.reward.reads_features();
+        let draft = Recall::new(self.rsd.draft.clone(), features);
+        let target = Recall::new(self.rsd.target.clone(), false);
+        let remembering = Remembering {
+            runner: self,
+            question,
+            prompt: self.prompt(question),
+            rsd: Rsd { draft: Arc::new(draft.clone()), target: Arc::new(target.clone()), ..self.rsd.clone() },
+            draft,
+            target,
+        };
+        let mut answers = Vec::new();
+        for method in methods {
+            remembering.answer(*method, &mut answers).await?;
+        }
+        Ok(answers)
+    }
+
+    fn prompt(&self, question: &Question) -> Prompt {
+        let mut messages = vec![Message { role: "user".to_owned(), content: question.text.clone() }];
+        if !self.recipe.system.is_empty() {
+            messages.insert(0, Message { role: "system".to_owned(), content: self.recipe.system.clone() });
+        }
+        Prompt::Chat(messages)
+    }
+
+    fn segmentation(&self) -> Segmentation {
+        let max_tokens = self.rsd.policy.current().live.steps.max_tokens;
+        Segmentation { boundary: self.rsd.settings.boundary.clone(), max_tokens }
+    }
+}
+
+/// One question with models that remember what they wrote to it.
+struct Remembering<'a> {
+    runner: &'a Runner,
+    question: &'a Question,
+    prompt: Prompt,
+    rsd: Rsd,
+    draft: Recall,
+    target: Recall,
+}
+
+impl Remembering<'_> {
+    async fn answer(&self, method: Method, answers: &mut Vec<Answer>) -> Result<(), PipelineError> {
+        let live = &self.rsd.policy.current().live;
+        let name = method.name(live.policy.delta);
+        let recipe = &self.runner.recipe;
+        let plain = |answers| Overrides { answers: Some(answers), ..Overrides::default() };
+        let at =
+            |delta| Overrides { delta: Some(delta), weighting: Some(Weighting::Binary), answers: Some(Answers::Rsd) };
+        self.draft.begin(!method.is_measured());
+        self.target.begin(!method.is_measured());
+        match method {
+            Method::Target => self.greedy(&name, plain(Answers::Target), method, answers).await,
+            Method::Draft => self.greedy(&name, plain(Answers::Draft), method, answers).await,
+            Method::Rsd => self.greedy(&name, plain(Answers::Rsd), method, answers).await,
+            Method::Sweep(delta) => {
+                let overrides = Overrides { delta: Some(delta), ..plain(Answers::Rsd) };
+                self.greedy(&name, overrides, method, answers).await
+            }
+            Method::OracleAnswer | Method::OracleTarget => self.greedy(&name, at(0.5), method, answers).await,
+            Method::Samples => {
+                for sample in 0..recipe.samples {
+                    // Every step is judged and none is refused.
+                    let sampling = self.sampling(sample as u64);
+                    let outcome = self.complete(&self.rsd, sampling, at(0.0), true).await?;
+                    answers.push(self.logged(&name, sample, outcome, true));
+                }
+                Ok(())
+            }
+            Method::Beam => {
+                let search = Search {
+                    rsd: &self.rsd,
+                    prompt: &self.prompt,
+                    sampling: self.sampling(u64::MAX),
+                    segmentation: self.runner.segmentation(),
+                    width: recipe.width,
+                    max_tokens: recipe.max_tokens,
+                    max_steps: live.limits.max_steps,
+                };
+                self.forget(true).await?;
+                let began = Instant::now();
+                let found = search.run().await?;
+                answers.push(self.searched(&name, &found, began.elapsed().as_secs_f64()));
+                Ok(())
+            }
+        }
+    }
+
+    async fn greedy(
+        &self,
+        name: &str,
+        overrides: Overrides,
+        method: Method,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), PipelineError> {
+        let oracle = |knows| -> Arc<dyn Reward> {
+            Arc::new(Oracle {
+                knows,
+                question: self.question.clone(),
+                target: self.target.aside(),
+                segmentation: self.runner.segmentation(),
+                max_tokens: self.runner.recipe.max_tokens,
+            })
+        };
+        let rsd = match method {
+            Method::OracleAnswer => Rsd { reward: oracle(Knows::Answer), ..self.rsd.clone() },
+            Method::OracleTarget => Rsd { reward: oracle(Knows::Target), ..self.rsd.clone() },
+            _ => self.rsd.clone(),
+        };
+        let measured = method.is_measured();
+        let outcome = self.complete(&rsd, Sampling::default(), overrides, measured).await?;
+        answers.push(self.logged(name, 0, outcome, measured));
+        Ok(())
+    }
+
+    async fn complete(
+        &self,
+        rsd: &Rsd,
+        sampling: Sampling,
+        overrides: Overrides,
+        measured: bool,
+    ) -> Result<Outcome, PipelineError> {
+        self.forget(measured).await?;
+        rsd.complete(Request {
+            prompt: self.prompt.clone(),
+            sampling,
+            max_tokens: self.runner.recipe.max_tokens,
+            stop: Vec::new(),
+            model: None,
+            overrides,
+            logprobs: None,
+            deadline: None,
+        })
+        .await
+    }
+
+    /// What another method left in a cache would be a gift to this one.
+    async fn forget(&self, measured: bool) -> Result<(), PipelineError> {
+        if measured && self.runner.recipe.timed {
+            self.rsd.draft.forget().await?;
+            self.rsd.target.forget().await?;
+        }
+        Ok(())
+    }
+
+    fn sampling(&self, number: u64) -> Sampling {
+        let sampling = &self.runner.recipe.sampling;
+        Sampling { seed: choice_seed(sampling.seed ^ hash(&self.question.id), number), ..sampling.clone() }
+    }
+
+    fn logged(&self, name: &str, sample: usize, outcome: Outcome, measured: bool) -> Answer {
+        let totals = &outcome.trace.totals;
+        Answer {
+            question: self.question.id.clone(),
+            method: name.to_owned(),
+            sample,
+            finished: outcome.finish == Finish::Stop,
+            prompt_tokens: outcome.prompt_tokens,
+            tokens: outcome.completion_tokens,
+            steps: outcome.trace.steps.iter().map(step).collect(),
+            draft: work(&totals.draft),
+            reward: work(&totals.reward),
+            target: work(&totals.target),
+            flops: totals.flops.map(flops),
+            seconds: (measured && self.runner.recipe.timed).then_some(totals.seconds),
+            text: outcome.text,
+        }
+    }
+
+    fn searched(&self, name: &str, found: &Found, seconds: f64) -> Answer {
+        let mut totals = Totals::default();
+        for RunReport { generated, prefilled, prompt, seconds, .. } in &found.runs {
+            totals.draft.add(*generated, *prefilled, *prompt, *seconds);
+        }
+        for score in &found.scores {
+            totals.reward.add(0, score.prefilled, score.prompt, score.seconds);
+        }
+        let path = &found.path;
+        let step = |&(tokens, reward)| Step { source: Source::Draft, tokens, reward: Some(reward), rejected: None };
+        Answer {
+            question: self.question.id.clone(),
+            method: name.to_owned(),
+            sample: 0,
+            text: path.text(),
+            finished: path.finished,
+            prompt_tokens: found.prompt_tokens,
+            tokens: path.tokens.len(),
+            steps: path.marks.iter().map(step).collect(),
+            draft: work(&totals.draft),
+            reward: work(&totals.reward),
+            target: Work::default(),
+            flops: self.rsd.parameters().map(|parameters| flops(flops::Flops::estimate(&totals, parameters))),
+            seconds: self.runner.recipe.timed.then_some(seconds),
+        }
+    }
+}
+
+fn step(step: &trace::StepTrace) -> Step {
+    Step {
+        source: match step.source {
+            trace::Source::Draft => Source::Draft,
+            trace::Source::Target => Source::Target,
+        },
+        tokens: step.tokens,
+        reward: step.reward,
+        rejected: step.rejected.as_ref().map(|rejected| rejected.tokens),
+    }
+}
+
+fn work(totals: &ModelTotals) -> Work {
+    Work { generated: totals.generated, prefilled: totals.prefilled, seconds: totals.seconds }
+}
+
+fn flops(flops: flops::Flops) -> Flops {
+    Flops { generated: flops.generated, with_prm: flops.with_prm, total: flops.total }
+}
+
+/// The same for the same id, whatever the order of the file.
+fn hash(id: &str) -> u64 {
+    Sha256::digest(id.as_bytes()).iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
