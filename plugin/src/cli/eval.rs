@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 
 use super::run::SYSTEM;
 use crate::{
-    config::{self, Deployment, Override, TargetRule},
-    deploy::deploy,
+    config::{self, Deployment, Override, RoleConfig, TargetRule},
+    deploy::{self, deploy},
     evaluation::{Method, Recipe, Runner, Width},
     models::{digest, lock, on_stderr},
     pipeline::{PipelineError, roles::RoleError},
@@ -36,7 +36,7 @@ pub(super) struct EvalArgs {
     /// Folder for answers and report; a run that is there is gone on with
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Methods: target, draft, rsd, best-of-n, majority, beam, oracle-answer, oracle-target
+    /// Methods: target, draft, rsd, sd, best-of-n, majority, beam, oracle-answer, oracle-target
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "target,draft,rsd")]
     methods: Vec<String>,
     /// RSD at these thresholds too. Steps that another method wrote already are taken over, so no time is measured
@@ -87,6 +87,9 @@ pub(super) struct EvalArgs {
     /// Next steps that beam search tries for each
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
     expansions: u8,
+    /// Tokens that the draft of speculative decoding writes at a time
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..))]
+    gamma: u8,
     /// Field of the question, where it is not found out
     #[arg(long, value_name = "NAME")]
     question_field: Option<String>,
@@ -160,11 +163,16 @@ pub(super) async fn run(args: EvalArgs) -> anyhow::Result<()> {
     std::fs::create_dir_all(&args.out).with_context(|| format!("creating {}", args.out.display()))?;
     let _lock = lock::acquire(&args.out.join(".lock"), on_stderr().as_ref())?;
     let settings = settings(&args, &deployment)?;
-    let rsd = deploy(&deployment, None).await?.rsd;
+    let rsd = deploy(&with_room(deployment.clone()), None).await?.rsd;
     let parameters = rsd.parameters().map(|of| [of.draft, of.reward, of.target]);
     let setup = Setup::new(settings, parameters, machine(), command());
     let mut log = Log::open(&args.out, setup)?;
-    let runner = Runner { rsd, recipe: recipe(&args) };
+    let speculative = if methods.contains(&Method::Speculative) {
+        Some(deploy::speculative(&deployment, args.gamma.into()).await?)
+    } else {
+        None
+    };
+    let runner = Runner { rsd, recipe: recipe(&args), speculative };
     let left = Deadline { began, budget: args.budget };
     ask(&runner, &chosen, &methods, &mut log, args.concurrency.into(), &left).await
 }
@@ -292,8 +300,8 @@ fn settings(args: &EvalArgs, deployment: &Deployment) -> anyhow::Result<BTreeMap
     let settings = json!({
         "data": args.data.file_name().unwrap_or_default().to_string_lossy(),
         "data_sha256": of(&args.data)?,
-        "draft": deployment.roles.draft,
-        "target": deployment.roles.target,
+        "draft": role(&deployment.roles.draft),
+        "target": deployment.roles.target.as_ref().map(role),
         "reward": reward(deployment)?,
         "steps": deployment.steps,
         "weighting": deployment.policy.weighting,
@@ -306,9 +314,27 @@ fn settings(args: &EvalArgs, deployment: &Deployment) -> anyhow::Result<BTreeMap
         "seed": args.seed,
         "beams": args.beams,
         "expansions": args.expansions,
+        "gamma": args.gamma,
         "timed": args.concurrency == 1,
     });
     Ok(settings.as_object().cloned().unwrap_or_default().into_iter().collect())
+}
+
+/// Megabytes of prefix cache where the deployment names no number: thresholds branch off from each other's answers.
+const PREFIX_CACHE_MB: usize = 2048;
+
+fn with_room(mut deployment: Deployment) -> Deployment {
+    let roles = &mut deployment.roles;
+    for role in std::iter::once(&mut roles.draft).chain(&mut roles.target) {
+        role.prefix_cache_mb.get_or_insert(PREFIX_CACHE_MB);
+    }
+    deployment
+}
+
+/// The parts of a role that were given, and no secret.
+fn role(role: &RoleConfig) -> Value {
+    let given = json!(role).as_object().cloned().unwrap_or_default();
+    given.into_iter().filter(|(name, value)| !value.is_null() && name != "token_source").collect()
 }
 
 /// The reward as configured; a head's file by what is in it rather than by where it lies.

@@ -17,6 +17,8 @@ pub enum Method {
     Samples,
     /// Step-level beam search over the draft's steps with the same reward.
     Beam,
+    /// mistral.rs's own speculative decoding.
+    Speculative,
     /// RSD with a reward that knows whether the target, going on after the step, gets the right answer.
     OracleAnswer,
     /// RSD with a reward that knows whether the target, going on after the step, still gets to its own answer.
@@ -34,6 +36,7 @@ impl Method {
             Self::Sweep(delta) => format!("rsd@{delta}"),
             Self::Samples => "draft-sampled".to_owned(),
             Self::Beam => "beam".to_owned(),
+            Self::Speculative => "sd".to_owned(),
             Self::OracleAnswer => "oracle-answer".to_owned(),
             Self::OracleTarget => "oracle-target".to_owned(),
         }
@@ -47,10 +50,11 @@ impl Method {
 }
 
 /// What can be asked for.
-const NAMES: [(&str, Method); 8] = [
+const NAMES: [(&str, Method); 9] = [
     ("target", Method::Target),
     ("draft", Method::Draft),
     ("rsd", Method::Rsd),
+    ("sd", Method::Speculative),
     ("best-of-n", Method::Samples),
     ("majority", Method::Samples),
     ("beam", Method::Beam),
@@ -86,6 +90,6 @@ mod tests {
         assert_eq!(Method::Rsd.name(0.19), "rsd@0.19");
         assert_eq!(Method::Sweep(0.5).name(0.19), "rsd@0.5");
         let error = "rds".parse::<Method>().unwrap_err();
-        assert!(error.ends_with("target, draft, rsd, best-of-n, majority, beam, oracle-answer, oracle-target"));
+        assert!(error.ends_with("target, draft, rsd, sd, best-of-n, majority, beam, oracle-answer, oracle-target"));
     }
 }

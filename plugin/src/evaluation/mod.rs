@@ -5,12 +5,18 @@
 //! and each measured answer begins with empty caches. Graders and reports are in `rsd-evaluation`.
 
 mod beam;
+mod entry;
 mod method;
 mod oracle;
 mod recall;
+mod remote;
 mod runner;
 
 pub use beam::Width;
 pub use method::Method;
 pub use recall::Recall;
+pub use remote::{Remote, RemoteError};
 pub use runner::{Recipe, Runner};
+
+#[cfg(test)]
+mod tests;

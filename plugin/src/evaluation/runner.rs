@@ -4,23 +4,25 @@ use std::{sync::Arc, time::Instant};
 
 use rsd_evaluation::{
     question::Question,
-    record::{Answer, Flops, Source, Step, Work},
+    record::{Answer, Source, Step},
 };
 use sha2::{Digest, Sha256};
 
 use super::{
     Method,
     beam::{Found, Search, Width},
+    entry::Said,
     oracle::{Knows, Oracle},
     recall::Recall,
 };
 use crate::{
-    flops,
+    engine::{Speculative, Spoken},
+    flops::Flops,
     pipeline::{
         Finish, Outcome, Overrides, PipelineError, Request, Rsd,
-        roles::{Message, Prompt, Reward, RunReport},
+        roles::{Generator, Message, Prompt, Reward, RoleError, RunReport},
         segment::Segmentation,
-        trace::{self, ModelTotals, Totals},
+        trace::Totals,
     },
     policy::{Answers, Weighting},
     sampling::{Sampling, choice_seed},
@@ -49,6 +51,8 @@ pub struct Runner {
     pub rsd: Rsd,
     /// What all methods have in common.
     pub recipe: Recipe,
+    /// mistral.rs's speculative decoding, where it is asked for.
+    pub speculative: Option<Speculative>,
 }
 
 impl Runner {
@@ -131,8 +135,18 @@ impl Remembering<'_> {
                     // Every step is judged and none is refused.
                     let sampling = self.sampling(sample as u64);
                     let outcome = self.complete(&self.rsd, sampling, at(0.0), true).await?;
-                    answers.push(self.logged(&name, sample, outcome, true));
+                    answers.push(self.logged(&name, sample, &outcome, true));
                 }
+                Ok(())
+            }
+            Method::Speculative => {
+                let failed = |reason| RoleError::Failed { role: "speculative".to_owned(), reason };
+                let engine = self.runner.speculative.as_ref();
+                let engine = engine.ok_or_else(|| failed("speculative decoding is not loaded".to_owned()))?;
+                let prompt = self.target.encode_prompt(&self.prompt).await?;
+                let prompt_tokens = prompt.len();
+                let spoken = engine.answer(prompt, recipe.max_tokens).await.map_err(failed)?;
+                answers.push(self.spoken(&name, prompt_tokens, spoken));
                 Ok(())
             }
             Method::Beam => {
@@ -145,7 +159,9 @@ impl Remembering<'_> {
                     max_tokens: recipe.max_tokens,
                     max_steps: live.limits.max_steps,
                 };
-                self.forget(true).await?;
+                if recipe.timed {
+                    self.forget(Some(Answers::Draft)).await?;
+                }
                 let began = Instant::now();
                 let found = search.run().await?;
                 answers.push(self.searched(&name, &found, began.elapsed().as_secs_f64()));
@@ -177,7 +193,7 @@ impl Remembering<'_> {
         };
         let measured = method.is_measured();
         let outcome = self.complete(&rsd, Sampling::default(), overrides, measured).await?;
-        answers.push(self.logged(name, 0, outcome, measured));
+        answers.push(self.logged(name, 0, &outcome, measured));
         Ok(())
     }
 
@@ -188,7 +204,9 @@ impl Remembering<'_> {
         overrides: Overrides,
         measured: bool,
     ) -> Result<Outcome, PipelineError> {
-        self.forget(measured).await?;
+        if measured && self.runner.recipe.timed {
+            self.forget(overrides.answers).await?;
+        }
         rsd.complete(Request {
             prompt: self.prompt.clone(),
             sampling,
@@ -203,39 +221,50 @@ impl Remembering<'_> {
     }
 
     /// What another method left in a cache would be a gift to this one.
-    async fn forget(&self, measured: bool) -> Result<(), PipelineError> {
-        if measured && self.runner.recipe.timed {
+    async fn forget(&self, answers: Option<Answers>) -> Result<(), PipelineError> {
+        if answers != Some(Answers::Target) {
             self.rsd.draft.forget().await?;
+        }
+        if answers != Some(Answers::Draft) {
             self.rsd.target.forget().await?;
         }
         Ok(())
     }
 
-    fn sampling(&self, number: u64) -> Sampling {
-        let sampling = &self.runner.recipe.sampling;
-        Sampling { seed: choice_seed(sampling.seed ^ hash(&self.question.id), number), ..sampling.clone() }
+    fn sampling(&self, sample: u64) -> Sampling {
+        let recipe = &self.runner.recipe;
+        Sampling { seed: sample_seed(recipe, self.question, sample), ..recipe.sampling.clone() }
     }
 
-    fn logged(&self, name: &str, sample: usize, outcome: Outcome, measured: bool) -> Answer {
-        let totals = &outcome.trace.totals;
-        Answer {
-            question: self.question.id.clone(),
-            method: name.to_owned(),
+    fn said<'a>(&'a self, method: &'a str, sample: usize, outcome: &Outcome) -> Said<'a> {
+        Said {
+            question: self.question,
+            method,
             sample,
+            text: outcome.text.clone(),
             finished: outcome.finish == Finish::Stop,
             prompt_tokens: outcome.prompt_tokens,
             tokens: outcome.completion_tokens,
-            steps: outcome.trace.steps.iter().map(step).collect(),
-            draft: work(&totals.draft),
-            reward: work(&totals.reward),
-            target: work(&totals.target),
-            flops: totals.flops.map(flops),
-            seconds: (measured && self.runner.recipe.timed).then_some(totals.seconds),
-            text: outcome.text,
         }
     }
 
-    fn searched(&self, name: &str, found: &Found, seconds: f64) -> Answer {
+    fn logged(&self, name: &str, sample: usize, outcome: &Outcome, measured: bool) -> Answer {
+        self.said(name, sample, outcome).traced(&outcome.trace, measured && self.runner.recipe.timed)
+    }
+
+    fn spoken(&self, method: &str, prompt_tokens: usize, spoken: Spoken) -> Answer {
+        let mut totals = Totals::default();
+        totals.draft.add(spoken.drafted, prompt_tokens, prompt_tokens, 0.0);
+        // What the target checked and did not keep, it read and did not write.
+        let checked = prompt_tokens + spoken.drafted.saturating_sub(spoken.tokens);
+        totals.target.add(spoken.tokens, checked, checked, 0.0);
+        let Spoken { text, tokens, finished, seconds, .. } = spoken;
+        let steps = vec![Step { source: Source::Target, tokens, reward: None, rejected: None }];
+        let said = Said { question: self.question, method, sample: 0, text, finished, prompt_tokens, tokens };
+        self.counted(said, steps, &totals, seconds)
+    }
+
+    fn searched(&self, method: &str, found: &Found, seconds: f64) -> Answer {
         let mut totals = Totals::default();
         for RunReport { generated, prefilled, prompt, seconds, .. } in &found.runs {
             totals.draft.add(*generated, *prefilled, *prompt, *seconds);
@@ -245,45 +274,27 @@ impl Remembering<'_> {
         }
         let path = &found.path;
         let step = |&(tokens, reward)| Step { source: Source::Draft, tokens, reward: Some(reward), rejected: None };
-        Answer {
-            question: self.question.id.clone(),
-            method: name.to_owned(),
+        let said = Said {
+            question: self.question,
+            method,
             sample: 0,
             text: path.text(),
             finished: path.finished,
             prompt_tokens: found.prompt_tokens,
             tokens: path.tokens.len(),
-            steps: path.marks.iter().map(step).collect(),
-            draft: work(&totals.draft),
-            reward: work(&totals.reward),
-            target: Work::default(),
-            flops: self.rsd.parameters().map(|parameters| flops(flops::Flops::estimate(&totals, parameters))),
-            seconds: self.runner.recipe.timed.then_some(seconds),
-        }
+        };
+        self.counted(said, path.marks.iter().map(step).collect(), &totals, seconds)
+    }
+
+    fn counted(&self, said: Said<'_>, steps: Vec<Step>, totals: &Totals, seconds: f64) -> Answer {
+        let flops = self.rsd.parameters().map(|parameters| Flops::estimate(totals, parameters));
+        said.counted(steps, totals, flops, self.runner.recipe.timed.then_some(seconds))
     }
 }
 
-fn step(step: &trace::StepTrace) -> Step {
-    Step {
-        source: match step.source {
-            trace::Source::Draft => Source::Draft,
-            trace::Source::Target => Source::Target,
-        },
-        tokens: step.tokens,
-        reward: step.reward,
-        rejected: step.rejected.as_ref().map(|rejected| rejected.tokens),
-    }
-}
-
-fn work(totals: &ModelTotals) -> Work {
-    Work { generated: totals.generated, prefilled: totals.prefilled, seconds: totals.seconds }
-}
-
-fn flops(flops: flops::Flops) -> Flops {
-    Flops { generated: flops.generated, with_prm: flops.with_prm, total: flops.total }
-}
-
-/// The same for the same id, whatever the order of the file.
-fn hash(id: &str) -> u64 {
-    Sha256::digest(id.as_bytes()).iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+/// The seed of a question's sample: the same whatever else is asked, and in whatever order.
+pub(super) fn sample_seed(recipe: &Recipe, question: &Question, sample: u64) -> u64 {
+    let digest = Sha256::digest(question.id.as_bytes());
+    let hash = digest.iter().take(8).fold(0u64, |number, byte| number << 8 | u64::from(*byte));
+    choice_seed(recipe.sampling.seed ^ hash, sample)
 }

@@ -45,7 +45,7 @@ impl Prompt {
 }
 
 /// Why a step ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepEnd {
     /// The unit's boundary was reached: delimiter, sentence end or token count.

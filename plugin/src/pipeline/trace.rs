@@ -1,11 +1,11 @@
 //! The account of one request: every step with its source, reward and cost, and the totals.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{flops::Flops, pipeline::roles::StepEnd};
 
 /// Who wrote a step that stayed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// The draft; its step was accepted.
@@ -15,7 +15,7 @@ pub enum Source {
 }
 
 /// Why the target wrote a step that no verdict sent to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fallback {
     /// The reward model failed.
@@ -31,7 +31,7 @@ pub enum Fallback {
 }
 
 /// The drafted step that was thrown away.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rejected {
     /// Its text.
     pub text: String,
@@ -40,7 +40,7 @@ pub struct Rejected {
 }
 
 /// One step of the answer.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepTrace {
     /// Its place, from 0.
     pub index: usize,
@@ -53,17 +53,17 @@ pub struct StepTrace {
     /// Why it ended.
     pub end: StepEnd,
     /// The verdict on the drafted step; absent where there was none.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reward: Option<f64>,
     /// The threshold in force.
     pub delta: f64,
     /// The policy's revision in force.
     pub revision: u64,
     /// The drafted step this one replaces.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected: Option<Rejected>,
     /// Why there was no verdict.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Fallback>,
     /// Milliseconds the draft took.
     pub draft_ms: f64,
@@ -74,7 +74,7 @@ pub struct StepTrace {
 }
 
 /// What one model did for a request.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelTotals {
     /// Tokens generated, thrown-away ones included.
     pub generated: usize,
@@ -100,7 +100,7 @@ impl ModelTotals {
 }
 
 /// Totals of a request.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
     /// Drafted steps that stayed.
     pub accepted_steps: usize,
@@ -144,7 +144,7 @@ fn ratio(yes: usize, no: usize) -> Option<f64> {
 }
 
 /// The whole account.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Trace {
     /// Every step of the answer, in order.
     pub steps: Vec<StepTrace>,

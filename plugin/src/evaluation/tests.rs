@@ -1,0 +1,208 @@
+use std::sync::{Arc, atomic::Ordering::SeqCst};
+
+use proptest::prelude::*;
+use rsd_evaluation::{
+    question::{Kind, Question},
+    record::{Answer, Source},
+};
+
+use super::{Method, Recall, Recipe, Runner, Width};
+use crate::{
+    pipeline::{
+        Outcome, Overrides, Rsd,
+        roles::Generator,
+        tests::scripted::{PROMPT, World, block_on},
+    },
+    sampling::Sampling,
+};
+
+/// Greedy, and without lookahead: what is thrown away then is the rejected step and nothing else.
+fn world(seed: u64) -> World {
+    let mut world = World::new(seed);
+    world.request.sampling = Sampling::default();
+    world.live.steps.lookahead = 0;
+    world
+}
+
+fn remembering(world: &World) -> (Rsd, Recall, Recall) {
+    let draft = Recall::new(Arc::new(world.draft.clone()), false);
+    let target = Recall::new(Arc::new(world.target.clone()), false);
+    let rsd = Rsd { draft: Arc::new(draft.clone()), target: Arc::new(target.clone()), ..world.rsd() };
+    (rsd, draft, target)
+}
+
+async fn at(rsd: &Rsd, world: &World, delta: f64) -> Outcome {
+    let overrides = Overrides { delta: Some(delta), ..Overrides::default() };
+    rsd.complete(crate::pipeline::Request { overrides, ..world.request.clone() }).await.unwrap()
+}
+
+fn question() -> Question {
+    Question {
+        id: "one".to_owned(),
+        text: PROMPT.to_owned(),
+        answers: vec!["1".to_owned()],
+        kind: Kind::Number,
+        level: None,
+    }
+}
+
+fn runner(world: &World) -> Runner {
+    Runner {
+        rsd: world.rsd(),
+        recipe: Recipe {
+            system: String::new(),
+            max_tokens: 60,
+            sampling: Sampling { temperature: 1.0, seed: 5, ..Sampling::default() },
+            samples: 3,
+            width: Width { beams: 2, expansions: 2 },
+            timed: true,
+        },
+        speculative: None,
+    }
+}
+
+fn answers(world: &World, methods: &[Method]) -> Vec<Answer> {
+    let world = world.clone();
+    block_on(async move { runner(&world).answers(&question(), methods).await.unwrap() })
+}
+
+fn by_draft(answer: &Answer) -> bool {
+    answer.steps.iter().all(|step| step.source == Source::Draft)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever was asked before, an answer from memory is the answer the models give.
+    #[test]
+    fn memory_changes_neither_answers_nor_accounts(seed: u64, deltas in proptest::collection::vec(0u8..13, 1..6)) {
+        let world = world(seed);
+        block_on(async {
+            let (rsd, draft, target) = remembering(&world);
+            for (index, delta) in deltas.iter().enumerate() {
+                let delta = f64::from(*delta) / 10.0 - 0.1;
+                draft.begin(index > 0);
+                target.begin(index > 0);
+                let remembered = at(&rsd, &world, delta).await;
+                let fresh = at(&world.rsd(), &world, delta).await;
+                assert_eq!(remembered.tokens, fresh.tokens);
+                assert_eq!(remembered.finish, fresh.finish);
+                let count = |o: &Outcome| {
+                    let t = &o.trace.totals;
+                    (t.accepted_steps, t.rejected_steps, t.rejected_tokens, t.draft.generated, t.target.generated)
+                };
+                assert_eq!(count(&remembered), count(&fresh));
+            }
+        });
+    }
+}
+
+#[test]
+fn what_is_remembered_costs_no_model_and_is_counted_all_the_same() {
+    let world = world(3);
+    block_on(async {
+        let (rsd, draft, target) = remembering(&world);
+        let first = at(&rsd, &world, 0.5).await;
+        let starts = || world.draft.starts.load(SeqCst) + world.target.starts.load(SeqCst);
+        let before = starts();
+        draft.begin(true);
+        target.begin(true);
+        let again = at(&rsd, &world, 0.5).await;
+        assert_eq!(starts(), before);
+        assert_eq!(first.tokens, again.tokens);
+        let totals = &again.trace.totals;
+        assert!(totals.rejected_steps > 0, "the world must hold both kinds of steps");
+        // Every model reads the prompt once and each token that the other wrote once.
+        let prompt = draft.encode_prompt(&world.request.prompt).await.unwrap().len();
+        let kept_of_draft = totals.accepted_tokens;
+        assert!(
+            totals.target.prefilled >= prompt + kept_of_draft.min(1)
+                && totals.target.prefilled <= prompt + again.tokens.len()
+        );
+    });
+}
+
+#[test]
+fn every_method_answers_and_says_what_it_took() {
+    let world = world(11);
+    let methods = [
+        Method::Target,
+        Method::Draft,
+        Method::Rsd,
+        Method::Samples,
+        Method::Beam,
+        Method::Sweep(-1.0),
+        Method::Sweep(2.0),
+    ];
+    let answers = answers(&world, &methods);
+    let names: Vec<(&str, usize)> = answers.iter().map(|answer| (answer.method.as_str(), answer.sample)).collect();
+    let wanted = [
+        ("target", 0),
+        ("draft", 0),
+        ("rsd@0.5", 0),
+        ("draft-sampled", 0),
+        ("draft-sampled", 1),
+        ("draft-sampled", 2),
+        ("beam", 0),
+        ("rsd@-1", 0),
+        ("rsd@2", 0),
+    ];
+    assert_eq!(names, wanted);
+    let of = |name: &str| answers.iter().find(|answer| answer.method == name).unwrap();
+    assert_eq!(of("rsd@-1").text, of("draft").text);
+    assert_eq!(of("rsd@2").text, of("target").text);
+    assert!(by_draft(of("draft")) && by_draft(of("beam")) && by_draft(of("draft-sampled")));
+    for answer in &answers {
+        assert_eq!(answer.steps.iter().map(|step| step.tokens).sum::<usize>(), answer.tokens);
+        assert_eq!(answer.seconds.is_some(), !answer.method.starts_with("rsd@-") && answer.method != "rsd@2");
+        let flops = answer.flops.unwrap();
+        assert!(flops.generated > 0.0 && flops.generated <= flops.with_prm && flops.with_prm <= flops.total);
+    }
+}
+
+#[test]
+fn samples_are_judged_at_every_step_and_differ() {
+    let samples = answers(&world(11), &[Method::Samples]);
+    assert!(samples.iter().all(|answer| answer.steps.iter().all(|step| step.reward.is_some())));
+    assert!(samples.iter().any(|answer| answer.text != samples[0].text));
+    assert_eq!(
+        samples,
+        answers(&world(11), &[Method::Samples]).into_iter().zip(&samples).map(timeless).collect::<Vec<_>>()
+    );
+}
+
+/// The answer with another run's seconds, which are nobody's promise.
+fn timeless((mut answer, other): (Answer, &Answer)) -> Answer {
+    answer.seconds = other.seconds;
+    answer.draft.seconds = other.draft.seconds;
+    answer.target.seconds = other.target.seconds;
+    answer
+}
+
+#[test]
+fn beam_search_keeps_what_its_reward_likes_best() {
+    for seed in 0..20 {
+        let world = world(seed);
+        let found = answers(&world, &[Method::Beam]).remove(0);
+        let last = |answer: &Answer| answer.steps.last().and_then(|step| step.reward).unwrap_or(0.0);
+        assert!(by_draft(&found) && found.tokens <= 60);
+        // The critic is a function of the text: what the log says is what it says of the answer.
+        let steps: Vec<String> = split(&found);
+        for (index, step) in found.steps.iter().enumerate() {
+            assert_eq!(step.reward, Some(world.critic.judge(&steps[..index], &steps[index])));
+        }
+        assert!(found.draft.generated >= found.tokens, "{} {}", last(&found), found.tokens);
+    }
+}
+
+/// An answer's steps as text; tokens of scripted models are bytes.
+fn split(answer: &Answer) -> Vec<String> {
+    let mut rest = answer.text.as_str();
+    let mut steps = Vec::new();
+    for step in &answer.steps {
+        let (head, tail) = rest.split_at(step.tokens);
+        steps.push(head.to_owned());
+        rest = tail;
+    }
+    steps
+}
