@@ -4,6 +4,7 @@ pub mod config;
 mod eval;
 pub mod models;
 pub mod prm;
+mod progress;
 mod run;
 pub mod serve;
 

@@ -42,6 +42,13 @@ impl Method {
         }
     }
 
+    /// The names under which its answers are logged, with their numbers.
+    #[must_use]
+    pub fn entries(self, delta: f64, samples: usize) -> Vec<(String, usize)> {
+        let count = if self == Self::Samples { samples } else { 1 };
+        (0..count).map(|sample| (self.name(delta), sample)).collect()
+    }
+
     /// Whether its time is measured: nothing is taken over from another method.
     #[must_use]
     pub fn is_measured(self) -> bool {

@@ -56,14 +56,6 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// The names under which a method's answers are logged, with their numbers.
-    #[must_use]
-    pub fn entries(&self, method: Method) -> Vec<(String, usize)> {
-        let name = method.name(self.rsd.policy.current().live.policy.delta);
-        let count = if method == Method::Samples { self.recipe.samples } else { 1 };
-        (0..count).map(|sample| (name.clone(), sample)).collect()
-    }
-
     /// All answers to a question, method by method.
     ///
     /// # Errors

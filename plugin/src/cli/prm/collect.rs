@@ -2,18 +2,16 @@
 
 use std::{
     collections::BTreeMap,
-    io::IsTerminal,
     path::{Path, PathBuf},
 };
 
 use anyhow::Context;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::labels::LabelArgs;
 use crate::{
-    cli::run::SYSTEM,
+    cli::{progress, run::SYSTEM},
     config::{self, Deployment, Override, TargetRule},
     deploy::{self, Observed},
     models::digest,
@@ -141,7 +139,7 @@ pub(super) async fn run(args: CollectArgs) -> anyhow::Result<()> {
 }
 
 async fn collect(collector: &Collector, tasks: &[Task<'_>], store: &mut Store) -> anyhow::Result<()> {
-    let bar = bar(tasks.len());
+    let bar = progress::bar(tasks.len(), "{pos} of {len} [{bar:30}] {per_sec}, {eta} left, {msg}");
     let stop = tokio::signal::ctrl_c();
     tokio::pin!(stop);
     for task in tasks {
@@ -173,17 +171,6 @@ async fn collect(collector: &Collector, tasks: &[Task<'_>], store: &mut Store) -
     }
     bar.finish_and_clear();
     Ok(())
-}
-
-fn bar(tasks: usize) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(tasks as u64);
-    match ProgressStyle::with_template("{pos} of {len} [{bar:30}] {per_sec}, {eta} left, {msg}") {
-        Ok(style) => bar.with_style(style.progress_chars("=> ")),
-        Err(_) => bar,
-    }
 }
 
 fn count_problems(tasks: &[Task]) -> usize {

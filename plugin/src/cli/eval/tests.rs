@@ -1,0 +1,43 @@
+use std::time::Duration;
+
+use clap::Parser;
+
+use super::{EvalArgs, args::duration};
+use crate::evaluation::Method;
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    args: EvalArgs,
+}
+
+fn parse(line: &str) -> Result<EvalArgs, String> {
+    let words = ["eval", "--out", "o"].into_iter().chain(line.split_whitespace());
+    Line::try_parse_from(words).map(|line| line.args).map_err(|error| error.to_string())
+}
+
+#[test]
+fn methods_are_taken_once_and_measured_ones_first() {
+    let args = parse("--sweep 0.1,-1 --methods oracle-target,best-of-n,majority,rsd").unwrap();
+    let wanted = [Method::Samples, Method::Rsd, Method::OracleTarget, Method::Sweep(0.1), Method::Sweep(-1.0)];
+    assert_eq!(args.methods().unwrap(), wanted);
+    let error = parse("--methods target,rds").unwrap().methods().unwrap_err().to_string();
+    assert!(error.starts_with("--methods rds: no method of that name"), "{error}");
+}
+
+#[test]
+fn times_are_read_with_their_unit() {
+    assert_eq!(duration("90m"), Ok(Duration::from_secs(5400)));
+    assert_eq!(duration("1.5h"), Ok(Duration::from_secs(5400)));
+    assert_eq!(duration("20s"), Ok(Duration::from_secs(20)));
+    for wrong in ["", "90", "m", "-1s", "1d", "1é"] {
+        assert!(duration(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_server_is_not_asked_with_a_deployment_of_ones_own() {
+    assert!(parse("--url http://127.0.0.1:1 --rsd x.yaml").is_err());
+    assert!(parse("--api-key-env KEY").is_err());
+    assert!(parse("--url http://127.0.0.1:1 --api-key-env KEY").is_ok());
+}
