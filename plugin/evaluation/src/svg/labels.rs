@@ -70,7 +70,7 @@ pub(super) fn place(labels: &[Label], obstacles: &[Obstacle], (width, height): (
 
 fn candidates(label: &Label) -> Vec<Place> {
     let (x, y) = label.point;
-    let (width, height) = (LETTER * label.text.chars().count() as f64, HEIGHT);
+    let (width, height) = (LETTER * label.text.chars().count() as f64 + 5.0, HEIGHT);
     let mut found = Vec::new();
     for (ring, distance) in [9.0, 16.0, 26.0, 38.0, 52.0, 68.0].into_iter().enumerate() {
         let slant = distance * 0.75;

@@ -13,7 +13,7 @@ pub(super) fn text(report: &Report, pictures: &[&str]) -> String {
         if pictures.contains(&name) { format!("\n![{what}]({name})\n") } else { String::new() }
     };
     let mut parts = vec![
-        format!("# Evaluation on {} questions\n", report.questions),
+        format!("# Evaluation on {}\n", questions(report.questions)),
         accuracy(report),
         picture("flops.svg", "Accuracy and FLOPs of every method"),
         work::tokens(report),
@@ -30,6 +30,10 @@ pub(super) fn text(report: &Report, pictures: &[&str]) -> String {
     ];
     parts.retain(|part| !part.is_empty());
     parts.concat()
+}
+
+fn questions(number: usize) -> String {
+    format!("{} question{}", count(number as f64), if number == 1 { "" } else { "s" })
 }
 
 /// All methods but the thresholds that only the sweep has.
@@ -141,10 +145,10 @@ fn losses(losses: &Losses) -> String {
         })
         .collect();
     format!(
-        "\n## Where accuracy is lost\n\nOn the {} questions that all of these answered:\n\n{}\n{}\n\
+        "\n## Where accuracy is lost\n\nOn the {} that all of these answered:\n\n{}\n{}\n\
          - **FLOPs**: of draft, reward and target, over those of the target alone.\n\
          - An oracle's own work is not counted: it says what could be had, not at what price.\n",
-        losses.questions,
+        questions(losses.questions),
         table(1, &["method", "accuracy", "FLOPs"], &routes),
         table(2, &["what", "difference", "points"], &parts)
     )
@@ -194,7 +198,8 @@ fn rewards(rewards: &[Rewards]) -> String {
         "\n## The reward\n\n{}\n\
          - Drafted steps with their rewards, in answers that are right in the end and in those that are wrong. For RSD \
          the steps that were sent back are among them.\n\
-         - **AUC**: how likely a step of a right answer has a higher reward than one of a wrong answer; 0.5 is chance.\n",
+         - **AUC**: how likely a step of a right answer has a higher reward than one of a wrong answer; 0.5 is \
+         chance.\n",
         table(1, &header, &rows)
     )
 }

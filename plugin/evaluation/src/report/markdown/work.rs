@@ -25,7 +25,8 @@ pub(super) fn tokens(report: &Report) -> String {
     let header = ["method", "draft", "reward", "target", "× target", "steps", "steps kept", "tokens kept"];
     format!(
         "\n## Tokens\n\n{}\n\
-         - Sums over the questions that the method answered. **draft**, **target**: tokens generated, thrown-away ones included. **reward**: tokens read.\n\
+         - Sums over the questions that the method answered. **draft**, **target**: tokens generated, \
+         thrown-away ones included. **reward**: tokens read.\n\
          - **× target**: tokens the target generated, over those it generates alone.\n\
          - **steps**: mean of an answer. **steps kept**, **tokens kept**: of what was drafted and judged.\n",
         table(1, &header, &rows)
