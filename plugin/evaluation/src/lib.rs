@@ -7,3 +7,6 @@
 pub mod grade;
 pub mod question;
 pub mod record;
+pub mod report;
+pub mod statistics;
+pub mod svg;

@@ -258,6 +258,22 @@ mod tests {
     }
 
     #[test]
+    fn in_our_own_questions_each_answer_says_how_it_is_graded() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/questions.jsonl");
+        let questions = read(&path, &Fields::default()).unwrap();
+        assert!(questions.len() >= 72, "{}", questions.len());
+        let mut levels: Vec<&str> = questions.iter().filter_map(|question| question.level.as_deref()).collect();
+        assert_eq!(levels.len(), questions.len());
+        levels.sort_unstable();
+        levels.dedup();
+        assert_eq!(levels, ["1", "2", "3", "4", "5"]);
+        let (numbers, others): (Vec<&Question>, Vec<&Question>) =
+            questions.iter().partition(|question| question.answers[0].parse::<f64>().is_ok());
+        assert!(numbers.iter().all(|question| question.kind == Kind::Number));
+        assert!(others.len() >= 10 && others.iter().all(|question| question.kind == Kind::Expression));
+    }
+
+    #[test]
     fn what_is_no_question_is_named_by_its_line() {
         let of = |text: &str| {
             let file = tempfile::NamedTempFile::new().unwrap();

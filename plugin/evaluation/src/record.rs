@@ -237,7 +237,7 @@ fn difference(there: &BTreeMap<String, Value>, wanted: &BTreeMap<String, Value>)
 }
 
 /// Replaces a file in one go.
-fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut file =
         tempfile::NamedTempFile::new_in(folder).with_context(|| format!("writing to {}", folder.display()))?;

@@ -1,0 +1,149 @@
+//! From the lines of a log to a report.
+
+use std::{cmp::Ordering, collections::BTreeSet};
+
+use super::{
+    Report, delta, derived,
+    losses::Losses,
+    method::Method,
+    outcome::{Answers, Arm, grade},
+    rewards::Rewards,
+};
+use crate::{
+    question::Question,
+    record::{Answer, Setup},
+};
+
+/// Methods in the order in which people look for them; what is not among them comes last.
+const ORDER: [&str; 12] = [
+    "target",
+    "draft",
+    "rsd@",
+    "sd",
+    "draft-sampled",
+    "target-sampled",
+    "best-of-",
+    "majority-of-",
+    "beam",
+    "oracle-answer",
+    "oracle-target",
+    "oracle-question",
+];
+
+impl Report {
+    /// The report of a run over `questions`. Methods in `wanted` that have no answers are listed as not run.
+    #[must_use]
+    pub fn build(setup: &Setup, questions: &[Question], answers: &[Answer], wanted: &[String]) -> Self {
+        let (logged, strangers) = grade(questions, answers);
+        let mut arms: Vec<Arm> = logged.iter().map(|(name, answers)| Arm::of(name, answers)).collect();
+        for who in ["draft", "target"] {
+            arms.extend(
+                logged
+                    .get(format!("{who}-sampled").as_str())
+                    .into_iter()
+                    .flat_map(|sampled| derived::of_samples(who, sampled)),
+            );
+        }
+        if let (Some(draft), Some(target)) = (logged.get("draft"), logged.get("target")) {
+            arms.push(derived::oracle_question(draft, target));
+        }
+        arms.retain(|arm| !arm.outcomes.is_empty());
+        arms.sort_by(|a, b| in_order(&a.name, &b.name));
+        let asked: BTreeSet<usize> = arms.iter().flat_map(Arm::places).collect();
+        let configured = configured(setup, &arms, wanted);
+        let levels = levels(asked.iter().map(|&place| &questions[place]));
+        let target = arms.iter().find(|arm| arm.name == "target");
+        let methods: Vec<Method> = arms.iter().map(|arm| Method::of(arm, target, questions, &levels)).collect();
+        let not_run = wanted.iter().filter(|name| !arms.iter().any(|arm| stands_for(&arm.name, name)));
+        let judged: Vec<(&str, &Answers)> = ["draft", "draft-sampled"]
+            .into_iter()
+            .chain(configured.as_deref())
+            .filter_map(|name| logged.get_key_value(name).map(|(name, answers)| (*name, answers)))
+            .collect();
+        Self {
+            setup: setup.clone(),
+            questions: asked.len(),
+            losses: Losses::of(&arms, configured.as_deref()),
+            rewards: judged.into_iter().filter_map(|(name, answers)| Rewards::of(name, answers)).collect(),
+            not_run: not_run.cloned().collect::<BTreeSet<_>>().into_iter().collect(),
+            sweep: arms.iter().filter(|arm| delta(&arm.name).is_some()).map(|arm| arm.name.clone()).collect(),
+            notes: notes(&methods, asked.len(), strangers),
+            configured,
+            levels,
+            methods,
+        }
+    }
+}
+
+fn in_order(a: &str, b: &str) -> Ordering {
+    let place = |name: &str| {
+        let fits = |known: &&str| if known.ends_with(['@', '-']) { name.starts_with(*known) } else { name == *known };
+        ORDER.iter().position(fits).unwrap_or(ORDER.len())
+    };
+    let threshold = |name: &str| delta(name).unwrap_or(f64::NEG_INFINITY);
+    place(a).cmp(&place(b)).then(threshold(a).total_cmp(&threshold(b))).then(a.cmp(b))
+}
+
+/// Whether a method is one that was asked for by this name: the commands name a family, the log its members.
+fn stands_for(method: &str, wanted: &str) -> bool {
+    method == wanted
+        || match wanted {
+            "rsd" => method.starts_with("rsd@"),
+            "best-of-n" => method.starts_with("best-of-"),
+            "majority" => method.starts_with("majority-of-"),
+            _ => false,
+        }
+}
+
+/// RSD at the threshold of the settings. Where they name none: the only one that was run rather than taken over from
+/// other answers, or the first one asked for.
+fn configured(setup: &Setup, arms: &[Arm], wanted: &[String]) -> Option<String> {
+    let runs: Vec<&Arm> = arms.iter().filter(|arm| delta(&arm.name).is_some()).collect();
+    let setting = setup.settings.get("delta").and_then(serde_json::Value::as_f64);
+    let named = runs.iter().find(|arm| setting.is_some() && delta(&arm.name) == setting);
+    let timed = |arm: &&&Arm| arm.outcomes.values().all(|outcome| outcome.seconds.is_some());
+    let mut measured = runs.iter().filter(timed);
+    let only = |first: Option<_>, second: Option<_>| first.filter(|_| second.is_none());
+    let run = only(measured.next(), measured.next());
+    let first = || wanted.iter().find_map(|name| runs.iter().find(|arm| arm.name == *name));
+    named.or(run).or_else(first).or(only(runs.first(), runs.get(1))).map(|arm| arm.name.clone())
+}
+
+/// All levels, as numbers where they are numbers.
+fn levels<'a>(questions: impl Iterator<Item = &'a Question>) -> Vec<String> {
+    let mut levels: Vec<String> =
+        questions.filter_map(|question| question.level.clone()).collect::<BTreeSet<_>>().into_iter().collect();
+    let numbers: Option<Vec<f64>> = levels.iter().map(|level| level.parse().ok()).collect();
+    if numbers.is_some() {
+        let number = |level: &String| level.parse().unwrap_or(f64::NAN);
+        levels.sort_by(|a, b| number(a).total_cmp(&number(b)));
+    }
+    levels
+}
+
+fn notes(methods: &[Method], questions: usize, strangers: usize) -> Vec<String> {
+    let mut notes = Vec::new();
+    for method in methods.iter().filter(|method| method.questions < questions) {
+        notes.push(format!(
+            "`{}` has answers to {} of {questions} questions. It is compared with the target on those of them that the \
+             target has too; its own accuracy is on all of its own.",
+            method.name, method.questions
+        ));
+    }
+    if methods.iter().any(|method| method.flops.is_none()) {
+        notes.push("FLOPs are missing where a model's size is not known.".to_owned());
+    }
+    if !methods.is_empty() && !methods.iter().any(|method| method.name == "target") {
+        notes.push("The target alone was not run, so that nothing is compared with it.".to_owned());
+    }
+    if methods.iter().any(|method| method.accuracy.low >= method.accuracy.high) {
+        notes.push(
+            "An interval without width means that all questions came out alike, not that the figure is certain."
+                .to_owned(),
+        );
+    }
+    if strangers > 0 {
+        notes.push(format!("{strangers} answers in the log belong to no question of the file; they do not count."));
+    }
+    notes
+}

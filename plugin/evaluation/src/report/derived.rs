@@ -1,0 +1,148 @@
+//! Methods that need no run of their own: they choose among answers that are there.
+
+use super::outcome::{Answers, Arm, Graded, Outcome};
+use crate::grade;
+
+/// Best-of-n and majority over a method's samples. Only questions with all samples count.
+pub(super) fn of_samples(who: &str, answers: &Answers) -> Vec<Arm> {
+    let most = answers.values().map(Vec::len).max().unwrap_or(0);
+    if most < 2 {
+        return Vec::new();
+    }
+    let whole = || answers.iter().filter(|(_, samples)| samples.len() == most);
+    let arm = |name: String, choose: fn(&[Graded]) -> usize| {
+        let outcome = |samples: &[Graded]| Outcome::chosen(&samples[choose(samples)], samples);
+        Arm { name, outcomes: whole().map(|(&place, samples)| (place, outcome(samples))).collect() }
+    };
+    let mut votes = arm(format!("majority-of-{most} ({who})"), majority);
+    votes.outcomes = votes.outcomes.into_iter().map(|(place, outcome)| (place, outcome.unjudged())).collect();
+    let mut arms = vec![votes];
+    if whole().flat_map(|(_, samples)| samples).all(|graded| last_reward(graded).is_some()) {
+        arms.insert(0, arm(format!("best-of-{most} ({who})"), best));
+    }
+    arms
+}
+
+/// A router that knows whether the draft's answer will be right, and asks the target only where it will not.
+pub(super) fn oracle_question(draft: &Answers, target: &Answers) -> Arm {
+    let route = |(place, drafted): (&usize, &Vec<Graded>)| {
+        let drafted = drafted.first()?;
+        let targeted = target.get(place)?.first()?;
+        Some((*place, Outcome::of(if drafted.right { drafted } else { targeted })))
+    };
+    Arm { name: "oracle-question".to_owned(), outcomes: draft.iter().filter_map(route).collect() }
+}
+
+fn last_reward(graded: &Graded) -> Option<f64> {
+    graded.answer.steps.last()?.reward
+}
+
+/// The sample with the highest last reward, the earlier one of two.
+fn best(samples: &[Graded]) -> usize {
+    let rewards = samples.iter().map(last_reward).enumerate();
+    rewards.fold((0, None), |best, (place, reward)| if reward > best.1 { (place, reward) } else { best }).0
+}
+
+/// The first sample of those that give the most frequent final answer, the earlier one of two. Samples without an
+/// answer have no vote.
+fn majority(samples: &[Graded]) -> usize {
+    let mut parties: Vec<(usize, String, usize)> = Vec::new();
+    for (place, graded) in samples.iter().enumerate() {
+        let Some(given) = grade::final_answer(graded.kind, &graded.answer.text) else { continue };
+        match parties.iter_mut().find(|(_, answer, _)| grade::same(graded.kind, answer, &given)) {
+            Some((_, _, votes)) => *votes += 1,
+            None => parties.push((place, given, 1)),
+        }
+    }
+    let largest = parties.iter().map(|(_, _, votes)| *votes).max();
+    parties.iter().find(|(_, _, votes)| Some(*votes) == largest).map_or(0, |(place, _, _)| *place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::testing, *};
+    use crate::record::Answer;
+
+    fn samples(answers: &[(&str, Option<f64>)]) -> Vec<Answer> {
+        let sample = |(sample, &(text, reward)): (usize, &(&str, Option<f64>))| {
+            let mut answer = testing::answer("q", "draft-sampled");
+            (answer.sample, answer.text) = (sample, text.to_owned());
+            answer.steps.iter_mut().for_each(|step| step.reward = reward);
+            answer
+        };
+        answers.iter().enumerate().map(sample).collect()
+    }
+
+    fn chosen(choose: fn(&[Graded]) -> usize, answers: &[(&str, Option<f64>)]) -> usize {
+        let answers = samples(answers);
+        let kind = crate::question::Kind::Number;
+        choose(&answers.iter().map(|answer| Graded { answer, kind, right: false }).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn the_majority_is_of_values_and_a_tie_goes_to_the_earlier_sample() {
+        let of = |texts: &[&str]| chosen(majority, &texts.iter().map(|text| (*text, None)).collect::<Vec<_>>());
+        assert_eq!(of(&["it is 5", "it is 7", "\\boxed{7.0}"]), 1);
+        assert_eq!(of(&["it is 5", "it is 7", "7", "5"]), 0);
+        assert_eq!(of(&["no idea", "none", "8"]), 2);
+        assert_eq!(of(&["no idea", "none"]), 0);
+    }
+
+    #[test]
+    fn the_best_has_the_highest_last_reward_and_a_tie_goes_to_the_earlier_sample() {
+        assert_eq!(chosen(best, &[("1", Some(0.2)), ("2", Some(0.9)), ("3", Some(0.9))]), 1);
+        assert_eq!(chosen(best, &[("1", Some(0.0)), ("2", Some(0.0))]), 0);
+    }
+
+    #[test]
+    fn the_work_of_all_samples_is_paid_for_and_the_chosen_one_counts() {
+        let questions = [testing::question("q", "7", None)];
+        let answers = samples(&[("5", Some(0.9)), ("7", Some(0.1)), ("7", Some(0.2))]);
+        let (methods, _) = super::super::outcome::grade(&questions, &answers);
+        let arms = of_samples("draft", &methods["draft-sampled"]);
+        let names: Vec<&str> = arms.iter().map(|arm| arm.name.as_str()).collect();
+        assert_eq!(names, ["best-of-3 (draft)", "majority-of-3 (draft)"]);
+        let [best, majority] = [&arms[0].outcomes[&0], &arms[1].outcomes[&0]];
+        assert_eq!((best.right, majority.right), (0.0, 1.0));
+        let one = Outcome::of(&methods["draft-sampled"][&0][0]);
+        for outcome in [best, majority] {
+            assert_eq!((outcome.seconds, outcome.length), (one.seconds.map(|s| 3.0 * s), one.length));
+        }
+        assert_eq!(Some(best.tokens), Some(one.tokens.map(|tokens| 3.0 * tokens)));
+        assert_eq!(best.flops, one.flops.map(|flops| flops.map(|flops| 3.0 * flops)));
+        // Votes need no verdicts.
+        assert_eq!(Some(majority.tokens), Some([3.0 * one.tokens[0], 0.0, 3.0 * one.tokens[2]]));
+        let [generated, with_prm, total] = best.flops.unwrap();
+        assert!(with_prm > generated);
+        assert_eq!(majority.flops, Some([generated, generated, total - (with_prm - generated)]));
+    }
+
+    #[test]
+    fn without_rewards_there_is_a_majority_but_no_best() {
+        let questions = [testing::question("q", "7", None)];
+        let answers = samples(&[("5", Some(0.9)), ("7", None)]);
+        let (methods, _) = super::super::outcome::grade(&questions, &answers);
+        let arms = of_samples("target", &methods["draft-sampled"]);
+        assert_eq!(arms.iter().map(|arm| arm.name.as_str()).collect::<Vec<_>>(), ["majority-of-2 (target)"]);
+    }
+
+    #[test]
+    fn the_router_takes_the_drafts_right_answers_and_the_targets_otherwise() {
+        let questions = [testing::question("a", "1", None), testing::question("b", "2", None)];
+        let answer = |question: &str, method: &str, text: &str, tokens| {
+            let mut answer = testing::answer(question, method);
+            (answer.text, answer.tokens) = (text.to_owned(), tokens);
+            answer
+        };
+        let answers = [
+            answer("a", "draft", "1", 10),
+            answer("a", "target", "1", 20),
+            answer("b", "draft", "1", 30),
+            answer("b", "target", "2", 40),
+        ];
+        let (methods, _) = super::super::outcome::grade(&questions, &answers);
+        let arm = oracle_question(&methods["draft"], &methods["target"]);
+        let found: Vec<(f64, f64)> = arm.outcomes.values().map(|outcome| (outcome.right, outcome.length)).collect();
+        assert_eq!(found, [(1.0, 10.0), (1.0, 40.0)]);
+    }
+}

@@ -1,0 +1,130 @@
+//! Numbers and tables as people read them.
+
+use crate::statistics::Figure;
+
+/// What stands in a cell that has nothing to say.
+pub(super) const NONE: &str = "–";
+
+/// A share in percent.
+pub(super) fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
+/// A share with its interval.
+pub(super) fn share(figure: Figure) -> String {
+    let [value, low, high] = [figure.value, figure.low, figure.high].map(|share| 100.0 * share);
+    format!("{value:.1} % [{low:.1}, {high:.1}]")
+}
+
+/// A difference of shares in points, with its interval.
+pub(super) fn points(figure: Figure) -> String {
+    // What is rounded to nothing has no sign.
+    let [value, low, high] = [figure.value, figure.low, figure.high].map(|share| {
+        let points = (1000.0 * share).round() / 10.0;
+        if points == 0.0 { "0.0".to_owned() } else { format!("{points:+.1}") }
+    });
+    format!("{value} [{low}, {high}]")
+}
+
+/// A ratio with its interval.
+pub(super) fn ratio(figure: Figure) -> String {
+    let Figure { value, low, high } = figure;
+    format!("{value:.2} [{low:.2}, {high:.2}]")
+}
+
+/// A whole number with its thousands apart.
+pub(super) fn count(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A number to about three digits.
+pub(super) fn rough(number: f64) -> String {
+    match number {
+        n if n >= 100.0 => count(n),
+        n if n >= 10.0 => format!("{n:.1}"),
+        n => format!("{n:.2}"),
+    }
+}
+
+/// A number with a decimal only where it has one.
+pub(super) fn plain(number: f64) -> String {
+    if number.fract() == 0.0 { count(number) } else { format!("{number:.1}") }
+}
+
+/// How likely chance alone is.
+pub(super) fn chance(p: f64) -> String {
+    if p < 0.001 { "< 0.001".to_owned() } else { format!("{p:.3}") }
+}
+
+/// A cell that may have nothing to say.
+pub(super) fn cell<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
+    value.map_or_else(|| NONE.to_owned(), show)
+}
+
+/// A name as code; what would end a cell of a table is escaped.
+pub(super) fn code(text: &str) -> String {
+    let fence = if text.contains('`') { "``" } else { "`" };
+    let room = if text.contains('`') { " " } else { "" };
+    format!("{fence}{room}{}{room}{fence}", text.replace('|', "\\|"))
+}
+
+/// A table whose source is readable too: the first columns are `words`, the others are numbers.
+pub(super) fn table(words: usize, header: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.chain([header[column].chars().count(), 3]).max().unwrap_or(3)
+    };
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let line = |cells: &[&str]| {
+        let padded = cells.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
+            if column < words { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+        });
+        format!("| {} |\n", padded.collect::<Vec<_>>().join(" | "))
+    };
+    let rule = |(column, width): (usize, &usize)| {
+        if column < words { "-".repeat(*width) } else { format!("{}:", "-".repeat(width - 1)) }
+    };
+    let rules: Vec<String> = widths.iter().enumerate().map(rule).collect();
+    let mut text = line(header) + &line(&rules.iter().map(String::as_str).collect::<Vec<_>>());
+    for row in rows {
+        text.push_str(&line(&row.iter().map(String::as_str).collect::<Vec<_>>()));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_as_long_as_they_are_known() {
+        let figure = |value, low, high| Figure { value, low, high };
+        assert_eq!(share(figure(0.725, 0.6301, 1.0)), "72.5 % [63.0, 100.0]");
+        assert_eq!(points(figure(-0.0125, -0.05, 0.0251)), "-1.3 [-5.0, +2.5]");
+        assert_eq!(points(figure(-0.000_01, -0.0, 0.0)), "0.0 [0.0, 0.0]");
+        assert_eq!(ratio(figure(0.456, 0.4, 1.0)), "0.46 [0.40, 1.00]");
+        assert_eq!([count(0.0), count(999.0), count(1000.0), count(1_234_567.0)], ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([rough(0.1234), rough(12.34), rough(1234.5)], ["0.12", "12.3", "1,234"]);
+        assert_eq!([plain(45.0), plain(45.25)], ["45", "45.2"]);
+        assert_eq!([chance(1.0), chance(0.04), chance(0.0001)], ["1.000", "0.040", "< 0.001"]);
+    }
+
+    #[test]
+    fn no_cell_ends_its_row() {
+        let rows = [vec![code("a|b"), "1".to_owned()], vec![code("`"), "10".to_owned()]];
+        insta::assert_snapshot!(table(1, &["name", "n"], &rows), @r"
+    | name    |   n |
+    | ------- | --: |
+    | `a\|b`  |   1 |
+    | `` ` `` |  10 |
+    ");
+    }
+}

@@ -1,0 +1,40 @@
+//! How a run was made, and what to know of it.
+
+use serde_json::Value;
+
+use super::{
+    super::Report,
+    format::{code, count, table},
+};
+
+/// Commands, machine, settings and notes.
+pub(super) fn setting(report: &Report) -> String {
+    let setup = &report.setup;
+    let mut rows = vec![vec!["machine".to_owned(), setup.machine.replace('|', "\\|")]];
+    for (role, parameters) in ["draft", "reward", "target"].iter().zip(setup.parameters.iter().flatten()) {
+        rows.push(vec![format!("parameters of the {role}, without embeddings"), count(*parameters as f64)]);
+    }
+    for (name, value) in &setup.settings {
+        flatten(name, value, &mut rows);
+    }
+    let mut text = format!(
+        "\n## How it was made\n\n```sh\n{}\n```\n\n{}",
+        setup.commands.join("\n"),
+        table(2, &["setting", "value"], &rows)
+    );
+    if !report.notes.is_empty() {
+        let notes: Vec<String> = report.notes.iter().map(|note| format!("- {note}\n")).collect();
+        text.push_str("\n## Notes\n\n");
+        text.push_str(&notes.concat());
+    }
+    text
+}
+
+/// Settings inside others by their path; what is not set is left out.
+fn flatten(path: &str, value: &Value, rows: &mut Vec<Vec<String>>) {
+    match value {
+        Value::Null => {}
+        Value::Object(inner) => inner.iter().for_each(|(name, value)| flatten(&format!("{path}.{name}"), value, rows)),
+        value => rows.push(vec![path.to_owned(), code(&value.to_string())]),
+    }
+}

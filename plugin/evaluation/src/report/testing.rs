@@ -1,0 +1,157 @@
+//! An invented run whose numbers nobody could take for measured ones: everything follows from the question's number.
+
+use serde_json::json;
+
+use crate::{
+    question::{Kind, Question},
+    record::{Answer, Flops, Setup, Source, Step, Work},
+};
+
+pub(super) fn question(id: &str, answer: &str, level: Option<&str>) -> Question {
+    Question {
+        id: id.to_owned(),
+        text: format!("What is {id}?"),
+        answers: vec![answer.to_owned()],
+        kind: Kind::Number,
+        level: level.map(str::to_owned),
+    }
+}
+
+/// A draft's answer of two steps that says 1.
+pub(super) fn answer(question: &str, method: &str) -> Answer {
+    let step = |tokens, reward| Step { source: Source::Draft, tokens, reward: Some(reward), rejected: None };
+    Answer {
+        question: question.to_owned(),
+        method: method.to_owned(),
+        sample: 0,
+        text: "\\boxed{1}".to_owned(),
+        finished: true,
+        prompt_tokens: 10,
+        tokens: 100,
+        steps: vec![step(60, 0.5), step(40, 0.5)],
+        draft: Work { generated: 100, prefilled: 10, seconds: 1.0 },
+        reward: Work { generated: 0, prefilled: 110, seconds: 0.25 },
+        target: Work::default(),
+        flops: Some(Flops { generated: 100e9, with_prm: 210e9, total: 220e9 }),
+        seconds: Some(1.25),
+    }
+}
+
+pub(super) fn setup() -> Setup {
+    let settings = json!({
+        "data": "invented.jsonl",
+        "draft": { "model": "invented-1B" },
+        "target": { "model": "invented-10B" },
+        "max_tokens": 1000,
+        "seed": 0,
+        "system": "Think step by step.\nBox the answer.",
+    });
+    let settings = settings.as_object().unwrap().clone().into_iter().collect();
+    let command = "mistralrs-rsd eval --out invented".to_owned();
+    Setup::new(
+        settings,
+        Some([1_000_000_000, 1_000_000_000, 10_000_000_000]),
+        "an invented machine".to_owned(),
+        command,
+    )
+}
+
+pub(super) fn questions() -> Vec<Question> {
+    (0..100).map(|n| question(&format!("q{n}"), &format!("{n}"), Some(&format!("{}", 1 + n / 20)))).collect()
+}
+
+/// A number in 0..1 that looks random and is not.
+fn hash(words: &[u64]) -> f64 {
+    let mixed = words.iter().fold(0x9E37_79B9_7F4A_7C15u64, |sum, word| {
+        let sum = (sum ^ word).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        (sum ^ (sum >> 29)).wrapping_mul(0x94D0_49BB_1331_11EB) ^ (sum >> 32)
+    });
+    (mixed >> 11) as f64 / (1u64 << 53) as f64
+}
+
+/// How a method is made up.
+struct Invention<'a> {
+    method: &'a str,
+    /// The least reward that is taken; above 1, all is the target's.
+    delta: f64,
+    /// Share of right answers at the middle level.
+    skill: f64,
+    timed: bool,
+}
+
+impl Invention<'_> {
+    fn answer(&self, n: u64, sample: u64) -> Answer {
+        let method = self.method.bytes().map(u64::from).sum::<u64>();
+        let luck = 0.7 * hash(&[n]) + 0.3 * hash(&[n, sample, method]);
+        let right = luck < self.skill + 0.07 * (2.0 - (n / 20) as f64);
+        let count = 4 + n % 5;
+        let mut answer = answer(&format!("q{n}"), self.method);
+        let (mut drafted, mut read, mut targeted) = (0, 0, 0);
+        let steps = (0..count).map(|at| {
+            let tokens = 20 + usize::try_from((n + at) % 3).unwrap() * 10;
+            let lean = if right { 0.35 } else { 0.0 };
+            let reward = (lean + 0.65 * hash(&[n, at, sample, 7])).min(1.0);
+            if self.delta > 1.0 {
+                targeted += tokens;
+                return Step { source: Source::Target, tokens, reward: None, rejected: None };
+            }
+            drafted += tokens;
+            read += tokens;
+            let rejected = (reward < self.delta).then_some(tokens);
+            targeted += rejected.unwrap_or(0);
+            let source = if rejected.is_some() { Source::Target } else { Source::Draft };
+            Step { source, tokens, reward: Some(reward), rejected }
+        });
+        answer.steps = steps.collect();
+        answer.sample = usize::try_from(sample).unwrap();
+        answer.text = format!("\\boxed{{{}}}", if right { n } else { 1000 + n % 2 * sample });
+        answer.finished = n % 33 != 5;
+        answer.tokens = answer.steps.iter().map(|step| step.tokens).sum();
+        let work = |generated: usize, prefilled: usize, pace: f64| Work {
+            generated,
+            prefilled,
+            seconds: pace * generated as f64,
+        };
+        answer.draft = work(drafted, targeted, 0.01);
+        answer.reward = Work { generated: 0, prefilled: read, seconds: 0.001 * read as f64 };
+        answer.target = work(targeted, drafted, 0.1);
+        let [one, ten] = [2e9, 2e10].map(|cost: f64| move |tokens: usize| cost * tokens as f64);
+        let generated = one(drafted) + ten(targeted);
+        let with_prm = generated + one(read);
+        answer.flops = Some(Flops { generated, with_prm, total: with_prm + one(targeted) + ten(drafted) / 10.0 });
+        let seconds = answer.draft.seconds + answer.reward.seconds + answer.target.seconds;
+        answer.seconds = self.timed.then_some(seconds);
+        answer
+    }
+}
+
+/// A log of all kinds of methods.
+pub(super) fn answers() -> Vec<Answer> {
+    let run = |method, delta, skill| Invention { method, delta, skill, timed: true };
+    let taken = |method, delta, skill| Invention { method, delta, skill, timed: false };
+    let once = [
+        run("target", 2.0, 0.72),
+        run("draft", 0.0, 0.48),
+        run("rsd@0.5", 0.5, 0.68),
+        run("sd", 2.0, 0.72),
+        run("beam", 0.0, 0.58),
+        taken("rsd@0.1", 0.1, 0.49),
+        taken("rsd@0.3", 0.3, 0.6),
+        taken("rsd@0.7", 0.7, 0.71),
+        taken("rsd@0.9", 0.9, 0.73),
+        taken("oracle-answer", 0.4, 0.84),
+        taken("oracle-target", 0.45, 0.72),
+    ];
+    let mut answers = Vec::new();
+    for n in 0..100 {
+        answers.extend(once.iter().map(|invention| invention.answer(n, 0)));
+        let sampled = run("draft-sampled", 0.0, 0.46);
+        answers.extend((0..4).map(|sample| sampled.answer(n, sample)));
+    }
+    // The search was stopped early.
+    answers.retain(|answer| answer.method != "beam" || answer.question.len() < 3);
+    for answer in answers.iter_mut().filter(|answer| answer.method == "sd") {
+        answer.seconds = answer.seconds.map(|seconds| 0.6 * seconds);
+    }
+    answers
+}

@@ -1,0 +1,172 @@
+//! The report as a whole, on an invented run.
+
+use proptest::prelude::*;
+
+use super::{
+    Report,
+    testing::{answers, questions, setup},
+    write,
+};
+use crate::record::Answer;
+
+fn of(answers: &[Answer]) -> Report {
+    let wanted = ["target", "rsd", "best-of-n", "majority", "never-run"].map(str::to_owned);
+    Report::build(&setup(), &questions(), answers, &wanted)
+}
+
+fn file(report: &Report, name: &str) -> String {
+    let files = report.files().unwrap();
+    files.into_iter().find(|(found, _)| *found == name).unwrap().1
+}
+
+/// A method's answers under another name.
+fn renamed(answers: &[Answer], method: &str, name: &str) -> Vec<Answer> {
+    let of_method = answers.iter().filter(|answer| answer.method == method).cloned();
+    of_method.map(|answer| Answer { method: name.to_owned(), ..answer }).collect()
+}
+
+#[test]
+fn people_read_this() {
+    insta::assert_snapshot!("whole_run", file(&of(&answers()), "report.md"));
+}
+
+#[test]
+fn a_small_run_says_what_it_has_not() {
+    let mut few = answers();
+    few.retain(|answer| ["draft", "rsd@0.3"].contains(&answer.method.as_str()) && answer.question.len() < 3);
+    for answer in &mut few {
+        answer.flops = None;
+        answer.steps.iter_mut().for_each(|step| step.reward = None);
+        answer.question = if answer.question == "q7" { "gone".to_owned() } else { answer.question.clone() };
+    }
+    let report = of(&few);
+    insta::assert_snapshot!("small_run", file(&report, "report.md"));
+    let names: Vec<&str> = report.files().unwrap().iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["report.md", "report.json"]);
+}
+
+#[test]
+fn an_empty_log_is_a_report_too() {
+    let report = of(&[]);
+    assert_eq!(report.not_run, ["best-of-n", "majority", "never-run", "rsd", "target"]);
+    assert!(file(&report, "report.md").contains("Evaluation on 0 questions"));
+}
+
+#[test]
+fn figures_are_those_counted_by_hand() {
+    let log = answers();
+    let report = of(&log);
+    let right = |name: &str, n: usize| {
+        log.iter().any(|answer| {
+            answer.method == name && answer.question == format!("q{n}") && answer.text == format!("\\boxed{{{n}}}")
+        })
+    };
+    let count = |keep: &dyn Fn(usize) -> bool| (0..100).filter(|&n| keep(n)).count();
+    let rsd = report.method("rsd@0.5").unwrap();
+    let against = rsd.against_target.as_ref().unwrap();
+    let (here, there) = (count(&|n| right("rsd@0.5", n)), count(&|n| right("target", n)));
+    assert!((rsd.right - here as f64).abs() < 1e-9);
+    assert!((against.difference.value - (here as f64 - there as f64) / 100.0).abs() < 1e-9);
+    assert_eq!(against.only_here, Some(count(&|n| right("rsd@0.5", n) && !right("target", n))));
+    assert_eq!(against.only_target, Some(count(&|n| !right("rsd@0.5", n) && right("target", n))));
+    let oracle = report.method("oracle-question").unwrap();
+    assert!((oracle.right - count(&|n| right("draft", n) || right("target", n)) as f64).abs() < 1e-9);
+    let flops: f64 = (0..100)
+        .map(|n| {
+            let name = if right("draft", n) { "draft" } else { "target" };
+            let answer = log.iter().find(|a| a.method == name && a.question == format!("q{n}")).unwrap();
+            answer.flops.unwrap().total
+        })
+        .sum();
+    assert!((oracle.flops.unwrap().total / flops - 1.0).abs() < 1e-12);
+    let beam = report.method("beam").unwrap();
+    assert_eq!((beam.questions, beam.against_target.as_ref().unwrap().questions), (10, 10));
+    let seconds: f64 = log.iter().filter(|answer| answer.method == "draft-sampled").filter_map(|a| a.seconds).sum();
+    let best = report.method("best-of-4 (draft)").unwrap();
+    assert!((best.timing.unwrap().seconds - seconds).abs() < 1e-6);
+    assert_eq!(report.method("rsd@0.7").unwrap().timing, None);
+    assert_eq!(report.configured.as_deref(), Some("rsd@0.5"));
+    assert_eq!(report.sweep, ["rsd@0.1", "rsd@0.3", "rsd@0.5", "rsd@0.7", "rsd@0.9"]);
+}
+
+#[test]
+fn the_threshold_of_the_settings_is_the_configured_one() {
+    let mut setup = setup();
+    setup.settings.insert("delta".to_owned(), 0.7.into());
+    let report = Report::build(&setup, &questions(), &answers(), &[]);
+    assert_eq!(report.configured.as_deref(), Some("rsd@0.7"));
+    // Nothing was timed: what was asked for first is taken.
+    let mut log = answers();
+    for answer in &mut log {
+        answer.seconds = None;
+    }
+    let wanted = ["target", "rsd@0.3", "rsd@0.1"].map(str::to_owned);
+    let report = Report::build(&super::testing::setup(), &questions(), &log, &wanted);
+    assert_eq!(report.configured.as_deref(), Some("rsd@0.3"));
+}
+
+#[test]
+fn without_timing_nothing_of_the_clock_is_left() {
+    let mut slow = answers();
+    for answer in &mut slow {
+        answer.seconds = answer.seconds.map(|seconds| 3.0 * seconds + answer.tokens as f64);
+        for work in [&mut answer.draft, &mut answer.reward, &mut answer.target] {
+            work.seconds = 7.0;
+        }
+    }
+    let (one, other) = (of(&answers()), of(&slow));
+    assert_ne!(one.files().unwrap(), other.files().unwrap());
+    assert_eq!(one.without_timing().files().unwrap(), other.without_timing().files().unwrap());
+}
+
+#[test]
+fn a_method_that_answers_as_the_target_does_not_differ_from_it() {
+    let mut log = answers();
+    log.extend(renamed(&log, "target", "twin"));
+    let against = of(&log).method("twin").unwrap().against_target.clone().unwrap();
+    let is = |figure: crate::statistics::Figure, value: f64| {
+        [figure.value, figure.low, figure.high].iter().all(|found| (found - value).abs() < 1e-12)
+    };
+    assert!(is(against.difference, 0.0));
+    assert_eq!((against.p, against.only_here, against.only_target), (Some(1.0), Some(0), Some(0)));
+    assert!(is(against.answer_tokens.unwrap(), 1.0) && is(against.flops.unwrap().total, 1.0));
+}
+
+#[test]
+fn another_method_changes_nothing_for_the_others() {
+    let mut log = answers();
+    let before = of(&log);
+    log.extend(renamed(&log, "draft", "another"));
+    let mut after = of(&log);
+    after.methods.retain(|method| method.name != "another");
+    assert_eq!(before, after);
+}
+
+#[test]
+fn files_are_replaced_and_old_pictures_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = || {
+        let entries = std::fs::read_dir(folder.path()).unwrap();
+        let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let report = of(&answers());
+    write(folder.path(), &report).unwrap();
+    let all = ["flops.svg", "levels.svg", "report.json", "report.md", "rewards.svg", "time.svg"];
+    assert_eq!(names(), all);
+    for (name, text) in report.files().unwrap() {
+        assert_eq!(std::fs::read_to_string(folder.path().join(name)).unwrap(), text);
+    }
+    write(folder.path(), &report.without_timing()).unwrap();
+    assert_eq!(names(), ["flops.svg", "levels.svg", "report.json", "report.md", "rewards.svg"]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4))]
+
+    #[test]
+    fn the_order_of_the_log_does_not_matter(log in Just(answers()).prop_shuffle()) {
+        prop_assert_eq!(of(&log).files().unwrap(), of(&answers()).files().unwrap());
+    }
+}
