@@ -4,6 +4,7 @@
 //! A run is recorded whole before anything is judged: grading and reporting read the log, so that a better grader or
 //! another table needs no model. No mistral.rs here.
 
+pub mod calibration;
 pub mod grade;
 pub mod question;
 pub mod record;

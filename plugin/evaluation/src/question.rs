@@ -29,7 +29,7 @@ pub struct Question {
     pub id: String,
     /// What the models are asked, choices included.
     pub text: String,
-    /// The right answer; all of them where there are several.
+    /// The right answer; all of them where there are several, none where it is not known.
     pub answers: Vec<String>,
     /// How answers are graded.
     pub kind: Kind,
@@ -48,6 +48,8 @@ pub struct Fields {
     pub level: Option<String>,
     /// How answers are graded.
     pub kind: Option<Kind>,
+    /// Whether lines without an answer are taken too.
+    pub unanswered: bool,
 }
 
 /// Why a file holds no questions.
@@ -124,7 +126,10 @@ fn parse(line: &Value, number: usize, fields: &Fields) -> Result<Question, Strin
             (with_choices(&question, &choices), vec![letter(right)], Kind::Choice)
         }
         _ => {
-            let answers = answers(line, fields)?;
+            let answers = match answers(line, fields) {
+                Err(_) if fields.unanswered => Vec::new(),
+                answers => answers?,
+            };
             let kind = fields.kind.unwrap_or_else(|| kind_of(line, &answers));
             (question, answers, kind)
         }
@@ -154,7 +159,7 @@ fn answers(line: &Value, fields: &Fields) -> Result<Vec<String>, String> {
 fn kind_of(line: &Value, answers: &[String]) -> Kind {
     let expressions = line.get("problem").is_some() || line.get("answer_type").is_some();
     let number = |text: &String| text.replace([',', '$', '%'], "").trim().parse::<f64>().is_ok();
-    if !expressions && answers.iter().all(number) { Kind::Number } else { Kind::Expression }
+    if !expressions && !answers.is_empty() && answers.iter().all(number) { Kind::Number } else { Kind::Expression }
 }
 
 /// Choices and which of them is right: MMLU's list with an index or a letter, or GPQA's right and wrong answers.
@@ -250,6 +255,7 @@ mod tests {
             answer: Some("gold".into()),
             level: Some("hard".into()),
             kind: Some(Kind::Expression),
+            unanswered: false,
         };
         let line = serde_json::json!({ "ask": "q", "gold": "x+1", "hard": 3 });
         let question = parse(&line, 1, &fields).unwrap();
@@ -271,6 +277,14 @@ mod tests {
             questions.iter().partition(|question| question.answers[0].parse::<f64>().is_ok());
         assert!(numbers.iter().all(|question| question.kind == Kind::Number));
         assert!(others.len() >= 10 && others.iter().all(|question| question.kind == Kind::Expression));
+    }
+
+    #[test]
+    fn questions_without_answers_are_taken_where_they_may_be() {
+        let line = serde_json::json!({ "question": "q" });
+        assert!(parse(&line, 1, &Fields::default()).is_err());
+        let question = parse(&line, 1, &Fields { unanswered: true, ..Fields::default() }).unwrap();
+        assert_eq!((question.answers.len(), question.kind), (0, Kind::Expression));
     }
 
     #[test]

@@ -22,6 +22,14 @@ pub struct Figure {
     pub high: f64,
 }
 
+impl Figure {
+    /// A figure that no draw changes.
+    #[must_use]
+    pub fn exact(value: f64) -> Self {
+        Self { value, low: value, high: value }
+    }
+}
+
 /// Draws of questions, with replacement.
 pub struct Draws {
     all: Vec<usize>,
@@ -48,6 +56,11 @@ impl Draws {
         found.sort_by(f64::total_cmp);
         let outside = found.len() / 40;
         Some(Figure { value, low: found[outside], high: found[found.len() - 1 - outside] })
+    }
+
+    /// Something of each draw.
+    pub fn each<T>(&self, of: impl Fn(&[usize]) -> T) -> Vec<T> {
+        self.drawn.iter().map(|drawn| of(drawn)).collect()
     }
 
     /// The mean of one value per question.

@@ -1,5 +1,6 @@
 //! The command line of `mistralrs-rsd`.
 
+mod calibrate;
 pub mod config;
 mod eval;
 pub mod models;
@@ -11,7 +12,8 @@ pub mod serve;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use self::{
-    config::ConfigCommand, eval::EvalArgs, models::ModelsCommand, prm::PrmCommand, run::RunArgs, serve::ServeArgs,
+    calibrate::CalibrateArgs, config::ConfigCommand, eval::EvalArgs, models::ModelsCommand, prm::PrmCommand,
+    run::RunArgs, serve::ServeArgs,
 };
 
 /// Reward-Guided Speculative Decoding for mistral.rs: a small model writes, a reward model judges, the big one
@@ -35,6 +37,8 @@ enum Command {
     Prm(PrmCommand),
     /// Compare methods on questions with known answers
     Eval(Box<EvalArgs>),
+    /// Find the threshold for a goal, on questions of one's own
+    Calibrate(Box<CalibrateArgs>),
     /// Check, show and describe deployment files
     Config(ConfigCommand),
     /// Print a completion script for a shell
@@ -56,6 +60,7 @@ impl Cli {
             Command::Models(command) => command.run().await,
             Command::Prm(command) => command.run().await,
             Command::Eval(args) => Box::pin(eval::run(*args)).await,
+            Command::Calibrate(args) => Box::pin(calibrate::run(*args)).await,
             Command::Config(command) => command.run(),
             Command::Completions { shell } => {
                 let mut command = Self::command();

@@ -27,10 +27,11 @@ mod show;
 mod text;
 mod validate;
 mod words;
+mod write;
 
 pub(crate) use clash::{Written, clashes};
 pub use deployment::*;
-pub(crate) use edit::edit;
+use edit::edit;
 pub use env::{ENV_PREFIX, environment};
 pub use error::{ConfigError, Place, Problem};
 pub use load::{Loaded, TargetRule, load};
@@ -42,3 +43,4 @@ pub use schema::schema;
 pub use secret::Secret;
 pub(crate) use show::differences;
 pub use show::{Entry, table};
+pub(crate) use write::{Writing, write};

@@ -10,11 +10,10 @@ use rsd_protocol::{
 
 use super::{
     Author, Control, Refusal, now_ms,
-    persist::Writing,
     state::{Held, Pending, State, differences},
 };
 use crate::{
-    config::{Deployment, Origin, hot},
+    config::{Deployment, Origin, Writing, hot},
     policy::Snapshot,
 };
 

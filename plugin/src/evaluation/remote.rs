@@ -100,6 +100,12 @@ impl Remote {
         Self(Arc::new(Inner { agent, url: url.trim_end_matches('/').to_owned(), key, recipe }))
     }
 
+    /// What all methods have in common.
+    #[must_use]
+    pub fn recipe(&self) -> &Recipe {
+        &self.0.recipe
+    }
+
     /// The threshold in force there, as a first short answer shows it.
     ///
     /// # Errors

@@ -41,6 +41,8 @@ pub struct Recipe {
     pub samples: usize,
     /// How wide [`Method::Beam`] searches.
     pub width: Width,
+    /// Tokens that the draft of [`Method::Speculative`] writes at a time.
+    pub gamma: usize,
     /// Whether answers have the machine to themselves, so that their time means something.
     pub timed: bool,
 }

@@ -62,7 +62,9 @@ pub(super) fn grade<'a>(questions: &[Question], answers: &'a [Answer]) -> (BTree
             continue;
         };
         let question = &questions[place];
-        let graded = Graded { answer, kind: question.kind, right: grade::is_right(question, &answer.text) };
+        // What was cut off has come to no answer, whatever numbers are in it.
+        let right = answer.finished && grade::is_right(question, &answer.text);
+        let graded = Graded { answer, kind: question.kind, right };
         methods.entry(&answer.method).or_default().entry(place).or_default().push(graded);
     }
     for samples in methods.values_mut().flat_map(BTreeMap::values_mut) {

@@ -5,42 +5,49 @@ use std::{collections::BTreeMap, path::PathBuf};
 use anyhow::Context;
 use serde_json::{Value, json};
 
-use super::args::EvalArgs;
+use super::questions::QuestionArgs;
 use crate::{
     config::{Deployment, RoleConfig},
+    evaluation::Recipe,
     models::digest,
 };
 
-/// All that decides what an answer looks like; questions and methods may be added.
-pub(super) fn of(args: &EvalArgs, deployment: Option<&Deployment>) -> anyhow::Result<BTreeMap<String, Value>> {
+/// All that decides what an answer looks like; questions and methods may be added. `models` says who answers.
+pub(super) fn of(args: &QuestionArgs, recipe: &Recipe, models: &Value) -> anyhow::Result<BTreeMap<String, Value>> {
     let data = digest::sha256(&args.data, |_| ()).with_context(|| format!("reading {}", args.data.display()))?;
-    let asked = match (deployment, &args.url) {
-        (Some(deployment), _) => json!({
-            "draft": role(&deployment.roles.draft),
-            "target": deployment.roles.target.as_ref().map(role),
-            "reward": reward(deployment)?,
-            "steps": deployment.steps,
-            "weighting": deployment.policy.weighting,
-        }),
-        (None, url) => json!({ "url": url }),
-    };
     let common = json!({
         "data": args.data.file_name().unwrap_or_default().to_string_lossy(),
         "data_sha256": data,
-        "system": args.system,
-        "max_tokens": args.max_tokens,
-        "samples": args.samples,
-        "temperature": args.temperature,
-        "top_k": args.top_k,
-        "top_p": args.top_p,
-        "seed": args.seed,
-        "beams": args.beams,
-        "expansions": args.expansions,
-        "gamma": args.gamma,
-        "timed": args.concurrency == 1,
+        "system": recipe.system,
+        "max_tokens": recipe.max_tokens,
+        "samples": recipe.samples,
+        "temperature": shortest(recipe.sampling.temperature),
+        "top_k": recipe.sampling.top_k,
+        "top_p": recipe.sampling.top_p.map(shortest),
+        "seed": recipe.sampling.seed,
+        "beams": recipe.width.beams,
+        "expansions": recipe.width.expansions,
+        "gamma": recipe.gamma,
+        "timed": recipe.timed,
     });
-    let maps = [asked, common].into_iter().filter_map(|part| part.as_object().cloned());
-    Ok(maps.flatten().collect())
+    let parts = [models, &common].into_iter().filter_map(Value::as_object);
+    Ok(parts.flatten().map(|(name, value)| (name.clone(), value.clone())).collect())
+}
+
+/// The models of a deployment and how they are used.
+pub(super) fn of_deployment(deployment: &Deployment) -> anyhow::Result<Value> {
+    Ok(json!({
+        "draft": role(&deployment.roles.draft),
+        "target": deployment.roles.target.as_ref().map(role),
+        "reward": reward(deployment)?,
+        "steps": deployment.steps,
+        "weighting": deployment.policy.weighting,
+    }))
+}
+
+/// A number as it was written: 0.7 has no exact f32, and as f64 the difference would show.
+fn shortest(number: f32) -> Value {
+    number.to_string().parse::<f64>().map_or(Value::Null, Value::from)
 }
 
 /// The parts of a role that were given, and no secret.
@@ -57,6 +64,9 @@ fn reward(deployment: &Deployment) -> anyhow::Result<Value> {
         value["head"] = json!(head.file_name().unwrap_or_default().to_string_lossy());
         value["head_sha256"] = json!(sha256);
     }
+    if let Some(model) = value.get_mut("model").and_then(Value::as_object_mut) {
+        model.remove("token_source");
+    }
     Ok(value)
 }
 
@@ -64,12 +74,9 @@ fn reward(deployment: &Deployment) -> anyhow::Result<Value> {
 pub(super) fn machine() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, name)| name));
+    let name = name.unwrap_or(std::env::consts::ARCH);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    format!(
-        "{}, {threads} threads, mistralrs-rsd {}",
-        name.unwrap_or(std::env::consts::ARCH),
-        env!("CARGO_PKG_VERSION")
-    )
+    format!("{name}, {threads} threads, mistralrs-rsd {}", env!("CARGO_PKG_VERSION"))
 }
 
 /// The command as it was typed, but for the program's path.

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use super::{EvalArgs, args::duration};
+use super::{EvalArgs, questions::duration};
 use crate::evaluation::Method;
 
 #[derive(Parser)]

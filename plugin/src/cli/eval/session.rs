@@ -1,0 +1,182 @@
+//! Models, questions and a log: what asks and what is left to ask.
+
+use std::time::Instant;
+
+use anyhow::Context;
+use futures::{StreamExt, stream};
+use rsd_evaluation::{
+    question::Question,
+    record::{Answer, Log, Setup},
+};
+
+use super::{questions::QuestionArgs, settings};
+use crate::{
+    cli::progress,
+    config::{self, Deployment, Secret, TargetRule},
+    deploy::{self, deploy},
+    evaluation::{Method, Recipe, Remote, RemoteError, Runner},
+    models::{lock, on_stderr},
+    pipeline::{PipelineError, roles::RoleError},
+};
+
+/// Megabytes of prefix cache where the deployment names no number: thresholds branch off from each other's answers.
+const PREFIX_CACHE_MB: usize = 2048;
+
+/// An evaluation under way.
+pub(in crate::cli) struct Session<'a> {
+    args: &'a QuestionArgs,
+    began: Instant,
+    models: Models,
+    pub log: Log,
+    /// One process fills a folder at a time.
+    _lock: std::fs::File,
+}
+
+/// Whether all that was asked for is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum Asked {
+    All,
+    /// Stopped, by the user or by the time.
+    Some,
+}
+
+impl<'a> Session<'a> {
+    /// With models in this process.
+    pub async fn here(args: &'a QuestionArgs, recipe: Recipe, speculative: bool) -> anyhow::Result<Self> {
+        let rule = TargetRule::Required;
+        let mut deployment = config::load(Some(&args.rsd), config::environment(), &args.set, rule)?.deployment;
+        let settings = settings::of(args, &recipe, &settings::of_deployment(&deployment)?)?;
+        let (began, lock) = Self::begin(args)?;
+        give_room(&mut deployment);
+        let rsd = deploy(&deployment, None).await?.rsd;
+        let speculative = if speculative { Some(deploy::speculative(&deployment, recipe.gamma).await?) } else { None };
+        let parameters = rsd.parameters().map(|of| [of.draft, of.reward, of.target]);
+        let log = Log::open(&args.out, Setup::new(settings, parameters, settings::machine(), settings::command()))?;
+        let models = Models::Here(Box::new(Runner { rsd, recipe, speculative }));
+        Ok(Self { args, began, models, log, _lock: lock })
+    }
+
+    /// With a running server.
+    pub async fn afar(args: &'a QuestionArgs, recipe: Recipe, url: &str, key: Option<Secret>) -> anyhow::Result<Self> {
+        let settings = settings::of(args, &recipe, &serde_json::json!({ "url": url }))?;
+        let (began, lock) = Self::begin(args)?;
+        let server = Remote::new(url, key, recipe);
+        let delta = server.delta().await?;
+        let log = Log::open(&args.out, Setup::new(settings, None, settings::machine(), settings::command()))?;
+        Ok(Self { args, began, models: Models::Afar { server, delta }, log, _lock: lock })
+    }
+
+    fn begin(args: &QuestionArgs) -> anyhow::Result<(Instant, std::fs::File)> {
+        std::fs::create_dir_all(&args.out).with_context(|| format!("creating {}", args.out.display()))?;
+        Ok((Instant::now(), lock::acquire(&args.out.join(".lock"), on_stderr().as_ref())?))
+    }
+
+    /// The threshold in force.
+    pub fn delta(&self) -> f64 {
+        match &self.models {
+            Models::Here(runner) => runner.rsd.policy.current().live.policy.delta,
+            Models::Afar { delta, .. } => *delta,
+        }
+    }
+
+    /// Asks what is not answered yet.
+    pub async fn ask(
+        &mut self,
+        questions: &[Question],
+        methods: &[Method],
+        concurrency: usize,
+    ) -> anyhow::Result<Asked> {
+        let (delta, samples) = (self.delta(), self.models.recipe().samples);
+        let missing = |question: &Question| -> Vec<Method> {
+            let there = |method: &Method| {
+                method.entries(delta, samples).iter().all(|(name, sample)| self.log.has(&question.id, name, *sample))
+            };
+            methods.iter().copied().filter(|method| !there(method)).collect()
+        };
+        let tasks: Vec<(&Question, Vec<Method>)> = questions
+            .iter()
+            .map(|question| (question, missing(question)))
+            .filter(|(_, methods)| !methods.is_empty())
+            .collect();
+        let count = tasks.len();
+        eprintln!("{count} questions to ask, {} answered before", questions.len() - count);
+        let bar = progress::bar(count, "{pos} of {len} [{bar:30}] {elapsed} gone, {eta} left");
+        let (models, log) = (&self.models, &mut self.log);
+        let over = || self.args.budget.is_some_and(|budget| self.began.elapsed() >= budget);
+        let mut answered = stream::iter(tasks)
+            .take_while(|_| std::future::ready(!over()))
+            .map(|(question, methods)| async move { (question, models.answers(question, &methods).await) })
+            .buffer_unordered(concurrency);
+        let stop = tokio::signal::ctrl_c();
+        tokio::pin!(stop);
+        let began = Instant::now();
+        let mut done = 0;
+        loop {
+            let next = tokio::select! {
+                _ = &mut stop => {
+                    bar.abandon();
+                    eprintln!("stopped; the same command goes on from here");
+                    return Ok(Asked::Some);
+                }
+                next = answered.next() => next,
+            };
+            let Some((question, answers)) = next else { break };
+            match answers.with_context(|| format!("at question {}", question.id))? {
+                Ok(answers) => log.add(&answers)?,
+                Err(reason) => bar.suspend(|| eprintln!("{}: left out: {reason}", question.id)),
+            }
+            done += 1;
+            bar.inc(1);
+            if bar.is_hidden() {
+                let each = began.elapsed().as_secs_f64() / done as f64;
+                eprintln!("{done} of {count} questions, {each:.0} s each");
+            }
+        }
+        bar.finish_and_clear();
+        if done < count {
+            eprintln!("the time is up; the same command goes on from here");
+            return Ok(Asked::Some);
+        }
+        Ok(Asked::All)
+    }
+}
+
+fn give_room(deployment: &mut Deployment) {
+    let roles = &mut deployment.roles;
+    for role in std::iter::once(&mut roles.draft).chain(&mut roles.target) {
+        role.prefix_cache_mb.get_or_insert(PREFIX_CACHE_MB);
+    }
+}
+
+/// Who answers.
+enum Models {
+    Here(Box<Runner>),
+    Afar { server: Remote, delta: f64 },
+}
+
+impl Models {
+    fn recipe(&self) -> &Recipe {
+        match self {
+            Self::Here(runner) => &runner.recipe,
+            Self::Afar { server, .. } => server.recipe(),
+        }
+    }
+
+    /// All answers to a question, or why a model cannot take it: that says nothing about other questions.
+    async fn answers(&self, question: &Question, methods: &[Method]) -> anyhow::Result<Result<Vec<Answer>, String>> {
+        match self {
+            Self::Here(runner) => match runner.answers(question, methods).await {
+                Ok(answers) => Ok(Ok(answers)),
+                Err(PipelineError::Role(error @ (RoleError::ContextExceeded { .. } | RoleError::Invalid(_)))) => {
+                    Ok(Err(error.to_string()))
+                }
+                Err(error) => Err(error.into()),
+            },
+            Self::Afar { server, delta } => match server.answers(question, methods, *delta).await {
+                Ok(answers) => Ok(Ok(answers)),
+                Err(error @ RemoteError::Refused { status: 400, .. }) => Ok(Err(error.to_string())),
+                Err(error) => Err(error.into()),
+            },
+        }
+    }
+}
