@@ -158,6 +158,12 @@ mod tests {
         };
         let candidates = vec![candidate(0.12, 0.4, 0.1), candidate(0.3, 0.51, 0.9)];
         let choice = Choice { candidates, best: Some(1), questions: 40, graded: true };
-        insta::assert_snapshot!(table(&choice, Goal::Within(0.02)), @"");
+        insta::assert_snapshot!(table(&choice, Goal::Within(0.02)), @"
+        40 questions; goal: the fewest FLOPs at an accuracy no more than 2.0 points below the target's
+            delta  right %                against the target       FLOPs / target       steps anew %            holds  chosen
+             0.12  40.0 (30.0 to 50.0)    -10.0 (-20.0 to +0.0)    0.70 (0.60 to 0.80)  25.0 (20.0 to 30.0)      10 %    10 %
+        *     0.3  51.0 (41.0 to 61.0)    +1.0 (-9.0 to +11.0)     0.70 (0.60 to 0.80)  25.0 (20.0 to 30.0)      90 %    90 %
+        In brackets 95 % of what other questions could have given; holds, chosen: on how many such draws the goal is met, and this threshold taken.
+        ");
     }
 }
