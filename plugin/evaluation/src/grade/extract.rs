@@ -1,5 +1,7 @@
 //! Where a worked solution says its final answer.
 
+use super::number;
+
 /// What the last box holds. Boxes with nothing but "and" or a comma between them are one answer in parts.
 #[must_use]
 pub fn boxed(text: &str) -> Option<String> {
@@ -34,10 +36,12 @@ pub fn announced(text: &str) -> Option<String> {
     (!answer.is_empty()).then(|| answer.to_owned())
 }
 
-/// The last formula in a text.
+/// The last formula of the last paragraph, or its last number. What was said before it is no conclusion.
 #[must_use]
-pub fn last_formula(text: &str) -> Option<String> {
-    formulas(text).pop().map(|(_, formula)| formula)
+pub fn concluded(text: &str) -> Option<String> {
+    let paragraph = text.trim_end().rsplit("\n\n").next()?;
+    let formula = formulas(paragraph).pop().map(|(_, formula)| formula);
+    formula.or_else(|| number::final_number(paragraph).map(|number| number.to_string()))
 }
 
 /// Where each outermost box starts and ends, and what it holds.
@@ -143,13 +147,19 @@ mod tests {
             assert_eq!(announced(text).as_deref(), Some(answer), "{text}");
         }
         assert_eq!(announced("nothing"), None);
-        assert_eq!(last_formula(r"so $a$ and \(b = 2\)").as_deref(), Some("b = 2"));
+    }
+
+    #[test]
+    fn without_either_the_last_paragraph_says_it() {
+        assert_eq!(concluded(r"so $a$ and \(b = 2\)").as_deref(), Some("b = 2"));
+        assert_eq!(concluded("It is $7$.\n\nHe has 3 left.\n").as_deref(), Some("3"));
+        assert_eq!(concluded("It is $7$.\n\nNow we go on with"), None);
     }
 
     proptest! {
         #[test]
         fn any_text_is_searched_without_a_panic(text in "(\\PC|\\\\boxed|[{}$]|\\\\\\(|answer is){0,40}") {
-            let _ = (boxed(&text), announced(&text), last_formula(&text));
+            let _ = (boxed(&text), announced(&text), concluded(&text));
         }
 
         #[test]

@@ -15,8 +15,7 @@ pub fn final_answer(kind: Kind, text: &str) -> Option<String> {
         Kind::Choice => choice::final_choice(text).map(String::from),
         Kind::Expression => {
             let answer = extract::boxed(text).or_else(|| extract::announced(text));
-            let answer = answer.or_else(|| extract::last_formula(text));
-            let answer = answer.or_else(|| number::final_number(text).map(|number| number.to_string()));
+            let answer = answer.or_else(|| extract::concluded(text));
             answer
                 .map(|answer| answer.split_whitespace().collect::<Vec<_>>().join(" "))
                 .filter(|answer| !answer.is_empty())

@@ -16,18 +16,17 @@ pub fn same(a: &Node, b: &Node) -> bool {
     if a == b {
         return true;
     }
-    if interval::says_range(a) || interval::says_range(b) {
-        if let (Some(a), Some(b)) = (interval::intervals(a), interval::intervals(b)) {
-            return interval::same(&a, &b);
-        }
+    if (interval::says_range(a) || interval::says_range(b))
+        && let (Some(a), Some(b)) = (interval::intervals(a), interval::intervals(b))
+    {
+        return interval::same(&a, &b);
     }
     match (a, b) {
         (Node::Relation(..), Node::Relation(..)) => same_relation(a, b),
         (Node::Relation(..), other) => named_value(a).is_some_and(|a| same(a, other)),
         (other, Node::Relation(..)) => named_value(b).is_some_and(|b| same(other, b)),
-        (Node::Set(a), Node::Set(b)) => same_parts(a, b),
+        (Node::Set(a), Node::Set(b)) | (Node::Union(a), Node::Union(b)) => same_parts(a, b),
         (Node::Set(parts), other) | (other, Node::Set(parts)) => same_parts(parts, std::slice::from_ref(other)),
-        (Node::Union(a), Node::Union(b)) => same_parts(a, b),
         (Node::Tuple(open, a, close), Node::Tuple(other_open, b, other_close)) => {
             let brackets = (open, close) == (other_open, other_close) || is_vector(*open) != is_vector(*other_open);
             brackets && same_in_order(a, b)
@@ -142,10 +141,10 @@ fn same_value(a: &Node, b: &Node) -> bool {
 
 /// Two equations or inequalities are one if what is left of zero in one is a multiple of it in the other.
 fn same_relation(a: &Node, b: &Node) -> bool {
-    if let (Some((name, value)), Some((other, b))) = (assignment(a), assignment(b)) {
-        if name == other {
-            return same(value, b);
-        }
+    if let (Some((name, value)), Some((other, b))) = (assignment(a), assignment(b))
+        && name == other
+    {
+        return same(value, b);
     }
     let (Some((sign, left)), Some((other, right))) = (against_zero(a), against_zero(b)) else { return false };
     if sign != other {

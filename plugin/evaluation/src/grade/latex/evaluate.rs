@@ -41,10 +41,11 @@ impl Value {
     /// Whether two values are one. A decimal may be rounded at its sixth place.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
-        if !self.decimal && !other.decimal {
-            if let (Some(a), Some(b)) = (&self.exact, &other.exact) {
-                return a == b;
-            }
+        if !self.decimal
+            && !other.decimal
+            && let (Some(a), Some(b)) = (&self.exact, &other.exact)
+        {
+            return a == b;
         }
         let (a, b) = (self.about, other.about);
         let (off, size) = ((a - b).norm(), a.norm().max(b.norm()));
@@ -68,10 +69,12 @@ pub fn evaluate(node: &Node, variable: &dyn Fn(&str) -> f64) -> Option<Value> {
             for part in parts {
                 values.push(evaluate(part, variable)?);
             }
-            let values = values.into_iter().map(|value| {
-                if degrees { Value { exact: None, about: value.about * (PI / 180.0), ..value } } else { value }
-            });
-            apply(*function, values.collect())
+            if degrees {
+                for value in &mut values {
+                    *value = Value { exact: None, about: value.about * (PI / 180.0), decimal: value.decimal };
+                }
+            }
+            apply(*function, &values)
         }
         _ => None,
     }
@@ -90,9 +93,9 @@ fn has_degrees(node: &Node) -> bool {
     }
 }
 
-fn apply(function: Function, values: Vec<Value>) -> Option<Value> {
+fn apply(function: Function, values: &[Value]) -> Option<Value> {
     let decimal = values.iter().any(|value| value.decimal);
-    if let Some(value) = exactly(function, &values).filter(is_short) {
+    if let Some(value) = exactly(function, values).filter(is_short) {
         return Some(Value::exact(value, decimal));
     }
     let z: Vec<Complex64> = values.iter().map(|value| value.about).collect();
@@ -164,7 +167,7 @@ fn roughly(function: Function, z: &[Complex64]) -> Option<Complex64> {
         (Function::Negate, [x]) => -x,
         (Function::Divide, [a, b]) => a / b,
         (Function::Power, [base, exponent]) => raised(*base, *exponent),
-        (Function::Root, [degree, x]) if x.im == 0.0 && x.re < 0.0 && degree.im == 0.0 && degree.re % 2.0 == 1.0 => {
+        (Function::Root, [degree, x]) if x.im == 0.0 && x.re < 0.0 && is_odd(*degree) => {
             // The real root is meant, not the principal one.
             Complex64::new(-(-x.re).powf(1.0 / degree.re), 0.0)
         }
@@ -194,6 +197,10 @@ fn roughly(function: Function, z: &[Complex64]) -> Option<Complex64> {
         (Function::Degrees, [x]) => *x,
         _ => return None,
     })
+}
+
+fn is_odd(degree: Complex64) -> bool {
+    degree.im == 0.0 && degree.re.fract() == 0.0 && degree.re.to_i64().is_some_and(|degree| degree % 2 == 1)
 }
 
 /// A whole exponent keeps a real number real.

@@ -5,10 +5,12 @@
 //! that is read is ever run, and lengths, depths and powers are bounded.
 
 mod atom;
+mod command;
 mod compare;
 mod evaluate;
 mod interval;
 mod parse;
+mod product;
 mod token;
 mod tree;
 mod words;
@@ -24,22 +26,27 @@ pub fn same(a: &str, b: &str) -> bool {
     compared(a, b, compare::same)
 }
 
-/// Whether a final answer is the reference. An equation may be given for the value it ends with: `2 + 3 = 5` for 5.
+/// Whether a final answer is the reference. An equation may be given for the value it ends with, as `2 + 3 = 5` for 5,
+/// even where its left side is nothing that can be read.
 #[must_use]
 pub fn is_reference(reference: &str, answer: &str) -> bool {
-    compared(reference, answer, |reference, answer| {
+    let value = |reference: &tree::Node, answer: &tree::Node| {
         compare::same(reference, answer)
             || (!matches!(reference, tree::Node::Relation(..))
                 && compare::last_side(answer).is_some_and(|value| compare::same(reference, value)))
-    })
+    };
+    let readable = parse::parse(answer, Commas::Thousands).is_some() || answer.len() > LONGEST;
+    compared(reference, answer, value)
+        || (!readable && answer.rsplit_once('=').is_some_and(|(_, value)| compared(reference, value, compare::same)))
 }
 
 fn compared(a: &str, b: &str, same: impl Fn(&tree::Node, &tree::Node) -> bool) -> bool {
     let (a, b) = (a.trim(), b.trim());
     if a.is_empty() || b.is_empty() || a.len() > LONGEST || b.len() > LONGEST {
-        return false;
+        return a == b && !a.is_empty();
     }
-    if words::squeezed(a) == words::squeezed(b) || same_words(a, b) {
+    let squeezed = words::squeezed(a);
+    if a == b || (!squeezed.is_empty() && squeezed == words::squeezed(b)) || same_words(a, b) {
         return true;
     }
     [Commas::Thousands, Commas::Lists].into_iter().any(|commas| {

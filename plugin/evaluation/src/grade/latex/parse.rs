@@ -1,8 +1,9 @@
-//! LaTeX read into a tree: lists, relations, sums and products. What is not understood gives nothing.
+//! LaTeX read into a tree: lists, relations and sums. What is not understood gives nothing.
 
 use super::{
+    product::literal,
     token::{Commas, Token, tokens},
-    tree::{Function, Literal, Node, Sign},
+    tree::{Function, Node, Sign},
 };
 
 const DEEPEST: usize = 40;
@@ -87,12 +88,11 @@ impl Parser {
         result
     }
 
-    /// Leaves only what comes after the first digit of the number that is next.
+    /// Takes the first digit of the number that is next, and leaves its other digits.
     pub(super) fn first_digit(&mut self) -> Option<Node> {
         let Some(Token::Number(digits)) = self.tokens.get_mut(self.at) else { return None };
         if digits.len() > 1 && digits.bytes().all(|c| c.is_ascii_digit()) {
-            let first = digits.remove(0).to_string();
-            return literal(&first);
+            return literal(&digits.remove(0).to_string());
         }
         let digits = digits.clone();
         self.at += 1;
@@ -163,7 +163,7 @@ impl Parser {
     }
 
     /// Whether a sign comes next, and which: true for plus.
-    fn plus_or_minus(&mut self) -> Option<bool> {
+    pub(super) fn plus_or_minus(&mut self) -> Option<bool> {
         let plus = match self.peek()? {
             Token::Sign('+') => true,
             Token::Sign('-') => false,
@@ -191,117 +191,4 @@ impl Parser {
         }
         if terms.len() == 1 { terms.pop() } else { Some(Node::Call(Function::Add, terms)) }
     }
-
-    fn term(&mut self) -> Option<Node> {
-        let mut left = self.product()?;
-        loop {
-            let divide = match self.peek() {
-                Some(Token::Sign('*')) => false,
-                Some(Token::Sign('/' | ':')) => true,
-                Some(Token::Command(name)) if name == "cdot" || name == "times" => false,
-                Some(Token::Command(name)) if name == "div" => true,
-                _ => return Some(left),
-            };
-            self.at += 1;
-            let minus = matches!(self.plus_or_minus(), Some(false));
-            let right = self.product()?;
-            let right = if minus { Node::call(Function::Negate, [right]) } else { right };
-            let function = if divide { Function::Divide } else { Function::Multiply };
-            left = if divide { Node::call(function, [left, right]) } else { multiply(vec![left, right]) };
-        }
-    }
-
-    /// Factors without a sign between them. Words beside something else are its unit or its name.
-    pub(super) fn product(&mut self) -> Option<Node> {
-        let mut factors: Vec<Node> = Vec::new();
-        let mut words: Vec<String> = Vec::new();
-        while self.starts_factor() {
-            if let Some(Token::Text(text)) = self.peek() {
-                let text = text.clone();
-                self.at += 1;
-                if matches!(text.as_str(), "percent" | "%") {
-                    let last = factors.pop()?;
-                    factors.push(Node::call(Function::Percent, [last]));
-                }
-                words.push(text);
-                if self.take('^') {
-                    self.argument()?;
-                }
-                continue;
-            }
-            let number = matches!(self.peek(), Some(Token::Number(_)));
-            match (factors.last(), number) {
-                (Some(Node::Number(_)), true) => {
-                    let whole = factors.pop()?;
-                    factors.push(self.mixed(whole)?);
-                    continue;
-                }
-                (Some(Node::Number(whole)), false) if whole.value.is_integer() && !whole.decimal => {
-                    let factor = self.factor()?;
-                    if is_proper_fraction(&factor) {
-                        let whole = factors.pop()?;
-                        factors.push(Node::call(Function::Add, [whole, factor]));
-                    } else {
-                        factors.push(factor);
-                    }
-                }
-                _ => factors.push(self.factor()?),
-            }
-        }
-        match factors.len() {
-            0 if words.is_empty() => None,
-            0 => Some(Node::Text(words.join(" "))),
-            1 => factors.pop(),
-            _ => Some(multiply(factors)),
-        }
-    }
-
-    /// `1 1/2`; two numbers side by side are nothing else.
-    fn mixed(&mut self, whole: Node) -> Option<Node> {
-        let above = self.first_number()?;
-        if !self.take('/') {
-            return None;
-        }
-        let below = self.first_number()?;
-        Some(Node::call(Function::Add, [whole, Node::call(Function::Divide, [above, below])]))
-    }
-
-    fn first_number(&mut self) -> Option<Node> {
-        match self.next()? {
-            Token::Number(digits) => literal(&digits),
-            _ => None,
-        }
-    }
-}
-
-/// A number as it is written.
-pub(super) fn literal(digits: &str) -> Option<Node> {
-    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
-    let all: num_bigint::BigInt = format!("0{whole}{part}").parse().ok()?;
-    let scale = num_bigint::BigInt::from(10).pow(u32::try_from(part.len()).ok()?);
-    let value = num_rational::BigRational::new(all, scale);
-    Some(Node::Number(Literal { value, decimal: !part.is_empty(), base: None }))
-}
-
-fn is_proper_fraction(node: &Node) -> bool {
-    match node {
-        Node::Call(Function::Divide, parts) => match parts.as_slice() {
-            [Node::Number(above), Node::Number(below)] => above.value < below.value,
-            _ => false,
-        },
-        _ => false,
-    }
-}
-
-/// A product; a matrix takes the other factors into its cells.
-fn multiply(factors: Vec<Node>) -> Node {
-    let matrices = factors.iter().filter(|factor| matches!(factor, Node::Matrix(_))).count();
-    if matrices != 1 {
-        return Node::Call(Function::Multiply, factors);
-    }
-    let (matrix, scalars): (Vec<_>, Vec<_>) = factors.into_iter().partition(|factor| matches!(factor, Node::Matrix(_)));
-    let times = |cell: Node| Node::Call(Function::Multiply, scalars.iter().cloned().chain([cell]).collect());
-    let rows = matrix.into_iter().find_map(|matrix| if let Node::Matrix(rows) = matrix { Some(rows) } else { None });
-    let rows = rows.unwrap_or_default();
-    Node::Matrix(rows.into_iter().map(|row| row.into_iter().map(times).collect()).collect())
 }

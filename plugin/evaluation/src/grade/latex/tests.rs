@@ -126,6 +126,7 @@ fn an_equation_says_what_its_right_side_says() {
     ]);
     different(&[("x=5", "y=5"), ("x^2+y^2=1", "x^2+y^2=2"), ("7", "x=3, y=7"), ("x+y=1", "x+y=2")]);
     assert!(is_reference("5", "x + y = 5") && !is_reference("x+y=5", "5"));
+    assert!(is_reference("144", r"\begin{vmatrix} a & b \\ c & d \end{vmatrix}^2 = 12^2 = 144"));
 }
 
 #[test]

@@ -53,7 +53,6 @@ pub enum Constant {
 
 /// What can be done with parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
 pub enum Function {
     Add,
     Negate,
@@ -100,7 +99,6 @@ pub enum Bracket {
 
 /// A sign between two sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
 pub enum Sign {
     Equal,
     NotEqual,
@@ -150,11 +148,17 @@ impl Node {
                 }
             }
             Self::Call(_, parts) | Self::Tuple(_, parts, _) | Self::Set(parts) | Self::Union(parts) => {
-                parts.iter().for_each(|part| part.symbols(found));
+                symbols_of(parts, found);
             }
-            Self::Relation(parts, _) => parts.iter().for_each(|part| part.symbols(found)),
-            Self::Matrix(rows) => rows.iter().flatten().for_each(|part| part.symbols(found)),
+            Self::Relation(parts, _) => symbols_of(parts, found),
+            Self::Matrix(rows) => rows.iter().for_each(|row| symbols_of(row, found)),
             Self::Number(_) | Self::Text(_) | Self::Constant(_) | Self::Infinity => {}
         }
+    }
+}
+
+fn symbols_of<'a>(parts: &'a [Node], found: &mut Vec<&'a str>) {
+    for part in parts {
+        part.symbols(found);
     }
 }
