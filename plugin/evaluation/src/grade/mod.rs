@@ -1,23 +1,104 @@
-//! Whether an answer is right.
+//! Whether an answer is right, by the kind of its question.
 
+pub mod choice;
+pub mod extract;
+pub mod latex;
 pub mod number;
 
 use crate::question::{Kind, Question};
 
-/// What an answer says in the end.
+/// What an answer says in the end, as it can be shown. Nothing where it comes to no end.
 #[must_use]
-pub fn final_answer(_kind: Kind, text: &str) -> Option<String> {
-    number::final_number(text).map(|number| number.to_string())
+pub fn final_answer(kind: Kind, text: &str) -> Option<String> {
+    match kind {
+        Kind::Number => number::final_number(text).map(|number| number.to_string()),
+        Kind::Choice => choice::final_choice(text).map(String::from),
+        Kind::Expression => {
+            let answer = extract::boxed(text).or_else(|| extract::announced(text));
+            let answer = answer.or_else(|| extract::concluded(text));
+            answer
+                .map(|answer| answer.split_whitespace().collect::<Vec<_>>().join(" "))
+                .filter(|answer| !answer.is_empty())
+        }
+    }
 }
 
-/// Whether two final answers are the same.
+/// Whether two final answers are the same, whichever comes first.
 #[must_use]
-pub fn same(_kind: Kind, a: &str, b: &str) -> bool {
-    number::final_number(a).zip(number::final_number(b)).is_some_and(|(a, b)| number::same_number(a, b))
+pub fn same(kind: Kind, a: &str, b: &str) -> bool {
+    match kind {
+        Kind::Number => {
+            number::final_number(a).zip(number::final_number(b)).is_some_and(|(a, b)| number::same_number(a, b))
+        }
+        Kind::Choice => choice::choice(a).is_some_and(|a| choice::choice(b) == Some(a)),
+        Kind::Expression => latex::same(a, b),
+    }
 }
 
 /// Whether an answer to a question is right.
+///
+/// Of several expressions all have to be given, in any order, as `OlympiadBench` asks for all solutions of an equation;
+/// it writes most of them into one reference, `1,2,3`, to the same effect. Of several numbers or letters one is enough.
 #[must_use]
 pub fn is_right(question: &Question, text: &str) -> bool {
-    final_answer(question.kind, text).is_some_and(|a| question.answers.iter().all(|b| same(question.kind, &a, b)))
+    if question.answers.is_empty() {
+        return false;
+    }
+    let Some(answer) = final_answer(question.kind, text) else { return false };
+    match (question.kind, question.answers.as_slice()) {
+        (Kind::Number, references) => references.iter().any(|reference| {
+            let number = number::reference_number(reference).zip(number::final_number(&answer));
+            number.is_some_and(|(a, b)| number::same_number(a, b))
+        }),
+        (Kind::Choice, references) => references.iter().any(|reference| same(Kind::Choice, reference, &answer)),
+        (Kind::Expression, [reference]) => latex::is_reference(reference, &answer),
+        (Kind::Expression, references) => {
+            let all: Vec<&str> = references.iter().map(|reference| reference.trim_matches(['$', ' '])).collect();
+            latex::is_reference(&all.join(", "), &answer)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn question(kind: Kind, answers: &[&str]) -> Question {
+        let answers = answers.iter().map(|&answer| answer.to_owned()).collect();
+        Question { id: "q".into(), text: "q".into(), answers, kind, level: None }
+    }
+
+    #[test]
+    fn answers_are_graded_by_their_kind() {
+        for (kind, answers, text, right) in [
+            (Kind::Number, &["18"][..], "so she makes 18 dollars.", true),
+            (Kind::Number, &["18"], r"18, so \boxed{\$17.00}", false),
+            (Kind::Number, &["3", "4"], r"\boxed{4}", true),
+            (Kind::Choice, &["B"], "The answer is (B).", true),
+            (Kind::Choice, &["B"], "The answer is (C).", false),
+            (Kind::Expression, &[r"\frac{14}{3}"], r"so \(\boxed{\dfrac{28}{6}}\)", true),
+            (Kind::Expression, &[r"\frac{14}{3}"], "The answer is 14/3.", true),
+            (Kind::Expression, &["$1$", "$2$"], r"\boxed{2} and \boxed{1}", true),
+            (Kind::Expression, &["$1$", "$2$"], r"\boxed{2}", false),
+            (Kind::Expression, &["$-2,0,2$"], r"\boxed{0, 2, -2}", true),
+            (Kind::Expression, &["4"], "", false),
+        ] {
+            assert_eq!(is_right(&question(kind, answers), text), right, "{text}");
+        }
+    }
+
+    #[test]
+    fn final_answers_are_shown_as_they_are_written() {
+        assert_eq!(final_answer(Kind::Expression, "\\boxed{ x +\n 1 }").as_deref(), Some("x + 1"));
+        assert_eq!(final_answer(Kind::Number, r"\boxed{1,080.50}").as_deref(), Some("1080.5"));
+        assert_eq!(final_answer(Kind::Choice, "(b) or (C)").as_deref(), Some("C"));
+        assert_eq!(final_answer(Kind::Expression, "nothing"), None);
+    }
+
+    #[test]
+    fn final_answers_of_a_kind_are_compared_as_that_kind() {
+        assert!(same(Kind::Number, "18", "18.0") && !same(Kind::Number, "18", "19"));
+        assert!(same(Kind::Choice, "B", "(B)") && !same(Kind::Choice, "B", "C"));
+        assert!(same(Kind::Expression, "1/2", "0.5") && !same(Kind::Expression, "1/2", "0.6"));
+    }
 }

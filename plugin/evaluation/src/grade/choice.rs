@@ -1,0 +1,130 @@
+//! The letter of a choice, as in GPQA and MMLU.
+
+use super::extract;
+
+/// Letters that choices have.
+const LAST: char = 'J';
+
+/// The letter that a solution ends with: in its box, after "the answer is", in brackets, or else the last that stands
+/// alone and is no word.
+#[must_use]
+pub fn final_choice(solution: &str) -> Option<char> {
+    if let Some(letter) = extract::boxed(solution).as_deref().and_then(choice) {
+        return Some(letter);
+    }
+    announced(solution).or_else(|| last_in_brackets(solution)).or_else(|| last_alone(solution))
+}
+
+/// The letter of a reference, or of an answer that is nothing but the choice: `B`, `(B)`, `\text{B. 12 cm}`.
+#[must_use]
+pub fn choice(answer: &str) -> Option<char> {
+    let mut plain = answer.trim();
+    while let Some(inside) = ["\\boxed{", "\\text{", "\\textbf{", "\\mathrm{", "\\mathbf{", "(", "[", "$", "**"]
+        .iter()
+        .find_map(|open| plain.strip_prefix(open))
+    {
+        plain = inside.trim_start();
+    }
+    let mut letters = plain.chars();
+    let letter = letters.next()?.to_ascii_uppercase();
+    let rest = letters.as_str();
+    let alone = rest.chars().next().is_none_or(|next| !next.is_alphanumeric() && !next.is_whitespace());
+    let with_words = rest.starts_with(' ') && !is_word(letter, rest);
+    (is_letter(letter) && (alone || with_words)).then_some(letter)
+}
+
+fn is_letter(letter: char) -> bool {
+    ('A'..=LAST).contains(&letter)
+}
+
+/// Whether a lone capital letter is the article or the pronoun, by what follows.
+fn is_word(letter: char, rest: &str) -> bool {
+    let word = rest.strip_prefix(' ').is_some_and(|next| next.starts_with(|c: char| c.is_ascii_lowercase()));
+    (letter == 'A' || letter == 'I') && word
+}
+
+/// Capital letters that stand alone, with what follows them.
+fn lone_letters(text: &str) -> impl Iterator<Item = (usize, char, &str)> {
+    let alone = move |at: usize| {
+        let before = text[..at].chars().next_back();
+        before.is_none_or(|c| !c.is_alphanumeric() && !matches!(c, '\'' | '’' | '\\'))
+    };
+    text.char_indices().filter_map(move |(at, letter)| {
+        let rest = &text[at + letter.len_utf8()..];
+        let ends = !rest.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '\'' | '’'));
+        (is_letter(letter) && ends && alone(at)).then_some((at, letter, rest))
+    })
+}
+
+fn announced(text: &str) -> Option<char> {
+    const ANNOUNCEMENTS: [&str; 6] = ["answer is", "answer:", "answer", "choice is", "option is", "option"];
+    const NEAR: usize = 24;
+    let lower = text.to_ascii_lowercase();
+    let mut ends: Vec<usize> =
+        ANNOUNCEMENTS.iter().flat_map(|words| lower.match_indices(words).map(|(at, _)| at + words.len())).collect();
+    ends.sort_unstable();
+    ends.into_iter().rev().find_map(|end| {
+        let (at, letter, _) = lone_letters(&text[end..]).find(|(_, letter, rest)| !is_word(*letter, rest))?;
+        (at <= NEAR).then_some(letter)
+    })
+}
+
+fn last_in_brackets(text: &str) -> Option<char> {
+    let bracketed = |(at, letter, rest): (usize, char, &str)| {
+        (text[..at].ends_with('(') && rest.starts_with(')')).then_some(letter)
+    };
+    lone_letters(text).filter_map(bracketed).last()
+}
+
+fn last_alone(text: &str) -> Option<char> {
+    lone_letters(text).filter(|(_, letter, rest)| !is_word(*letter, rest)).map(|(_, letter, _)| letter).last()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_letter_is_found_where_people_write_it() {
+        for (text, letter) in [
+            (r"It is (A) or (B), so \boxed{B}.", 'B'),
+            (r"\boxed{\text{(C)}}", 'C'),
+            (r"\boxed{\text{D. } 12}", 'D'),
+            (r"\boxed{b}", 'B'),
+            ("The answer is (B).", 'B'),
+            ("The correct answer is **C**.", 'C'),
+            ("Answer: D", 'D'),
+            ("So the right choice is A.", 'A'),
+            ("(A) is wrong and (B) is right", 'B'),
+            ("A man has 3 dogs. I think it is C because a dog barks", 'C'),
+            ("The answer is A", 'A'),
+            ("The answer is a rather long story, but it is D.", 'D'),
+            ("B", 'B'),
+            ("E) twelve", 'E'),
+        ] {
+            assert_eq!(final_choice(text), Some(letter), "{text}");
+        }
+    }
+
+    #[test]
+    fn words_are_no_letters() {
+        for text in ["A man has 3 dogs and I have none", "AB CD", "", "Don't", "12"] {
+            assert_eq!(final_choice(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_a_panic(text in "(\\PC|answer is|\\(A\\)|\\\\boxed\\{){0,30}") {
+            let _ = (final_choice(&text), choice(&text));
+        }
+
+        #[test]
+        fn a_boxed_letter_is_the_choice(words in "[a-zA ]{0,30}", letter in "[A-J]") {
+            let text = format!("{words} \\boxed{{{letter}}} {words}");
+            prop_assert_eq!(final_choice(&text), letter.chars().next());
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Where a worked solution says its final answer.
+
+use super::number;
+
+/// What the last box holds. Boxes with nothing but "and" or a comma between them are one answer in parts.
+#[must_use]
+pub fn boxed(text: &str) -> Option<String> {
+    let boxes = boxes(text);
+    let (start, _, last) = boxes.last()?;
+    let mut parts = vec![last.as_str()];
+    let mut first = *start;
+    for (start, end, content) in boxes.iter().rev().skip(1) {
+        if !only_joins(&text[*end..first]) {
+            break;
+        }
+        parts.push(content);
+        first = *start;
+    }
+    parts.reverse();
+    Some(parts.join(", "))
+}
+
+/// What follows "the answer is", up to the end of the formula or of the sentence.
+#[must_use]
+pub fn announced(text: &str) -> Option<String> {
+    const ANNOUNCEMENTS: [&str; 3] = ["answer is", "answer:", "answer is:"];
+    let lower = text.to_ascii_lowercase();
+    let after = ANNOUNCEMENTS.iter().filter_map(|words| Some(lower.rfind(words)? + words.len())).max()?;
+    let rest = text[after..].trim_start_matches(|c: char| c.is_whitespace() || c == ':' || c == '*');
+    if let Some(formula) = formulas(rest).into_iter().next().filter(|(start, _)| *start == 0) {
+        return Some(formula.1);
+    }
+    let line = rest.lines().next()?;
+    let sentence = line.find(". ").map_or(line, |end| &line[..end]);
+    let answer = sentence.trim_matches(|c: char| c.is_whitespace() || matches!(c, '*' | '.' | '"'));
+    (!answer.is_empty()).then(|| answer.to_owned())
+}
+
+/// The last formula of the last paragraph, or its last number. What was said before it is no conclusion.
+#[must_use]
+pub fn concluded(text: &str) -> Option<String> {
+    let paragraph = text.trim_end().rsplit("\n\n").next()?;
+    let formula = formulas(paragraph).pop().map(|(_, formula)| formula);
+    formula.or_else(|| number::final_number(paragraph).map(|number| number.to_string()))
+}
+
+/// Where each outermost box starts and ends, and what it holds.
+fn boxes(text: &str) -> Vec<(usize, usize, String)> {
+    let mut found = Vec::new();
+    let mut from = 0;
+    while let Some((start, length)) = ["\\boxed", "\\fbox"]
+        .iter()
+        .filter_map(|command| Some((from + text[from..].find(command)?, command.len())))
+        .min()
+    {
+        from = start + length;
+        let rest = &text[from..];
+        let indent = rest.len() - rest.trim_start().len();
+        if let Some(content) = rest[indent..].strip_prefix('{').and_then(braced) {
+            from += indent + content.len() + 2;
+            found.push((start, from, content.to_owned()));
+        }
+    }
+    found
+}
+
+/// What stands before the brace that closes the one already open.
+fn braced(text: &str) -> Option<&str> {
+    let mut depth = 1usize;
+    let mut escaped = false;
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some(&text[..at]);
+        }
+    }
+    None
+}
+
+fn only_joins(between: &str) -> bool {
+    let mut rest = between.to_owned();
+    for mark in ["\\)", "\\(", "\\]", "\\[", "\\text{ and }", "\\text{ or }", "\\quad", "and", "or", "$", ",", ";"] {
+        rest = rest.replace(mark, " ");
+    }
+    rest.trim().is_empty()
+}
+
+/// Where each formula starts, and what is in it.
+fn formulas(text: &str) -> Vec<(usize, String)> {
+    const MARKS: [(&str, &str); 4] = [("$$", "$$"), ("\\[", "\\]"), ("\\(", "\\)"), ("$", "$")];
+    let mut found = Vec::new();
+    let mut from = 0;
+    let next = |from: usize| {
+        let starts = MARKS.iter().filter_map(|(open, close)| Some((from + text[from..].find(open)?, *open, *close)));
+        starts.min_by_key(|(start, open, _)| (*start, usize::MAX - open.len()))
+    };
+    while let Some((start, open, close)) = next(from) {
+        let inside = start + open.len();
+        let Some(length) = text[inside..].find(close) else {
+            from = inside;
+            continue;
+        };
+        let formula = text[inside..inside + length].trim();
+        if !formula.is_empty() {
+            found.push((start, formula.trim_end_matches(['.', ',']).to_owned()));
+        }
+        from = inside + length + close.len();
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_last_box_is_the_answer() {
+        for (text, answer) in [
+            (r"so \(\boxed{\frac{1}{2}}\).", r"\frac{1}{2}"),
+            (r"\boxed{1}, no: \boxed{2}, done", "2"),
+            (r"\boxed {\{1, 2\}}", r"\{1, 2\}"),
+            (r"\boxed{\boxed{3}}", r"\boxed{3}"),
+            (r"\(\boxed{1}\) and \(\boxed{-2}\)", "1, -2"),
+            (r"\boxed{4} and then \boxed{5", "4"),
+        ] {
+            assert_eq!(boxed(text).as_deref(), Some(answer), "{text}");
+        }
+        assert_eq!(boxed("no box"), None);
+    }
+
+    #[test]
+    fn without_a_box_the_answer_is_announced() {
+        for (text, answer) in [
+            ("The final answer is: $x + 1$. I hope it is right.", "x + 1"),
+            ("**Answer:** 12. Good.", "12"),
+            ("the answer is 3.5", "3.5"),
+            ("The answer is \\[\n7\n\\]", "7"),
+        ] {
+            assert_eq!(announced(text).as_deref(), Some(answer), "{text}");
+        }
+        assert_eq!(announced("nothing"), None);
+    }
+
+    #[test]
+    fn without_either_the_last_paragraph_says_it() {
+        assert_eq!(concluded(r"so $a$ and \(b = 2\)").as_deref(), Some("b = 2"));
+        assert_eq!(concluded("It is $7$.\n\nHe has 3 left.\n").as_deref(), Some("3"));
+        assert_eq!(concluded("It is $7$.\n\nNow we go on with"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_searched_without_a_panic(text in "(\\PC|\\\\boxed|[{}$]|\\\\\\(|answer is){0,40}") {
+            let _ = (boxed(&text), announced(&text), concluded(&text));
+        }
+
+        #[test]
+        fn what_is_put_into_a_box_comes_out(words in "[a-z ]{0,20}", answer in "[a-z0-9+]{1,9}") {
+            let text = format!("{words}\\boxed{{{answer}}}{words}");
+            prop_assert_eq!(boxed(&text), Some(answer));
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! LaTeX read into a tree: numbers, letters, brackets, and what stands behind them.
+
+use num_bigint::BigInt;
+use num_rational::BigRational;
+
+use super::{
+    command::is_atom,
+    parse::Parser,
+    product::literal,
+    token::Token,
+    tree::{Bracket, Constant, Function, Literal, Node},
+};
+
+impl Parser {
+    pub(super) fn starts_factor(&self) -> bool {
+        match self.peek() {
+            Some(Token::Number(_) | Token::Letter(_) | Token::Text(_)) => true,
+            Some(Token::Sign(sign)) => "([{".contains(*sign) || (*sign == '|' && !self.bars),
+            Some(Token::Command(name)) => {
+                let closes = self.bars && matches!(name.as_str(), "vert" | "rvert" | "|");
+                !closes && is_atom(name)
+            }
+            None => false,
+        }
+    }
+
+    /// An atom and what stands behind it: powers, indices, factorials, units.
+    pub(super) fn factor(&mut self) -> Option<Node> {
+        let mut node = self.deeper(Self::atom)?;
+        loop {
+            node = if self.take('^') {
+                self.raised(node)?
+            } else if self.take('_') {
+                let index = self.index()?;
+                indexed(node, &index)?
+            } else if self.take('!') {
+                Node::call(Function::Factorial, [node])
+            } else if self.take('%') {
+                Node::call(Function::Percent, [node])
+            } else if self.take_command("circ") || self.take_command("degree") {
+                Node::call(Function::Degrees, [node])
+            } else if self.take('\'') {
+                indexed(node, "'")?
+            } else {
+                return Some(node);
+            };
+        }
+    }
+
+    fn raised(&mut self, node: Node) -> Option<Node> {
+        if self.take_command("circ") {
+            return Some(Node::call(Function::Degrees, [node]));
+        }
+        if self.take_command("prime") {
+            return indexed(node, "'");
+        }
+        if self.take('{') {
+            if self.take_command("circ") {
+                return self.take('}').then(|| Node::call(Function::Degrees, [node]));
+            }
+            let exponent = self.list()?;
+            return self.take('}').then(|| Node::call(Function::Power, [node, exponent]));
+        }
+        let minus = self.take('-');
+        let exponent = self.argument()?;
+        let exponent = if minus { Node::call(Function::Negate, [exponent]) } else { exponent };
+        Some(Node::call(Function::Power, [node, exponent]))
+    }
+
+    /// What a command is done to: a group, or the next token alone.
+    pub(super) fn argument(&mut self) -> Option<Node> {
+        self.deeper(|parser| {
+            if parser.take('{') {
+                let node = parser.list()?;
+                return parser.take('}').then_some(node);
+            }
+            parser.atom()
+        })
+    }
+
+    /// An index as it is written.
+    pub(super) fn index(&mut self) -> Option<String> {
+        let written = |token: Token| match token {
+            Token::Number(text) | Token::Command(text) | Token::Text(text) => text,
+            Token::Letter(c) | Token::Sign(c) => c.to_string(),
+        };
+        if !self.take('{') {
+            return self.next().map(written);
+        }
+        let mut index = String::new();
+        while !self.take('}') {
+            index.push_str(&written(self.next()?));
+        }
+        Some(index)
+    }
+
+    pub(super) fn atom(&mut self) -> Option<Node> {
+        match self.next()? {
+            Token::Number(digits) if digits.contains('.') && self.take_command("overline") => self.repeating(&digits),
+            Token::Number(digits) => literal(&digits),
+            Token::Letter('e') => Some(Node::Constant(Constant::E)),
+            Token::Letter('i') => Some(Node::Constant(Constant::I)),
+            Token::Letter(letter) => Some(Node::Symbol(letter.to_string())),
+            Token::Text(text) => Some(Node::Text(text)),
+            Token::Sign('(') => self.bracketed(Bracket::Round),
+            Token::Sign('[') => self.bracketed(Bracket::Square),
+            Token::Sign('{') => {
+                let node = self.list()?;
+                self.take('}').then_some(node)
+            }
+            Token::Sign('|') => self.absolute(),
+            Token::Sign(_) => None,
+            Token::Command(name) => self.command(&name),
+        }
+    }
+
+    /// A point or an interval; brackets around one part only hold it together.
+    pub(super) fn bracketed(&mut self, open: Bracket) -> Option<Node> {
+        let bars = std::mem::replace(&mut self.bars, false);
+        let mut parts = self.parts()?;
+        self.bars = bars;
+        let close = match self.next()? {
+            Token::Sign(')') => Bracket::Round,
+            Token::Sign(']') => Bracket::Square,
+            Token::Command(name) if name == "rangle" => Bracket::Angle,
+            _ => return None,
+        };
+        if parts.len() == 1 { parts.pop() } else { Some(Node::Tuple(open, parts, close)) }
+    }
+
+    pub(super) fn absolute(&mut self) -> Option<Node> {
+        let bars = std::mem::replace(&mut self.bars, true);
+        let inside = self.sum()?;
+        self.bars = bars;
+        let closed = self.take('|') || ["vert", "rvert", "|"].into_iter().any(|name| self.take_command(name));
+        closed.then(|| Node::call(Function::Absolute, [inside]))
+    }
+
+    /// `0.1\overline{6}`: the digits under the line go on for ever.
+    fn repeating(&mut self, digits: &str) -> Option<Node> {
+        let Some(Node::Number(first)) = literal(digits) else { return None };
+        let again = self.index()?;
+        if again.is_empty() || !again.bytes().all(|c| c.is_ascii_digit()) {
+            return None;
+        }
+        let places = digits.len() - digits.find('.')? - 1;
+        let ten = BigInt::from(10);
+        let nines = ten.pow(u32::try_from(again.len()).ok()?) - BigInt::from(1);
+        let again: BigInt = again.parse().ok()?;
+        let part = BigRational::new(again, nines * ten.pow(u32::try_from(places).ok()?));
+        Some(Node::Number(Literal { value: first.value + part, decimal: false, base: None }))
+    }
+}
+
+/// A name or a number with its index.
+fn indexed(node: Node, index: &str) -> Option<Node> {
+    match node {
+        Node::Symbol(name) if index == "'" => Some(Node::Symbol(format!("{name}'"))),
+        Node::Symbol(name) => Some(Node::Symbol(format!("{name}_{index}"))),
+        Node::Number(number) if index != "'" => Some(Node::Number(Literal { base: Some(index.to_owned()), ..number })),
+        _ => None,
+    }
+}

@@ -1,0 +1,259 @@
+//! LaTeX read into a tree: commands, functions and matrices.
+
+use super::{
+    parse::Parser,
+    product::literal,
+    token::Token,
+    tree::{Bracket, Constant, Function, Node},
+};
+
+impl Parser {
+    pub(super) fn command(&mut self, name: &str) -> Option<Node> {
+        match name {
+            "frac" | "dfrac" | "tfrac" | "cfrac" => {
+                let above = self.digit_or_group()?;
+                Some(Node::call(Function::Divide, [above, self.digit_or_group()?]))
+            }
+            "binom" | "dbinom" | "tbinom" => {
+                let above = self.digit_or_group()?;
+                Some(Node::call(Function::Binomial, [above, self.digit_or_group()?]))
+            }
+            "sqrt" => {
+                let degree = if self.take('[') {
+                    let degree = self.sum()?;
+                    self.take(']').then_some(degree)?
+                } else {
+                    literal("2")?
+                };
+                Some(Node::call(Function::Root, [degree, self.argument()?]))
+            }
+            "pi" => Some(Node::Constant(Constant::Pi)),
+            "infty" => Some(Node::Infinity),
+            "emptyset" | "varnothing" => Some(Node::Set(Vec::new())),
+            "{" => {
+                if self.take_command("}") {
+                    return Some(Node::Set(Vec::new()));
+                }
+                let parts = self.parts()?;
+                self.take_command("}").then_some(Node::Set(parts))
+            }
+            "langle" => self.bracketed(Bracket::Angle),
+            "vert" | "lvert" | "|" => self.absolute(),
+            "lfloor" => self.closed_by(Function::Floor, "rfloor"),
+            "lceil" => self.closed_by(Function::Ceiling, "rceil"),
+            "begin" => self.matrix(),
+            "overline" | "overrightarrow" | "vec" | "hat" | "bar" | "widehat" | "mathsf" | "underline" => {
+                self.argument()
+            }
+            name => match function(name) {
+                Some(function) => self.applied(function),
+                None => is_letter(name).then(|| Node::Symbol(name.to_owned())),
+            },
+        }
+    }
+
+    /// A function with its power and what it is applied to.
+    fn applied(&mut self, mut function: Function) -> Option<Node> {
+        let mut base = None;
+        let mut power = None;
+        loop {
+            if self.take('_') {
+                base = Some(self.argument()?);
+            } else if self.take('^') {
+                let minus = self.take('-');
+                let exponent = self.argument()?;
+                power = Some(if minus { Node::call(Function::Negate, [exponent]) } else { exponent });
+            } else {
+                break;
+            }
+        }
+        if let Some(inverse) = inverse(function).filter(|_| power.as_ref().is_some_and(is_minus_one)) {
+            function = inverse;
+            power = None;
+        }
+        let inside = if self.is_sign('(') || self.is_sign('{') || self.is_sign('[') {
+            self.deeper(Self::atom)?
+        } else {
+            self.deeper(Self::bare_argument)?
+        };
+        let applied = match (function, base) {
+            (Function::Logarithm, base) => {
+                let base = match base {
+                    Some(base) => base,
+                    None => literal("10")?,
+                };
+                Node::call(function, [base, inside])
+            }
+            (_, Some(_)) => return None,
+            (_, None) => Node::call(function, [inside]),
+        };
+        Some(match power {
+            Some(power) => Node::call(Function::Power, [applied, power]),
+            None => applied,
+        })
+    }
+
+    /// Factors up to the next function: `\sin 2x \cos x` is a product of two.
+    fn bare_argument(&mut self) -> Option<Node> {
+        let mut factors = Vec::new();
+        while self.starts_factor() {
+            match self.peek() {
+                Some(Token::Text(_)) => break,
+                Some(Token::Command(name)) if function(name).is_some() && !factors.is_empty() => break,
+                _ => factors.push(self.factor()?),
+            }
+        }
+        match factors.len() {
+            0 => None,
+            1 => factors.pop(),
+            _ => Some(Node::Call(Function::Multiply, factors)),
+        }
+    }
+
+    /// An argument of a fraction, where `\frac12` is a half.
+    fn digit_or_group(&mut self) -> Option<Node> {
+        if matches!(self.peek(), Some(Token::Number(_))) { self.first_digit() } else { self.argument() }
+    }
+
+    fn closed_by(&mut self, function: Function, close: &str) -> Option<Node> {
+        let inside = self.sum()?;
+        self.take_command(close).then(|| Node::call(function, [inside]))
+    }
+
+    fn matrix(&mut self) -> Option<Node> {
+        let name = self.index()?;
+        if !["matrix", "pmatrix", "bmatrix", "Bmatrix", "array", "smallmatrix"].contains(&name.as_str()) {
+            return None;
+        }
+        if name == "array" {
+            self.index()?;
+        }
+        let mut rows = vec![Vec::new()];
+        loop {
+            if self.take_command("end") {
+                self.index()?;
+                break;
+            }
+            if self.take_command("\\") {
+                rows.push(Vec::new());
+            } else if !self.take('&') {
+                let cell = self.sum()?;
+                rows.last_mut()?.push(cell);
+            }
+        }
+        rows.retain(|row| !row.is_empty());
+        Some(Node::Matrix(rows))
+    }
+}
+
+fn is_minus_one(node: &Node) -> bool {
+    literal("1").is_some_and(|one| *node == Node::call(Function::Negate, [one]))
+}
+
+fn inverse(function: Function) -> Option<Function> {
+    match function {
+        Function::Sine => Some(Function::ArcSine),
+        Function::Cosine => Some(Function::ArcCosine),
+        Function::Tangent => Some(Function::ArcTangent),
+        _ => None,
+    }
+}
+
+fn function(name: &str) -> Option<Function> {
+    Some(match name {
+        "sin" => Function::Sine,
+        "cos" => Function::Cosine,
+        "tan" => Function::Tangent,
+        "cot" => Function::Cotangent,
+        "sec" => Function::Secant,
+        "csc" => Function::Cosecant,
+        "arcsin" => Function::ArcSine,
+        "arccos" => Function::ArcCosine,
+        "arctan" => Function::ArcTangent,
+        "sinh" => Function::HyperbolicSine,
+        "cosh" => Function::HyperbolicCosine,
+        "tanh" => Function::HyperbolicTangent,
+        "log" | "lg" => Function::Logarithm,
+        "ln" => Function::NaturalLogarithm,
+        "exp" => Function::Exponential,
+        _ => return None,
+    })
+}
+
+/// Commands that are variables.
+fn is_letter(name: &str) -> bool {
+    const LETTERS: [&str; 36] = [
+        "alpha",
+        "beta",
+        "gamma",
+        "delta",
+        "epsilon",
+        "varepsilon",
+        "zeta",
+        "eta",
+        "theta",
+        "vartheta",
+        "iota",
+        "kappa",
+        "lambda",
+        "mu",
+        "nu",
+        "xi",
+        "rho",
+        "sigma",
+        "tau",
+        "upsilon",
+        "phi",
+        "varphi",
+        "chi",
+        "psi",
+        "omega",
+        "Gamma",
+        "Delta",
+        "Theta",
+        "Lambda",
+        "Phi",
+        "Psi",
+        "Omega",
+        "Sigma",
+        "ell",
+        "angle",
+        "triangle",
+    ];
+    LETTERS.contains(&name)
+}
+
+/// Commands that begin a factor.
+pub(super) fn is_atom(name: &str) -> bool {
+    const ATOMS: [&str; 28] = [
+        "frac",
+        "dfrac",
+        "tfrac",
+        "cfrac",
+        "binom",
+        "dbinom",
+        "tbinom",
+        "sqrt",
+        "pi",
+        "infty",
+        "emptyset",
+        "varnothing",
+        "{",
+        "langle",
+        "vert",
+        "lvert",
+        "|",
+        "lfloor",
+        "lceil",
+        "begin",
+        "overline",
+        "overrightarrow",
+        "vec",
+        "hat",
+        "bar",
+        "widehat",
+        "mathsf",
+        "underline",
+    ];
+    ATOMS.contains(&name) || function(name).is_some() || is_letter(name)
+}

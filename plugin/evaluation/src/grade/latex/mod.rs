@@ -1,0 +1,68 @@
+//! Whether two mathematical answers in LaTeX are the same, as in MATH-500 and `OlympiadBench`.
+//!
+//! Both are read into trees, which are compared part by part; expressions by their values, exactly where they are
+//! rational and at several fixed values of their variables otherwise. What cannot be read is compared as text. Nothing
+//! that is read is ever run, and lengths, depths and powers are bounded.
+
+mod atom;
+mod command;
+mod compare;
+mod evaluate;
+mod interval;
+mod parse;
+mod product;
+mod token;
+mod tree;
+mod words;
+
+use token::Commas;
+
+/// Longer texts are no final answers.
+const LONGEST: usize = 2_000;
+
+/// Whether two final answers are the same.
+#[must_use]
+pub fn same(a: &str, b: &str) -> bool {
+    compared(a, b, compare::same)
+}
+
+/// Whether a final answer is the reference. An equation may be given for the value it ends with, as `2 + 3 = 5` for 5,
+/// even where its left side is nothing that can be read.
+#[must_use]
+pub fn is_reference(reference: &str, answer: &str) -> bool {
+    let value = |reference: &tree::Node, answer: &tree::Node| {
+        compare::same(reference, answer)
+            || (!matches!(reference, tree::Node::Relation(..))
+                && compare::last_side(answer).is_some_and(|value| compare::same(reference, value)))
+    };
+    let readable = parse::parse(answer, Commas::Thousands).is_some() || answer.len() > LONGEST;
+    compared(reference, answer, value)
+        || (!readable && answer.rsplit_once('=').is_some_and(|(_, value)| compared(reference, value, compare::same)))
+}
+
+fn compared(a: &str, b: &str, same: impl Fn(&tree::Node, &tree::Node) -> bool) -> bool {
+    let (a, b) = (a.trim(), b.trim());
+    if a.is_empty() || b.is_empty() || a.len() > LONGEST || b.len() > LONGEST {
+        return a == b && !a.is_empty();
+    }
+    let squeezed = words::squeezed(a);
+    if a == b || (!squeezed.is_empty() && squeezed == words::squeezed(b)) || same_words(a, b) {
+        return true;
+    }
+    [Commas::Thousands, Commas::Lists].into_iter().any(|commas| {
+        let trees = parse::parse(a, commas).zip(parse::parse(b, commas));
+        trees.is_some_and(|(a, b)| same(&a, &b))
+    })
+}
+
+/// Whether two answers that are only words are the same words, in any type.
+fn same_words(a: &str, b: &str) -> bool {
+    if let (Some(a), Some(b)) = (words::lone_letter(a), words::lone_letter(b)) {
+        return a == b;
+    }
+    let plain = words::plain(a);
+    !plain.contains(|c: char| c.is_ascii_digit() || c == '\\') && plain.len() > 1 && plain == words::plain(b)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! LaTeX read into a tree: products and quotients, with or without a sign, and numbers.
+
+use num_bigint::BigInt;
+use num_rational::BigRational;
+
+use super::{
+    parse::Parser,
+    token::Token,
+    tree::{Function, Literal, Node},
+};
+
+impl Parser {
+    pub(super) fn term(&mut self) -> Option<Node> {
+        let mut left = self.product()?;
+        loop {
+            let divide = match self.peek() {
+                Some(Token::Sign('*')) => false,
+                Some(Token::Sign('/' | ':')) => true,
+                Some(Token::Command(name)) if name == "cdot" || name == "times" => false,
+                Some(Token::Command(name)) if name == "div" => true,
+                _ => return Some(left),
+            };
+            self.next();
+            let minus = matches!(self.plus_or_minus(), Some(false));
+            let right = self.product()?;
+            let right = if minus { Node::call(Function::Negate, [right]) } else { right };
+            let function = if divide { Function::Divide } else { Function::Multiply };
+            left = if divide { Node::call(function, [left, right]) } else { multiply(vec![left, right]) };
+        }
+    }
+
+    /// Factors without a sign between them. Words beside something else are its unit or its name.
+    fn product(&mut self) -> Option<Node> {
+        let mut factors: Vec<Node> = Vec::new();
+        let mut words: Vec<String> = Vec::new();
+        while self.starts_factor() {
+            if let Some(Token::Text(text)) = self.peek() {
+                let text = text.clone();
+                self.next();
+                if matches!(text.as_str(), "percent" | "%") {
+                    let last = factors.pop()?;
+                    factors.push(Node::call(Function::Percent, [last]));
+                }
+                words.push(text);
+                if self.take('^') {
+                    self.argument()?;
+                }
+                continue;
+            }
+            let number = matches!(self.peek(), Some(Token::Number(_)));
+            match (factors.last(), number) {
+                (Some(Node::Number(_)), true) => {
+                    let whole = factors.pop()?;
+                    factors.push(self.mixed(whole)?);
+                }
+                (Some(Node::Number(whole)), false) if whole.value.is_integer() && !whole.decimal => {
+                    let factor = self.factor()?;
+                    if is_proper_fraction(&factor) {
+                        let whole = factors.pop()?;
+                        factors.push(Node::call(Function::Add, [whole, factor]));
+                    } else {
+                        factors.push(factor);
+                    }
+                }
+                _ => factors.push(self.factor()?),
+            }
+        }
+        match factors.len() {
+            0 if words.is_empty() => None,
+            0 => Some(Node::Text(words.join(" "))),
+            1 => factors.pop(),
+            _ => Some(multiply(factors)),
+        }
+    }
+
+    /// `1 1/2`; two numbers side by side are nothing else.
+    fn mixed(&mut self, whole: Node) -> Option<Node> {
+        let above = self.first_number()?;
+        if !self.take('/') {
+            return None;
+        }
+        let below = self.first_number()?;
+        Some(Node::call(Function::Add, [whole, Node::call(Function::Divide, [above, below])]))
+    }
+
+    fn first_number(&mut self) -> Option<Node> {
+        match self.next()? {
+            Token::Number(digits) => literal(&digits),
+            _ => None,
+        }
+    }
+}
+
+/// A number as it is written.
+pub(super) fn literal(digits: &str) -> Option<Node> {
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+    let all: BigInt = format!("0{whole}{part}").parse().ok()?;
+    let scale = BigInt::from(10).pow(u32::try_from(part.len()).ok()?);
+    let value = BigRational::new(all, scale);
+    Some(Node::Number(Literal { value, decimal: !part.is_empty(), base: None }))
+}
+
+fn is_proper_fraction(node: &Node) -> bool {
+    match node {
+        Node::Call(Function::Divide, parts) => match parts.as_slice() {
+            [Node::Number(above), Node::Number(below)] => above.value < below.value,
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// A product; a matrix takes the other factors into its cells.
+fn multiply(factors: Vec<Node>) -> Node {
+    let matrices = factors.iter().filter(|factor| matches!(factor, Node::Matrix(_))).count();
+    if matrices != 1 {
+        return Node::Call(Function::Multiply, factors);
+    }
+    let (matrix, scalars): (Vec<_>, Vec<_>) = factors.into_iter().partition(|factor| matches!(factor, Node::Matrix(_)));
+    let times = |cell: Node| Node::Call(Function::Multiply, scalars.iter().cloned().chain([cell]).collect());
+    let rows = matrix.into_iter().find_map(|matrix| if let Node::Matrix(rows) = matrix { Some(rows) } else { None });
+    let rows = rows.unwrap_or_default();
+    Node::Matrix(rows.into_iter().map(|row| row.into_iter().map(times).collect()).collect())
+}

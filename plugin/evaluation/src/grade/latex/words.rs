@@ -1,0 +1,123 @@
+//! Words in answers: names of functions without their backslash, units, and answers that are only words.
+
+/// The command that a bare word stands for.
+#[must_use]
+pub fn command(word: &str) -> Option<&'static str> {
+    const COMMANDS: [&str; 21] = [
+        "sqrt", "pi", "infty", "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh",
+        "tanh", "ln", "log", "exp", "cup", "theta", "alpha",
+    ];
+    match word {
+        "inf" | "infinity" | "oo" => Some("infty"),
+        "union" | "U" => Some("cup"),
+        word => COMMANDS.into_iter().find(|command| *command == word),
+    }
+}
+
+/// Whether a bare word is a unit, and so no product of variables.
+#[must_use]
+pub fn is_unit(word: &str) -> bool {
+    const UNITS: [&str; 56] = [
+        "cm", "mm", "km", "kg", "mg", "ml", "mL", "cc", "ft", "in", "yd", "mi", "lb", "lbs", "oz", "hr", "hrs", "min",
+        "mph", "kph", "deg", "sq", "unit", "units", "inch", "inches", "foot", "feet", "yard", "yards", "mile", "miles",
+        "meter", "meters", "degree", "degrees", "cent", "cents", "dollar", "dollars", "hour", "hours", "day", "days",
+        "year", "years", "percent", "square", "cubic", "times", "ways", "week", "weeks", "second", "seconds",
+        "minutes",
+    ];
+    UNITS.contains(&word)
+}
+
+/// What stands before the brace that closes the one already open.
+#[must_use]
+pub fn braced(text: &[char]) -> Option<&[char]> {
+    let mut depth = 1usize;
+    let mut escaped = false;
+    for (at, c) in text.iter().enumerate() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some(&text[..at]);
+        }
+    }
+    None
+}
+
+/// A text as words alone: no commands, no brackets, no spaces, small letters.
+#[must_use]
+pub fn plain(text: &str) -> String {
+    let text: String = squeezed(text).chars().filter(|c| !"{}*\"'".contains(*c)).collect();
+    text.trim_end_matches(['.', ',']).to_lowercase()
+}
+
+/// A text without spaces and without commands that only concern how it looks.
+#[must_use]
+pub fn squeezed(text: &str) -> String {
+    const LOOKS: [&str; 20] = [
+        "\\textbf",
+        "\\textit",
+        "\\textrm",
+        "\\text",
+        "\\mathrm",
+        "\\mathbf",
+        "\\operatorname",
+        "\\mbox",
+        "\\left",
+        "\\right",
+        "\\dfrac",
+        "\\tfrac",
+        "\\displaystyle",
+        "\\boxed",
+        "\\!",
+        "\\,",
+        "\\;",
+        "\\:",
+        "\\ ",
+        "\\$",
+    ];
+    let mut text = text.to_owned();
+    for look in LOOKS {
+        let kept = if look.ends_with("frac") { "\\frac" } else { "" };
+        text = text.replace(look, kept);
+    }
+    text.retain(|c| !c.is_whitespace() && !"$~".contains(c));
+    text
+}
+
+/// The letter of a choice that is all there is to an answer: `E`, `(E)`, `\text{E.}`.
+#[must_use]
+pub fn lone_letter(text: &str) -> Option<char> {
+    let plain = plain(text);
+    let inside = plain.trim_matches(['(', ')', '.', '[', ']']);
+    let mut letters = inside.chars();
+    letters.next().filter(|c| c.is_ascii_alphabetic() && letters.next().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_the_same_however_they_are_set() {
+        for text in ["Evelyn", r"\text{Evelyn}", r"\textbf{ evelyn }", r"\mathrm{Evelyn}."] {
+            assert_eq!(plain(text), "evelyn", "{text}");
+        }
+        for text in ["E", "(E)", r"\text{(E)}", r"\textbf{E.}"] {
+            assert_eq!(lone_letter(text), Some('e'), "{text}");
+        }
+        assert_eq!(lone_letter("EF"), None);
+    }
+
+    #[test]
+    fn braces_are_matched() {
+        let braced =
+            |text: &str| braced(&text.chars().collect::<Vec<_>>()).map(|inside| inside.iter().collect::<String>());
+        assert_eq!(braced(r"a{b}c} d").as_deref(), Some("a{b}c"));
+        assert_eq!(braced(r"a\}b}").as_deref(), Some(r"a\}b"));
+        assert_eq!(braced("a{b}"), None);
+    }
+}

@@ -1,0 +1,49 @@
+//! The grader of mathematical answers against math-verify, on answers that models gave.
+
+use rsd_evaluation::{
+    grade,
+    question::{Kind, Question},
+};
+use serde::Deserialize;
+
+const PAIRS: &str = include_str!("../fixtures/pairs.jsonl");
+
+#[derive(Deserialize)]
+struct Pair {
+    id: String,
+    reference: String,
+    answer_text: String,
+    math_verify: bool,
+}
+
+#[test]
+fn answers_are_graded_as_math_verify_grades_them() {
+    let (mut agreed, mut both, mut ours, mut theirs) = (0, 0, 0, 0);
+    let mut disagreements = Vec::new();
+    for line in PAIRS.lines() {
+        let pair: Pair = serde_json::from_str(line).unwrap();
+        let question = Question {
+            id: pair.id.clone(),
+            text: String::new(),
+            answers: vec![pair.reference.clone()],
+            kind: Kind::Expression,
+            level: None,
+        };
+        let right = grade::is_right(&question, &pair.answer_text);
+        agreed += usize::from(right == pair.math_verify);
+        both += usize::from(right && pair.math_verify);
+        ours += usize::from(right);
+        theirs += usize::from(pair.math_verify);
+        if right != pair.math_verify {
+            let answer = grade::final_answer(Kind::Expression, &pair.answer_text);
+            let answer = answer.unwrap_or_default();
+            disagreements.push(format!("{}: here {right}: {:?} and {answer:?}", pair.id, pair.reference));
+        }
+    }
+    let pairs = PAIRS.lines().count();
+    let f1 = 2.0 * f64::from(u32::try_from(both).unwrap()) / f64::from(u32::try_from(ours + theirs).unwrap());
+    println!("{pairs} pairs, {theirs} of them the same; agreement {agreed}/{pairs}, F1 {f1:.4}");
+    println!("{}", disagreements.join("\n"));
+    assert!(pairs >= 500, "only {pairs} pairs");
+    assert!(agreed * 100 >= pairs * 98, "{agreed} of {pairs}");
+}
