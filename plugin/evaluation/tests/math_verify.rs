@@ -41,8 +41,11 @@ fn answers_are_graded_as_math_verify_grades_them() {
         }
     }
     let pairs = PAIRS.lines().count();
+    let boxed = PAIRS.lines().filter(|line| line.contains(r"\\boxed{")).count();
     let f1 = 2.0 * f64::from(u32::try_from(both).unwrap()) / f64::from(u32::try_from(ours + theirs).unwrap());
-    println!("{pairs} pairs, {theirs} of them the same; agreement {agreed}/{pairs}, F1 {f1:.4}");
+    println!(
+        "{pairs} pairs, {theirs} of them the same; agreement {agreed}/{pairs}, F1 {f1:.4}; {boxed} answers with a box"
+    );
     println!("{}", disagreements.join("\n"));
     assert!(pairs >= 500, "only {pairs} pairs");
     assert!(agreed * 100 >= pairs * 98, "{agreed} of {pairs}");

@@ -29,6 +29,10 @@ impl Parser {
             }
             "pi" => Some(Node::Constant(Constant::Pi)),
             "infty" => Some(Node::Infinity),
+            "R" => {
+                let ends = vec![Node::call(Function::Negate, [Node::Infinity]), Node::Infinity];
+                Some(Node::Tuple(Bracket::Round, ends, Bracket::Round))
+            }
             "emptyset" | "varnothing" => Some(Node::Set(Vec::new())),
             "{" => {
                 if self.take_command("}") {
@@ -225,7 +229,8 @@ fn is_letter(name: &str) -> bool {
 
 /// Commands that begin a factor.
 pub(super) fn is_atom(name: &str) -> bool {
-    const ATOMS: [&str; 28] = [
+    const ATOMS: [&str; 29] = [
+        "R",
         "frac",
         "dfrac",
         "tfrac",

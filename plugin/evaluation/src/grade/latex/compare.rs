@@ -26,6 +26,14 @@ pub fn same(a: &Node, b: &Node) -> bool {
         (Node::Relation(..), other) => named_value(a).is_some_and(|a| same(a, other)),
         (other, Node::Relation(..)) => named_value(b).is_some_and(|b| same(other, b)),
         (Node::Set(a), Node::Set(b)) | (Node::Union(a), Node::Union(b)) => same_parts(a, b),
+        // A point whose brackets were left out still has its order: `4, 3`, and `x = 4, y = 3`.
+        (Node::Set(parts), Node::Tuple(Bracket::Round, point, Bracket::Round))
+        | (Node::Tuple(Bracket::Round, point, Bracket::Round), Node::Set(parts))
+            if parts.len() > 1 =>
+        {
+            same_in_order(parts, point)
+                || same_parts(parts, &[Node::Tuple(Bracket::Round, point.clone(), Bracket::Round)])
+        }
         (Node::Set(parts), other) | (other, Node::Set(parts)) => same_parts(parts, std::slice::from_ref(other)),
         (Node::Tuple(open, a, close), Node::Tuple(other_open, b, other_close)) => {
             let brackets = (open, close) == (other_open, other_close) || is_vector(*open) != is_vector(*other_open);

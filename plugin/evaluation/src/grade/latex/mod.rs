@@ -16,6 +16,7 @@ mod tree;
 mod words;
 
 use token::Commas;
+use tree::Node;
 
 /// Longer texts are no final answers.
 const LONGEST: usize = 2_000;
@@ -27,20 +28,23 @@ pub fn same(a: &str, b: &str) -> bool {
 }
 
 /// Whether a final answer is the reference. An equation may be given for the value it ends with, as `2 + 3 = 5` for 5,
-/// even where its left side is nothing that can be read.
+/// even where its left side is nothing that can be read, and what the reference lists may stand in brackets.
 #[must_use]
 pub fn is_reference(reference: &str, answer: &str) -> bool {
-    let value = |reference: &tree::Node, answer: &tree::Node| {
+    let value = |reference: &Node, answer: &Node| {
         compare::same(reference, answer)
-            || (!matches!(reference, tree::Node::Relation(..))
-                && compare::last_side(answer).is_some_and(|value| compare::same(reference, value)))
+            || match (reference, answer) {
+                (Node::Set(_), Node::Tuple(_, parts, _)) => compare::same(reference, &Node::Set(parts.clone())),
+                (Node::Relation(..), _) => false,
+                _ => compare::last_side(answer).is_some_and(|value| compare::same(reference, value)),
+            }
     };
     let readable = parse::parse(answer, Commas::Thousands).is_some() || answer.len() > LONGEST;
     compared(reference, answer, value)
         || (!readable && answer.rsplit_once('=').is_some_and(|(_, value)| compared(reference, value, compare::same)))
 }
 
-fn compared(a: &str, b: &str, same: impl Fn(&tree::Node, &tree::Node) -> bool) -> bool {
+fn compared(a: &str, b: &str, same: impl Fn(&Node, &Node) -> bool) -> bool {
     let (a, b) = (a.trim(), b.trim());
     if a.is_empty() || b.is_empty() || a.len() > LONGEST || b.len() > LONGEST {
         return a == b && !a.is_empty();

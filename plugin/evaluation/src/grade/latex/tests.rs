@@ -118,6 +118,7 @@ fn an_equation_says_what_its_right_side_says() {
         ("5", "x = 2 + 3 = 5"),
         ("y=2x+3", "2x+3"),
         ("f(x)=x+1", "x+1"),
+        ("f^{-1}(x)=x-1", "x-1"),
         (r"\text{Area} = 12", "12"),
         ("x=5", "2x=10"),
         ("x^2+2x=3", "2x^2+4x-6=0"),
@@ -148,17 +149,21 @@ fn order_counts_in_points_and_not_in_sets() {
         (r"\begin{pmatrix} -1 & 0 \\ 0 & -1 \end{pmatrix}", r"\begin{bmatrix}-1&0\\0&-1\end{bmatrix}"),
         (r"\frac{1}{2}\begin{pmatrix} 2 \\ 4 \end{pmatrix}", r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}"),
         (r"\langle 1, 2 \rangle", "(1,2)"),
+        ("(4,3)", "4, 3"),
+        ("(4,3)", r"x = 4 \text{ and } y = 3"),
+        ("(x,y) = (4,3)", "(4,3)"),
         (r"\emptyset", r"\{\}"),
     ]);
     different(&[
         ("(1,-2)", "(-2,1)"),
-        ("(1,2)", "1,2"),
+        ("(1,2)", "2,1"),
         ("1,2,3", "1,2"),
         (r"\{1,2\}", r"\{1,3\}"),
         ("(1,2)", "(1,2,3)"),
         (r"\begin{pmatrix} 1 & 2 \end{pmatrix}", r"\begin{pmatrix} 2 & 1 \end{pmatrix}"),
         (r"\pm 2", "2"),
     ]);
+    assert!(is_reference("1, 2", "(2, 1)") && !is_reference("(1, 2)", "2, 1"));
 }
 
 #[test]
@@ -172,6 +177,7 @@ fn intervals_are_known_from_inequalities() {
         (r"(0,9) \cup (9,36)", "(0,9) U (9,36)"),
         (r"(-\infty,3)\cup(3,\infty)", r"x \ne 3"),
         ("x>2", "2<x"),
+        (r"\mathbb{R}", r"(-\infty,\infty)"),
         ("a+b>2", "2<a+b"),
     ]);
     different(&[("(1,2)", "[1,2]"), ("[1,2)", "[1,2]"), ("x>2", r"x \ge 2"), ("x>2", "x<2"), ("a+b>2", "a+b<2")]);

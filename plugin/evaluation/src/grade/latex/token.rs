@@ -219,7 +219,9 @@ impl Lexer {
             (Some(letter), None) if letter.is_ascii_alphabetic() && !command.starts_with("text") => Some(letter),
             _ => None,
         };
-        if let Some(letter) = letter {
+        if command == "mathbb" && plain == "R" {
+            self.push(Token::Command("R".to_owned()));
+        } else if let Some(letter) = letter {
             self.push(Token::Letter(letter));
         } else if matches!(plain, "and" | "or" | "," | ", and" | ", or") {
             self.push(Token::Sign(','));

@@ -117,7 +117,7 @@ impl Node {
         Self::Call(function, parts.into())
     }
 
-    /// Whether it names something, as the left side of `x = 5` and of `f(x) = x + 1`.
+    /// Whether it names something, as the left side of `x = 5`, of `f(x) = x + 1` and of `f^{-1}(x) = x - 1`.
     #[must_use]
     pub fn is_name(&self) -> bool {
         match self {
@@ -126,6 +126,10 @@ impl Node {
                 parts.iter().all(Self::is_name)
             }
             Self::Tuple(_, parts, _) => parts.iter().all(Self::is_name),
+            Self::Call(Function::Power, parts) => match parts.as_slice() {
+                [name, Self::Call(Function::Negate, _)] => name.is_name(),
+                _ => false,
+            },
             _ => false,
         }
     }
