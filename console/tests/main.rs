@@ -2,6 +2,7 @@
 //! terminal.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::float_cmp, clippy::format_push_string)]
 
+mod clocks;
 mod editing;
 mod endurance;
 mod fake;
@@ -9,4 +10,5 @@ mod faults;
 mod fixture;
 mod pty;
 mod scripts;
+mod terminal;
 mod views;

@@ -180,8 +180,10 @@ fn the_panels_of_a_change() {
 #[test]
 fn a_trial_counts_down_on_every_screen() {
     let mut app = fixture::app();
-    let (_, view) = app.data.servers[0].policy.as_mut().unwrap();
+    let (etag, mut view) = app.data.servers[0].policy.clone().unwrap();
     view.reverts = Some(rsd_protocol::live::Revert { revision: 3, at_ms: START_MS + 89_000 + 41_500 });
+    let update = Update::Policy { etag, view: Box::new(view) };
+    app.take(Message { at_ms: START_MS + 89_000, target: 0, update });
     let text = drawn(&on(Screen::Logs, app), &plain(), 80, 24);
     assert!(text.contains("keep it? revision 3 is taken back in 42 s; K keeps it"), "{text}");
 }

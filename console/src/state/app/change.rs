@@ -211,9 +211,9 @@ impl App {
         let differences: Vec<_> =
             changed.differences.iter().map(|d| format!("{} {} -> {}", d.path, d.old, d.new)).collect();
         let mut text = format!("revision {}: {}", changed.revision, differences.join(", "));
-        if let Some(reverts) = &changed.reverts {
-            let left = clock::span(reverts.at_ms.saturating_sub(self.data.now_ms) / 1000);
-            text = format!("{text}; taken back in {left}, K keeps it");
+        if let (Some(reverts), Some(server)) = (&changed.reverts, self.data.servers.get(self.ui.server)) {
+            let left = server.by_our_clock(reverts.at_ms).saturating_sub(self.data.now_ms);
+            text = format!("{text}; taken back in {}, K keeps it", clock::span(left.div_ceil(1000)));
         }
         if let Some(file) = &changed.persisted {
             text = format!("{text}; written to {file}");
