@@ -5,6 +5,7 @@
 mod clocks;
 mod editing;
 mod endurance;
+mod exposition;
 mod fake;
 mod faults;
 mod fixture;

@@ -6,6 +6,7 @@ pub mod app;
 pub mod draft;
 pub mod edit;
 pub mod figures;
+pub mod presets;
 pub mod readings;
 pub mod server;
 pub mod settings;

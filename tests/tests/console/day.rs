@@ -66,7 +66,6 @@ fn from_the_first_look_over_a_change_and_its_undoing_to_a_crash_and_back() {
     sane(&pty, "code 0");
 }
 
-#[cfg(unix)]
 fn left_for_the_owner_alone(site: &Site) {
     use std::os::unix::fs::PermissionsExt;
     let mode = std::fs::metadata(site.token_file().unwrap()).unwrap().permissions().mode();
