@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(rsd_console::program::program(std::env::args_os()))
+    ExitCode::from(rsd_console::program::program(std::env::args_os().collect()))
 }

@@ -7,7 +7,9 @@ use clap::Parser;
 use crate::{cli::Cli, exit::Stop, run, terminal};
 
 /// Runs `rsd-console` with these arguments, the first of which is its name.
-pub fn program(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+///
+/// Not generic, so that it is compiled with the library and not again with everything that calls it.
+pub fn program(arguments: Vec<OsString>) -> u8 {
     terminal::end_on_panic();
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,

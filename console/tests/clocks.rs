@@ -53,7 +53,9 @@ fn watched(ahead_s: i64, jump_s: i64, trial: u64) -> App {
         view.reverts.clone_from(&reverts);
         say(Update::Policy { etag: "\"one-3\"".into(), view: Box::new(view) });
         let mut traces = fixture::traces();
-        traces.iter_mut().for_each(|trace| trace.at_ms = server_ms);
+        for trace in &mut traces {
+            trace.at_ms = server_ms;
+        }
         say(Update::Traces(traces));
         let mut history = fixture::history();
         history[0].at_ms = server_ms;

@@ -128,9 +128,9 @@ fn panics_where_it_is_told_to() {
 fn a_panic_anywhere_gives_the_terminal_back_says_where_and_ends_the_program() {
     for place in ["drawing", "updating", "task", "thread"] {
         let home = tempfile::tempdir().unwrap();
-        let test = std::env::current_exe().unwrap();
+        let this = std::env::current_exe().unwrap();
         let name = "pty::panics_where_it_is_told_to --exact --nocapture";
-        let command = format!("RUST_BACKTRACE=0 {PANIC}={place} '{}' {name}; {AFTER}", test.display());
+        let command = format!("RUST_BACKTRACE=0 {PANIC}={place} '{}' {name}; {AFTER}", this.display());
         let Some(mut pty) = Pty::open(home.path(), &command) else {
             eprintln!("skipped: there is no `script` here");
             return;

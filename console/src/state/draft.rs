@@ -71,7 +71,8 @@ impl Draft {
     /// The drafted threshold, where it is drafted or being typed: that of the preset the cursor is on, else the policy's.
     #[must_use]
     pub fn delta(&self) -> Option<f64> {
-        let chosen = self.setting().map(|setting| setting.path.as_str()).filter(|path| path.ends_with(".delta"));
+        let chosen =
+            self.setting().map(|setting| setting.path.as_str()).filter(|path| path.rsplit('.').next() == Some("delta"));
         let typed = self.typed.as_deref().filter(|_| chosen.is_some()).and_then(|typed| typed.parse::<f64>().ok());
         let drafted = |path: &str| self.values.get(path)?.as_f64();
         typed.filter(|delta| delta.is_finite()).or_else(|| drafted(chosen?)).or_else(|| drafted("policy.delta"))

@@ -3,6 +3,7 @@
 
 pub mod alerts;
 pub mod app;
+pub mod curve;
 pub mod draft;
 pub mod edit;
 pub mod figures;

@@ -11,7 +11,7 @@ use rsd_protocol::{
     trace::{RequestTrace, TraceSummary},
 };
 
-use super::{figures::Figures, readings::Readings};
+use super::{curve::between, figures::Figures, readings::Readings};
 use crate::{
     clock, exposition,
     source::{Channel, Failure, Update},
@@ -282,33 +282,6 @@ impl Server {
     }
 }
 
-/// A point of a curve, linear between its points and as at its ends beyond them.
-#[must_use]
-pub fn between(curve: &[Point], delta: f64) -> Option<Point> {
-    let after = curve.partition_point(|point| point.delta < delta);
-    let (Some(low), Some(high)) =
-        (curve.get(after.saturating_sub(1)), curve.get(after.min(curve.len().saturating_sub(1))))
-    else {
-        return None;
-    };
-    let width = high.delta - low.delta;
-    let t = if width > 0.0 { ((delta - low.delta) / width).clamp(0.0, 1.0) } else { 0.0 };
-    let mix = |a: f64, b: f64| a + (b - a) * t;
-    let mixed =
-        |a: rsd_protocol::preview::Interval, b: rsd_protocol::preview::Interval| rsd_protocol::preview::Interval {
-            value: mix(a.value, b.value),
-            low: mix(a.low, b.low),
-            high: mix(a.high, b.high),
-        };
-    Some(Point {
-        delta,
-        acceptance: mixed(low.acceptance, high.acceptance),
-        token_acceptance: mixed(low.token_acceptance, high.token_acceptance),
-        speed_up: low.speed_up.zip(high.speed_up).map(|(a, b)| mixed(a, b)),
-        flops_saving: low.flops_saving.zip(high.flops_saving).map(|(a, b)| mixed(a, b)),
-    })
-}
-
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "revisions are counted from 1")]
 fn whole(revision: f64) -> u64 {
     revision.max(0.0) as u64
@@ -316,8 +289,6 @@ fn whole(revision: f64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use rsd_protocol::preview::Interval;
-
     use super::*;
 
     fn failed(channel: Channel) -> Update {
@@ -368,22 +339,5 @@ mod tests {
             server.take(n as u64 * 1000, Update::Metrics(text), 60_000);
         }
         assert_eq!(server.restarts, 1);
-    }
-
-    #[test]
-    fn the_curve_is_linear_between_its_points() {
-        let at = |value| Interval { value, low: value, high: value };
-        let point = |delta, acceptance| Point {
-            delta,
-            acceptance: at(acceptance),
-            token_acceptance: at(acceptance),
-            speed_up: None,
-            flops_saving: None,
-        };
-        let curve = [point(0.0, 1.0), point(0.5, 0.6)];
-        let accepted = |delta| between(&curve, delta).unwrap().acceptance.value;
-        assert!((accepted(0.25) - 0.8).abs() < 1e-12);
-        assert_eq!((accepted(-1.0), accepted(2.0)), (1.0, 0.6));
-        assert!(between(&[], 0.5).is_none());
     }
 }

@@ -7,9 +7,9 @@ use crate::{programs, site::Site, terminal::Pty};
 /// Seconds of the figures that are shown.
 const WINDOW: u64 = 10;
 
-/// Percent that figure and prediction may be apart: both are counted on some hundred steps, and a step of the target
-/// changes what the draft writes next.
-const APART: f64 = 15.0;
+/// Percent of the steps that figure and prediction may be apart. A prediction takes the draft's rewards to be the same
+/// under any threshold; with random models, whose next step depends on who wrote the last one, that is off by about ten.
+const APART: f64 = 25.0;
 
 /// Steps kept, in percent, as the overview shows them.
 fn shown(screen: &str) -> Option<f64> {
@@ -64,7 +64,7 @@ fn the_acceptance_shown_goes_where_the_preview_said() {
     pty.press(&format!("d{}\r", point.delta));
     pty.wait("predicted from");
     let expected = predicted(&pty.text()).unwrap_or_else(|| panic!("no prediction:\n{}", pty.text()));
-    assert!((expected - 100.0 * point.acceptance.value).abs() < APART, "{expected} is not {point:?}");
+    assert!((expected - 100.0 * point.acceptance.value).abs() < 10.0, "{expected} is not {point:?}");
     pty.press("l\r");
     pty.wait("rev 2");
 

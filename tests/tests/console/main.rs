@@ -3,7 +3,7 @@
 //!
 //! Cargo gives a test no program of another package, and one that an earlier build has left may be old. So this test
 //! binary is both: started again with [`programs::PROGRAM`] set it does what that program's `main` does.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::float_cmp)]
 
 mod day;
 mod load;
