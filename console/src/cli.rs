@@ -23,8 +23,9 @@ pub struct Cli {
 }
 
 const CODES: &str = "Exit codes, as in sysexits.h: 0 done, 64 wrong command line, 65 the server refuses the value, 66 no \
-such recording, 69 the server does not answer, 73 a file cannot be written, 74 the terminal fails, 75 somebody else \
-changed the policy first, 76 the server speaks another language, 77 the token may not, 78 no server is known.";
+such recording, 69 the server does not answer, 70 a fault of the console itself, 73 a file cannot be written, 74 the \
+terminal fails, 75 somebody else changed the policy first, 76 the server speaks another language, 77 the token may not, \
+78 no server is known.";
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]

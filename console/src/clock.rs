@@ -4,18 +4,28 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
+/// A jump of the wall clock that is worth a word.
+const JUMP_MS: i64 = 2_000;
+
 /// A clock that starts at the wall clock's time and then only runs.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     began: Instant,
     began_ms: u64,
+    wall: fn() -> u64,
 }
 
 impl Clock {
     /// Starts now.
     #[must_use]
     pub fn start() -> Self {
-        Self { began: Instant::now(), began_ms: wall_ms() }
+        Self::beside(wall_ms)
+    }
+
+    /// Starts now, by this wall clock.
+    #[must_use]
+    pub fn beside(wall: fn() -> u64) -> Self {
+        Self { began: Instant::now(), began_ms: wall(), wall }
     }
 
     /// Milliseconds since 1970.
@@ -25,10 +35,37 @@ impl Clock {
     }
 
     /// By how much the wall clock is ahead of this one, in milliseconds: what has jumped since the start.
-    #[must_use]
-    pub fn wall_ahead_ms(&self) -> i64 {
-        i64::try_from(wall_ms()).unwrap_or(0) - i64::try_from(self.now_ms()).unwrap_or(0)
+    fn wall_ahead_ms(&self) -> i64 {
+        ahead_ms((self.wall)(), self.now_ms())
     }
+}
+
+/// Notices when somebody sets the wall clock.
+#[derive(Debug)]
+pub struct Jumps {
+    clock: Clock,
+    ahead_ms: i64,
+}
+
+impl Jumps {
+    /// From now on.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, ahead_ms: clock.wall_ahead_ms() }
+    }
+
+    /// By how many seconds it has jumped since the last call, if it has.
+    pub fn since(&mut self) -> Option<i64> {
+        let ahead_ms = self.clock.wall_ahead_ms();
+        let jump = ahead_ms - std::mem::replace(&mut self.ahead_ms, ahead_ms);
+        (jump.abs() > JUMP_MS).then_some(jump / 1000)
+    }
+}
+
+/// By how much one time is ahead of another, in milliseconds.
+#[must_use]
+pub fn ahead_ms(one: u64, other: u64) -> i64 {
+    i64::try_from(one).unwrap_or(i64::MAX).saturating_sub(i64::try_from(other).unwrap_or(i64::MAX))
 }
 
 /// A duration in milliseconds.
@@ -48,12 +85,6 @@ pub fn time_of_day(at_ms: u64) -> String {
     format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
-/// How long ago, in words of at most seven characters.
-#[must_use]
-pub fn ago(now_ms: u64, at_ms: u64) -> String {
-    span(now_ms.saturating_sub(at_ms) / 1000)
-}
-
 /// A number of seconds in at most seven characters.
 #[must_use]
 pub fn span(seconds: u64) -> String {
@@ -67,6 +98,11 @@ pub fn span(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        sync::atomic::{AtomicU64, Ordering},
+        time::Duration,
+    };
+
     use super::*;
 
     #[test]
@@ -74,6 +110,22 @@ mod tests {
         assert_eq!(time_of_day(86_400_000 + 3_723_000), "01:02:03");
         let words: Vec<_> = [0, 99, 100, 7_200, 400_000].map(span).into();
         assert_eq!(words, ["0 s", "99 s", "1 min", "2 h", "4 d"]);
-        assert_eq!(ago(5_000, 9_000), "0 s", "a server's clock may be ahead");
+    }
+
+    static WALL: AtomicU64 = AtomicU64::new(1_700_000_000_000);
+
+    #[tokio::test(start_paused = true)]
+    async fn the_clock_runs_on_whatever_somebody_does_to_the_wall_clock() {
+        let clock = Clock::beside(|| WALL.load(Ordering::SeqCst));
+        let mut jumps = Jumps::new(clock);
+        let mut now = clock.now_ms();
+        for (jump_s, told) in [(0, None), (-3_600, Some(-3_600)), (0, None), (86_400, Some(86_400)), (1, None)] {
+            let wall = WALL.load(Ordering::SeqCst).saturating_add_signed(1_000 * (5 + jump_s));
+            WALL.store(wall, Ordering::SeqCst);
+            tokio::time::advance(Duration::from_secs(5)).await;
+            now += 5_000;
+            assert_eq!(clock.now_ms(), now);
+            assert_eq!(jumps.since(), told);
+        }
     }
 }

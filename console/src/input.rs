@@ -138,6 +138,8 @@ pub enum Intent {
     EditAnswers,
     /// Change the budget.
     EditBudget,
+    /// Change what a preset says.
+    EditPresets,
     /// Undo the newest revision.
     Undo,
     /// Keep a change that would be taken back.
@@ -198,6 +200,7 @@ bindings! {
     SCREEN, [Char('d'), Char('e')], "d", "delta", "Change the threshold, or any other setting.", Intent::EditDelta;
     SCREEN, [Char('s')], "s", "switch", "Change who answers: RSD, the draft alone, the target alone.", Intent::EditAnswers;
     SCREEN, [Char('b')], "b", "budget", "Change the budget mode and its gamma.", Intent::EditBudget;
+    SCREEN, [Char('p')], "p", "", "Change what a preset says: the policy of one model name.", Intent::EditPresets;
     SCREEN, [Char('u')], "u", "undo", "Undo the newest revision.", Intent::Undo;
     SCREEN, [Char('K')], "K", "", "Keep a change that would be taken back.", Intent::Keep;
     SCREEN, [Char('1')], "1", "", "Overview: whether it pays.", Intent::Show(Screen::Overview);

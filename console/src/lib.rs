@@ -9,6 +9,7 @@ pub mod exit;
 pub mod exposition;
 pub mod input;
 pub mod log;
+pub mod program;
 pub mod record;
 pub mod report;
 pub mod run;

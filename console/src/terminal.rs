@@ -2,7 +2,10 @@
 
 use std::{
     io::{self, Stdout, stdout},
-    sync::Once,
+    sync::{
+        Once,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use crossterm::{
@@ -14,6 +17,26 @@ use crossterm::{
 use ratatui::{Terminal, backend::CrosstermBackend};
 use tokio::sync::mpsc;
 
+/// The exit code of a program that a panic ended: `EX_SOFTWARE` of sysexits.h.
+pub const PANICKED: i32 = 70;
+
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// From now on a panic, in whatever task or thread, ends the program: half a console looks like a whole one. The
+/// terminal is given back before the panic speaks, and the log has it too.
+pub fn end_on_panic() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            give_back();
+            tracing::error!("{panic}");
+            before(panic);
+            std::process::exit(PANICKED);
+        }));
+    });
+}
+
 /// The terminal while it is ours; dropping it gives it back.
 pub struct Taken {
     /// To draw on.
@@ -21,23 +44,17 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// Takes the terminal. A panic gives it back before it speaks.
+    /// Takes the terminal.
     pub fn take() -> io::Result<Self> {
-        static HOOK: Once = Once::new();
-        HOOK.call_once(|| {
-            let before = std::panic::take_hook();
-            std::panic::set_hook(Box::new(move |panic| {
-                give_back();
-                tracing::error!("{panic}");
-                before(panic);
-            }));
-        });
         enable_raw_mode()?;
-        if let Err(error) = execute!(stdout(), EnterAlternateScreen) {
+        TAKEN.store(true, Ordering::SeqCst);
+        let taken = execute!(stdout(), EnterAlternateScreen)
+            .and_then(|()| Terminal::new(CrosstermBackend::new(stdout())))
+            .map(|terminal| Self { terminal });
+        if taken.is_err() {
             give_back();
-            return Err(error);
         }
-        Ok(Self { terminal: Terminal::new(CrosstermBackend::new(stdout()))? })
+        taken
     }
 }
 
@@ -49,6 +66,9 @@ impl Drop for Taken {
 
 /// Nothing can be done where this fails: the program ends.
 fn give_back() {
+    if !TAKEN.swap(false, Ordering::SeqCst) {
+        return;
+    }
     let _ = execute!(stdout(), LeaveAlternateScreen, Show);
     let _ = disable_raw_mode();
 }

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, Jumps},
     exit::Stop,
     input,
     log::Log,
@@ -26,8 +26,6 @@ use crate::{
 const AFTER_KEY: Duration = Duration::from_millis(30);
 /// Between two drawings after data.
 const AFTER_DATA: Duration = Duration::from_millis(450);
-/// A jump of the wall clock that is worth a word.
-const JUMP_MS: i64 = 2_000;
 
 /// What the loop works with.
 pub struct Tui {
@@ -80,7 +78,7 @@ impl Tui {
         let mut events = terminal::events();
         let mut seconds = interval(Duration::from_secs(1));
         seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut ahead_ms = self.clock.wall_ahead_ms();
+        let mut jumps = Jumps::new(self.clock);
         let mut drawn = Instant::now();
         let mut due = Some(drawn);
         loop {
@@ -105,7 +103,7 @@ impl Tui {
                     due = due.or(Some(drawn + AFTER_DATA));
                 }
                 _ = seconds.tick() => {
-                    ahead_ms = self.on_second(ahead_ms)?;
+                    self.on_second(&mut jumps)?;
                     due = due.or(Some(drawn + AFTER_DATA));
                 }
                 () = sleep_until(next), if due.is_some() => {}
@@ -149,7 +147,7 @@ impl Tui {
         }
     }
 
-    fn on_second(&mut self, ahead_ms: i64) -> Result<i64, Stop> {
+    fn on_second(&mut self, jumps: &mut Jumps) -> Result<(), Stop> {
         self.app.tick(self.clock.now_ms());
         for line in self.log.lines() {
             self.app.log(line);
@@ -157,11 +155,9 @@ impl Tui {
         if let Some(recorder) = &mut self.recorder {
             recorder.flush()?;
         }
-        let now_ahead_ms = self.clock.wall_ahead_ms();
-        if (now_ahead_ms - ahead_ms).abs() > JUMP_MS {
-            let seconds = (now_ahead_ms - ahead_ms) / 1000;
+        if let Some(seconds) = jumps.since() {
             tracing::warn!("this machine's clock jumped by {seconds} s, or the machine slept; rates are not affected");
         }
-        Ok(now_ahead_ms)
+        Ok(())
     }
 }

@@ -155,6 +155,52 @@ fn who_answers_and_the_budget_go_the_same_way() {
     assert_eq!(policy.mode, Mode::Budget);
 }
 
+/// A console whose server serves a preset.
+fn with_preset() -> App {
+    let mut app = fixture::app();
+    let mut live = fixture::live(0.7);
+    live.presets = serde_json::from_value(json!([{"name": "v1.careful", "delta": 0.9}, {"name": "quick"}])).unwrap();
+    let update = Update::Policy { etag: "\"one-3\"".into(), view: Box::new(fixture::view(&live, 3)) };
+    app.take(Message { at_ms: START_MS + 89_000, target: 0, update });
+    app
+}
+
+/// The list of presets that the server is asked about.
+fn asked_of_presets(keys: &str) -> serde_json::Value {
+    let asked = press(&mut with_preset(), keys);
+    let [Effect::Send(0, Command::DryRun { change, .. })] = asked.as_slice() else { panic!("{asked:?}") };
+    change.set.clone()
+}
+
+#[test]
+fn what_a_preset_says_goes_the_same_way_and_leaves_the_others_alone() {
+    assert_eq!(
+        asked_of_presets("p0.42<Enter>"),
+        json!({"presets": [{"name": "v1.careful", "delta": 0.42}, {"name": "quick"}]})
+    );
+    assert_eq!(
+        asked_of_presets("p<Down><Right><Right><Down><Left><Enter>"),
+        json!({"presets": [{"name": "v1.careful", "delta": 0.9, "answers": "draft"}, {"name": "quick", "delta": 0.69}]}),
+        "a step goes from what holds: the policy's threshold"
+    );
+    assert_eq!(
+        asked_of_presets("p<Backspace><Enter>"),
+        json!({"presets": [{"name": "v1.careful"}, {"name": "quick"}]}),
+        "what is taken back is as in the policy"
+    );
+    assert_eq!(asked_of_presets("d0.5<Enter>"), json!({"policy": {"delta": 0.5}}), "no preset is sent unasked");
+    let mut app = with_preset();
+    press(&mut app, "p2.5<Enter>");
+    let Edit::Draft(draft) = &app.ui.edit else { panic!() };
+    assert_eq!(draft.problem.as_deref(), Some("2.5: expected a number from -1 to 2"));
+    press(&mut app, "<Backspace><Backspace><Backspace>0.3");
+    let Edit::Draft(draft) = &app.ui.edit else { panic!() };
+    assert_eq!(draft.delta(), Some(0.3), "the preview moves with it");
+    let mut app = fixture::app();
+    press(&mut app, "p");
+    assert!(app.ui.edit == Edit::Closed && note(&app).contains("no presets"));
+}
+
 #[test]
 fn a_dry_run_never_writes_the_file_and_the_change_does() {
     let mut app = fixture::app();

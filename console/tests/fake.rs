@@ -374,6 +374,7 @@ async fn status(State(inside): State<Shared>, headers: HeaderMap) -> Response {
     inside.expire();
     let mut status = fixture::status(&inside.endpoint, &inside.live, inside.revision(), token(&headers) == WRITE);
     status.instance.clone_from(&inside.instance);
+    status.now_ms = now_ms();
     Json(status).into_response()
 }
 

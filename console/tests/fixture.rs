@@ -137,6 +137,7 @@ pub fn status(endpoint: &str, live: &Live, revision: u64, may_write: bool) -> St
         version: "0.1.0".into(),
         instance: "one".into(),
         started_ms: START_MS,
+        now_ms: START_MS + 89_000,
         ready: true,
         model_names: vec!["rsd".into()],
         roles: vec![

@@ -1,76 +1,16 @@
-//! The program in a real terminal: `script` gives it one, `vt100` reads what it draws.
+//! The program in a real terminal.
 
-use std::{
-    io::{Read, Write},
-    process::{Child, ChildStdin, Command, Stdio},
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
+use std::{process::Command, time::Duration};
+
+use rsd_console::{
+    log::Log,
+    terminal::{self, Taken},
 };
 
-use crate::fake::Fake;
-
-/// A terminal with a shell in it.
-struct Pty {
-    child: Child,
-    keys: ChildStdin,
-    screen: Arc<Mutex<vt100::Parser>>,
-}
-
-impl Pty {
-    /// None where there is no `script`.
-    fn open(home: &std::path::Path, command: &str) -> Option<Self> {
-        let size = "stty rows 24 cols 80";
-        let mut child = Command::new("script")
-            .args(["-qfec", &format!("{size}; {command}"), "/dev/null"])
-            .env("SHELL", "/bin/sh")
-            .env("TERM", "xterm-256color")
-            .env("XDG_RUNTIME_DIR", home)
-            .env("HOME", home)
-            .env("USER", "ana")
-            .env_remove("NO_COLOR")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .ok()?;
-        let screen = Arc::new(Mutex::new(vt100::Parser::new(24, 80, 0)));
-        let (mut out, shared) = (child.stdout.take().unwrap(), screen.clone());
-        std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(count @ 1..) = out.read(&mut bytes) {
-                shared.lock().unwrap().process(&bytes[..count]);
-            }
-        });
-        Some(Self { keys: child.stdin.take().unwrap(), child, screen })
-    }
-
-    fn text(&self) -> String {
-        self.screen.lock().unwrap().screen().contents()
-    }
-
-    fn press(&mut self, keys: &str) {
-        self.keys.write_all(keys.as_bytes()).unwrap();
-        self.keys.flush().unwrap();
-    }
-
-    fn wait(&self, words: &str) {
-        self.wait_for(words, |text| text.contains(words));
-    }
-
-    fn wait_for(&self, what: &str, holds: impl Fn(&str) -> bool) {
-        let began = Instant::now();
-        while !holds(&self.text()) {
-            assert!(began.elapsed() < Duration::from_secs(40), "never {what}:\n{}", self.text());
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
-impl Drop for Pty {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::{
+    fake::Fake,
+    terminal::{AFTER, Pty, sane},
+};
 
 /// A home folder where this server is found.
 fn home_of(fake: &Fake) -> tempfile::TempDir {
@@ -80,9 +20,6 @@ fn home_of(fake: &Fake) -> tempfile::TempDir {
 }
 
 const CONSOLE: &str = env!("CARGO_BIN_EXE_rsd-console");
-/// Prints what the terminal is like after the program has ended.
-const AFTER: &str =
-    "echo code $?; stty -a | grep -o -- '[-]*icanon'; stty -a | grep -o -- ' [-]*echo '; echo [finished]";
 
 #[test]
 fn a_day_of_an_operator() {
@@ -145,19 +82,70 @@ fn a_day_of_an_operator() {
 
 #[test]
 fn a_signal_gives_the_terminal_back() {
-    let fake = Fake::start();
-    let home = home_of(&fake);
-    let pid = home.path().join("pid");
-    let command = format!("sh -c 'echo $$ > {}; exec {CONSOLE}'; {AFTER}", pid.display());
-    let Some(pty) = Pty::open(home.path(), &command) else {
-        eprintln!("skipped: there is no `script` here");
-        return;
-    };
-    pty.wait("LIVE");
-    let pid = std::fs::read_to_string(pid).unwrap();
-    assert!(Command::new("kill").args(["-TERM", pid.trim()]).status().unwrap().success());
-    pty.wait("[finished]");
-    sane(&pty, "code 143");
+    for (signal, code) in [("-TERM", "code 143"), ("-HUP", "code 129"), ("-INT", "code 130")] {
+        let fake = Fake::start();
+        let home = home_of(&fake);
+        let pid = home.path().join("pid");
+        let command = format!("sh -c 'echo $$ > {}; exec {CONSOLE}'; {AFTER}", pid.display());
+        let Some(pty) = Pty::open(home.path(), &command) else {
+            eprintln!("skipped: there is no `script` here");
+            return;
+        };
+        pty.wait("LIVE");
+        let pid = std::fs::read_to_string(pid).unwrap();
+        assert!(Command::new("kill").args([signal, pid.trim()]).status().unwrap().success());
+        pty.wait("[finished]");
+        sane(&pty, code);
+    }
+}
+
+/// Names the place where the next test panics.
+const PANIC: &str = "RSD_TEST_PANIC";
+
+/// No test of its own: a program with the console's terminal, its log and its way to end, started by the test below.
+#[test]
+fn panics_where_it_is_told_to() {
+    let Ok(place) = std::env::var(PANIC) else { return };
+    terminal::end_on_panic();
+    let _log = Log::start(None);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut taken = Taken::take().unwrap();
+        let mut events = terminal::events();
+        taken.terminal.draw(|frame| frame.render_widget("press a key", frame.area())).unwrap();
+        events.recv().await.unwrap();
+        match place.as_str() {
+            "drawing" => drop(taken.terminal.draw(|_| panic!("on purpose"))),
+            "updating" => panic!("on purpose"),
+            "task" => drop(tokio::spawn(async { panic!("on purpose") }).await),
+            _ => drop(std::thread::spawn(|| panic!("on purpose")).join()),
+        }
+        std::future::pending::<()>().await;
+    });
+}
+
+#[test]
+fn a_panic_anywhere_gives_the_terminal_back_says_where_and_ends_the_program() {
+    for place in ["drawing", "updating", "task", "thread"] {
+        let home = tempfile::tempdir().unwrap();
+        let this = std::env::current_exe().unwrap();
+        let name = "pty::panics_where_it_is_told_to --exact --nocapture";
+        let command = format!("RUST_BACKTRACE=0 {PANIC}={place} '{}' {name}; {AFTER}", this.display());
+        let Some(mut pty) = Pty::open(home.path(), &command) else {
+            eprintln!("skipped: there is no `script` here");
+            return;
+        };
+        pty.wait("press a key");
+        assert!(pty.screen.lock().unwrap().screen().alternate_screen());
+        pty.press("x");
+        pty.wait("[finished]");
+        sane(&pty, "code 70");
+        let text = pty.text();
+        let spoken = text.lines().any(|line| line.starts_with("thread '") && line.contains("panicked at"));
+        assert!(spoken && text.contains("on purpose"), "{place}:\n{text}");
+        let log = std::fs::read_to_string(home.path().join(".local/state/mistralrs-rsd/console.log")).unwrap();
+        assert!(log.contains("ERROR") && log.contains("on purpose"), "{place}: {log}");
+    }
 }
 
 /// Prints what it takes; run with `--nocapture`.
@@ -185,13 +173,4 @@ fn watching_takes_little() {
     let share = (used() - before) / seconds;
     println!("watching one live server at 80x24 takes {share:.2} % of a core");
     assert!(share < 2.0, "{share} % of a core");
-}
-
-fn sane(pty: &Pty, code: &str) {
-    let text = pty.text();
-    assert!(text.contains(code), "{text}");
-    assert!(text.lines().any(|line| line.trim() == "icanon"), "lines are edited again:\n{text}");
-    assert!(text.lines().any(|line| line.trim() == "echo"), "keys are echoed again:\n{text}");
-    let screen = pty.screen.lock().unwrap();
-    assert!(!screen.screen().alternate_screen() && !screen.screen().hide_cursor());
 }

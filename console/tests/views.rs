@@ -178,10 +178,41 @@ fn the_panels_of_a_change() {
 }
 
 #[test]
+fn a_change_of_a_preset_is_told_by_what_it_says() {
+    let mut app = fixture::app();
+    let mut live = fixture::live(0.7);
+    live.presets = serde_json::from_value(json!([{"name": "careful", "delta": 0.9}])).unwrap();
+    let update = Update::Policy { etag: "\"one-3\"".into(), view: Box::new(fixture::view(&live, 3)) };
+    app.take(Message { at_ms: START_MS + 89_000, target: 0, update });
+    app.act(Intent::EditPresets);
+    app.act(Intent::Left);
+    insta::assert_snapshot!("panel_preset_80x24", drawn(&app, &plain(), 80, 24));
+    app.act(Intent::Enter);
+    let changed = Changed {
+        dry_run: true,
+        revision: 3,
+        differences: vec![Difference {
+            path: "presets".into(),
+            old: json!([{"name": "careful", "delta": 0.9}]),
+            new: json!([{"name": "careful", "delta": 0.89}]),
+        }],
+        prediction: None,
+        warnings: Vec::new(),
+        persisted: None,
+        reverts: None,
+    };
+    let update = Update::Answer { ticket: 1, answer: Box::new(Answer::Changed(Box::new(changed))) };
+    app.take(Message { at_ms: START_MS + 89_000, target: 0, update });
+    insta::assert_snapshot!("panel_preset_review_80x24", drawn(&app, &plain(), 80, 24));
+}
+
+#[test]
 fn a_trial_counts_down_on_every_screen() {
     let mut app = fixture::app();
-    let (_, view) = app.data.servers[0].policy.as_mut().unwrap();
+    let (etag, mut view) = app.data.servers[0].policy.clone().unwrap();
     view.reverts = Some(rsd_protocol::live::Revert { revision: 3, at_ms: START_MS + 89_000 + 41_500 });
+    let update = Update::Policy { etag, view: Box::new(view) };
+    app.take(Message { at_ms: START_MS + 89_000, target: 0, update });
     let text = drawn(&on(Screen::Logs, app), &plain(), 80, 24);
     assert!(text.contains("keep it? revision 3 is taken back in 42 s; K keeps it"), "{text}");
 }

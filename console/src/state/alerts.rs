@@ -194,9 +194,8 @@ fn answers_alone(server: &Server, _: u64) -> Option<String> {
 }
 
 fn reverting(server: &Server, now_ms: u64) -> Option<String> {
-    let reverts = server.policy.as_ref()?.1.reverts.as_ref()?;
-    let left = reverts.at_ms.saturating_sub(now_ms) / 1000;
-    Some(format!("revision {} will be taken back in {left} s unless it is kept", reverts.revision))
+    let (revision, left) = server.reverts(now_ms)?;
+    Some(format!("revision {revision} will be taken back in {left} s unless it is kept"))
 }
 
 #[cfg(test)]

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use rsd_protocol::live::{Change, PolicyView, Setting, SettingKind};
 use serde_json::{Number, Value};
 
-use super::settings::nested;
+use super::{
+    presets::{self, AS_POLICY},
+    settings::nested,
+};
 
 /// After so many seconds a trial change is taken back.
 pub const TRIAL_SECONDS: u64 = 60;
@@ -27,18 +30,19 @@ pub struct Draft {
     pub trial: bool,
     /// Write it into the deployment file too.
     pub persist: bool,
-    /// The policy it is made for.
+    /// The tag of the policy it is made for.
     pub etag: String,
-    /// That policy's revision.
-    pub revision: u64,
+    /// That policy.
+    pub policy: PolicyView,
 }
 
 impl Draft {
     /// A draft of nothing yet, on the setting with this path.
     #[must_use]
     pub fn open(etag: &str, view: &PolicyView, path: &str) -> Self {
-        let settings: Vec<_> = view.settings.iter().filter(|s| s.kind != SettingKind::List).cloned().collect();
-        let cursor = settings.iter().position(|setting| setting.path == path).unwrap_or(0);
+        let own = view.settings.iter().filter(|s| s.kind != SettingKind::List).cloned();
+        let settings: Vec<_> = own.chain(presets::settings(view)).collect();
+        let cursor = settings.iter().position(|setting| setting.path.starts_with(path)).unwrap_or(0);
         Self {
             settings,
             cursor,
@@ -48,7 +52,7 @@ impl Draft {
             trial: false,
             persist: false,
             etag: etag.to_owned(),
-            revision: view.revision,
+            policy: view.clone(),
         }
     }
 
@@ -64,12 +68,14 @@ impl Draft {
         self.values.get(&setting.path).unwrap_or(&setting.value)
     }
 
-    /// The drafted threshold, where it is drafted or being typed.
+    /// The drafted threshold, where it is drafted or being typed: that of the preset the cursor is on, else the policy's.
     #[must_use]
     pub fn delta(&self) -> Option<f64> {
-        let on_it = self.setting().is_some_and(|setting| setting.path == "policy.delta");
-        let typed = self.typed.as_deref().filter(|_| on_it).and_then(|typed| typed.parse::<f64>().ok());
-        typed.filter(|delta| delta.is_finite()).or_else(|| self.values.get("policy.delta")?.as_f64())
+        let chosen =
+            self.setting().map(|setting| setting.path.as_str()).filter(|path| path.rsplit('.').next() == Some("delta"));
+        let typed = self.typed.as_deref().filter(|_| chosen.is_some()).and_then(|typed| typed.parse::<f64>().ok());
+        let drafted = |path: &str| self.values.get(path)?.as_f64();
+        typed.filter(|delta| delta.is_finite()).or_else(|| drafted(chosen?)).or_else(|| drafted("policy.delta"))
     }
 
     /// Goes to another setting, taking what was typed.
@@ -97,7 +103,7 @@ impl Draft {
             }
             SettingKind::Number => {
                 let step = number_step(&setting) * if big { 10.0 } else { 1.0 };
-                value.as_f64().and_then(|now| number(bounded(&setting, now + sign * step)))
+                value.as_f64().or(self.delta_of_policy()).and_then(|now| number(bounded(&setting, now + sign * step)))
             }
             SettingKind::Integer => {
                 let step = if big { 10.0 } else { 1.0 };
@@ -122,7 +128,7 @@ impl Draft {
         }
     }
 
-    /// Takes back the last typed character, or else the drafted value.
+    /// Takes back the last typed character, or else the drafted value, or else what a preset says.
     pub fn backspace(&mut self) {
         self.problem = None;
         if let Some(typed) = &mut self.typed {
@@ -130,8 +136,11 @@ impl Draft {
             if typed.is_empty() {
                 self.typed = None;
             }
-        } else if let Some(path) = self.setting().map(|setting| setting.path.clone()) {
-            self.values.remove(&path);
+        } else if let Some(setting) = self.setting().cloned()
+            && self.values.remove(&setting.path).is_none()
+            && presets::is_of_one(&setting.path)
+        {
+            self.put(&setting, Value::from(AS_POLICY));
         }
     }
 
@@ -157,13 +166,22 @@ impl Draft {
     /// The change, where there is one.
     #[must_use]
     pub fn change(&self, by: Option<&str>) -> Option<Change> {
+        let own = self.values.iter().filter(|(path, _)| !presets::is_of_one(path));
+        let own = own.map(|(path, value)| (path.as_str(), value.clone()));
+        let list = presets::list(&self.policy, &self.values).map(|list| ("presets", list));
         (!self.values.is_empty()).then(|| Change {
-            set: nested(self.values.iter().map(|(path, value)| (path.as_str(), value.clone()))),
+            set: nested(own.chain(list)),
             why: None,
             by: by.map(str::to_owned),
             ttl_seconds: self.trial.then_some(TRIAL_SECONDS),
             persist: self.persist,
         })
+    }
+
+    /// What a preset without a threshold is judged by.
+    fn delta_of_policy(&self) -> Option<f64> {
+        let setting = self.settings.iter().find(|setting| setting.path == "policy.delta")?;
+        self.value(setting).as_f64()
     }
 
     fn put(&mut self, setting: &Setting, value: Value) {
@@ -217,7 +235,7 @@ fn integer(value: f64) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use rsd_protocol::live::Source;
+    use rsd_protocol::live::{InForce, Live, Source};
     use serde_json::json;
 
     use super::*;
@@ -239,6 +257,17 @@ mod tests {
         }
     }
 
+    fn view() -> PolicyView {
+        PolicyView {
+            revision: 1,
+            values: Live::default(),
+            settings: Vec::new(),
+            in_force: InForce { delta: 0.7, budget: None },
+            reverts: None,
+            restart_needed: Vec::new(),
+        }
+    }
+
     fn draft() -> Draft {
         Draft {
             settings: vec![
@@ -253,7 +282,7 @@ mod tests {
             trial: false,
             persist: false,
             etag: "\"1\"".into(),
-            revision: 1,
+            policy: view(),
         }
     }
 

@@ -3,9 +3,11 @@
 
 pub mod alerts;
 pub mod app;
+pub mod curve;
 pub mod draft;
 pub mod edit;
 pub mod figures;
+pub mod presets;
 pub mod readings;
 pub mod server;
 pub mod settings;

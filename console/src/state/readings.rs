@@ -56,6 +56,8 @@ pub struct Taken {
 impl Readings {
     /// Takes a scrape.
     pub fn take(&mut self, at_ms: u64, found: &Exposition) -> Taken {
+        // A recording may be put together of two: rows are in order all the same.
+        let at_ms = self.rows.back().map_or(at_ms, |last| last.at_ms.max(at_ms));
         let mut taken = Taken::default();
         let mut values = vec![None; self.slots.len()];
         for slot in &mut self.slots {
@@ -218,6 +220,13 @@ mod tests {
         assert_eq!(found.increase(TARGET, &[], 60_000), Some(15.0));
         assert_eq!(found.now(&metrics::TARGET_TOKENS, &[]), Some(5.0), "now is what the server says");
         assert_eq!(found.seconds(60_000), Some(2.0));
+    }
+
+    #[test]
+    fn times_that_go_back_give_no_negative_rate() {
+        let found = readings(&[(9_000, "rsd_target_tokens_total 5"), (5_400, "rsd_target_tokens_total 8")]);
+        assert_eq!(found.increase(TARGET, &[], 60_000), Some(3.0));
+        assert_eq!(found.seconds(60_000), None);
     }
 
     #[test]

@@ -4,16 +4,16 @@ use std::collections::VecDeque;
 
 use rsd_protocol::{
     event::{Attempt, Event},
-    live::{PolicyView, Revision},
+    live::{PolicyView, Revert, Revision},
     metrics,
     preview::{Point, Preview},
     status::Status,
     trace::{RequestTrace, TraceSummary},
 };
 
-use super::{figures::Figures, readings::Readings};
+use super::{curve::between, figures::Figures, readings::Readings};
 use crate::{
-    exposition,
+    clock, exposition,
     source::{Channel, Failure, Update},
 };
 
@@ -62,7 +62,7 @@ impl Link {
     }
 
     fn ok(&mut self, at_ms: u64) {
-        self.last_ok_ms = Some(at_ms);
+        self.last_ok_ms = self.last_ok_ms.max(Some(at_ms));
         self.failure = None;
     }
 }
@@ -122,6 +122,10 @@ pub struct Server {
     pub past: Vec<(u64, f64)>,
     /// When it started, as its metrics say.
     started: Option<f64>,
+    /// By how much its clock is ahead of ours, in milliseconds.
+    ahead_ms: i64,
+    /// The change that it will take back, and when by our clock. Told once: its own clock may jump meanwhile.
+    reverts: Option<(Revert, u64)>,
 }
 
 impl Server {
@@ -146,8 +150,11 @@ impl Server {
             other => {
                 self.admin.ok(at_ms);
                 match other {
-                    Update::Status(status) => self.status = Some(*status),
-                    Update::Policy { etag, view } => self.policy = Some((etag, *view)),
+                    Update::Status(status) => {
+                        self.ahead_ms = clock::ahead_ms(status.now_ms, at_ms);
+                        self.status = Some(*status);
+                    }
+                    Update::Policy { etag, view } => self.take_policy(etag, *view),
                     Update::History(history) => self.history = history,
                     Update::Preview(preview) => self.preview = Some(*preview),
                     Update::Traces(traces) => self.traces = traces,
@@ -157,6 +164,18 @@ impl Server {
                 }
             }
         }
+    }
+
+    fn take_policy(&mut self, etag: String, view: PolicyView) {
+        let known = self.reverts.take();
+        self.reverts = view.reverts.clone().map(|reverts| match known {
+            Some(known) if known.0 == reverts => known,
+            _ => {
+                let at_ms = self.by_our_clock(reverts.at_ms);
+                (reverts, at_ms)
+            }
+        });
+        self.policy = Some((etag, view));
     }
 
     fn take_event(&mut self, event: Event) {
@@ -182,7 +201,8 @@ impl Server {
         let taken = self.readings.take(at_ms, &found);
         let figures = Figures::of(&self.readings, at_ms, window_ms);
         let started = self.readings.now(&metrics::START_TIME, &[]);
-        let restarted = taken.reset || matches!((self.started, started), (Some(old), Some(new)) if new > old + 1.0);
+        let restarted =
+            taken.reset || matches!((self.started, started), (Some(old), Some(new)) if (new - old).abs() > 1.0);
         self.started = started.or(self.started);
         self.restarts += u32::from(restarted);
         let mark = if restarted {
@@ -229,6 +249,19 @@ impl Server {
         self.moments.back().map(|moment| moment.figures).unwrap_or_default()
     }
 
+    /// A time that the server told, by our clock.
+    #[must_use]
+    pub fn by_our_clock(&self, at_ms: u64) -> u64 {
+        at_ms.saturating_add_signed(self.ahead_ms.saturating_neg())
+    }
+
+    /// The revision that will be taken back, and in how many seconds.
+    #[must_use]
+    pub fn reverts(&self, now_ms: u64) -> Option<(u64, u64)> {
+        let (reverts, at_ms) = self.reverts.as_ref()?;
+        Some((reverts.revision, at_ms.saturating_sub(now_ms).div_ceil(1000)))
+    }
+
     /// Whether this console may change something.
     #[must_use]
     pub fn may_write(&self) -> bool {
@@ -249,33 +282,6 @@ impl Server {
     }
 }
 
-/// A point of a curve, linear between its points and as at its ends beyond them.
-#[must_use]
-pub fn between(curve: &[Point], delta: f64) -> Option<Point> {
-    let after = curve.partition_point(|point| point.delta < delta);
-    let (Some(low), Some(high)) =
-        (curve.get(after.saturating_sub(1)), curve.get(after.min(curve.len().saturating_sub(1))))
-    else {
-        return None;
-    };
-    let width = high.delta - low.delta;
-    let t = if width > 0.0 { ((delta - low.delta) / width).clamp(0.0, 1.0) } else { 0.0 };
-    let mix = |a: f64, b: f64| a + (b - a) * t;
-    let mixed =
-        |a: rsd_protocol::preview::Interval, b: rsd_protocol::preview::Interval| rsd_protocol::preview::Interval {
-            value: mix(a.value, b.value),
-            low: mix(a.low, b.low),
-            high: mix(a.high, b.high),
-        };
-    Some(Point {
-        delta,
-        acceptance: mixed(low.acceptance, high.acceptance),
-        token_acceptance: mixed(low.token_acceptance, high.token_acceptance),
-        speed_up: low.speed_up.zip(high.speed_up).map(|(a, b)| mixed(a, b)),
-        flops_saving: low.flops_saving.zip(high.flops_saving).map(|(a, b)| mixed(a, b)),
-    })
-}
-
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "revisions are counted from 1")]
 fn whole(revision: f64) -> u64 {
     revision.max(0.0) as u64
@@ -283,8 +289,6 @@ fn whole(revision: f64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use rsd_protocol::preview::Interval;
-
     use super::*;
 
     fn failed(channel: Channel) -> Update {
@@ -328,19 +332,12 @@ mod tests {
     }
 
     #[test]
-    fn the_curve_is_linear_between_its_points() {
-        let at = |value| Interval { value, low: value, high: value };
-        let point = |delta, acceptance| Point {
-            delta,
-            acceptance: at(acceptance),
-            token_acceptance: at(acceptance),
-            speed_up: None,
-            flops_saving: None,
-        };
-        let curve = [point(0.0, 1.0), point(0.5, 0.6)];
-        let accepted = |delta| between(&curve, delta).unwrap().acceptance.value;
-        assert!((accepted(0.25) - 0.8).abs() < 1e-12);
-        assert_eq!((accepted(-1.0), accepted(2.0)), (1.0, 0.6));
-        assert!(between(&[], 0.5).is_none());
+    fn a_restart_is_one_though_the_clock_was_set_back() {
+        let mut server = Server::new("a", false);
+        for (n, started) in [7_200.0, 3_600.0, 3_600.0].iter().enumerate() {
+            let text = format!("rsd_start_time_seconds {started}\nrsd_target_tokens_total 0");
+            server.take(n as u64 * 1000, Update::Metrics(text), 60_000);
+        }
+        assert_eq!(server.restarts, 1);
     }
 }

@@ -85,10 +85,9 @@ pub fn notice(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let Some(server) = app.server() else { return };
     let alerts = alerts::of(server, app.data.now_ms);
     let width = usize::from(area.width).saturating_sub(2);
-    let reverts = app.data.servers.get(app.ui.server).and_then(|server| server.policy.as_ref()?.1.reverts.as_ref());
-    if let Some(reverts) = reverts {
-        let left = reverts.at_ms.saturating_sub(app.data.now_ms).div_ceil(1000);
-        let line = format!(" keep it? revision {} is taken back in {left} s; K keeps it", reverts.revision);
+    let reverts = app.data.servers.get(app.ui.server).and_then(|server| server.reverts(app.data.now_ms));
+    if let Some((revision, left)) = reverts {
+        let line = format!(" keep it? revision {revision} is taken back in {left} s; K keeps it");
         frame.render_widget(Paragraph::new(line).style(theme.warn), area);
         return;
     }

@@ -19,6 +19,7 @@ use crate::{
         app::App,
         draft::{Draft, TRIAL_SECONDS, expected},
         edit::{Conflict, Edit, Plan, Review, Verdict},
+        presets,
     },
 };
 
@@ -37,7 +38,7 @@ pub fn panel(area: Rect, app: &App, theme: &Theme) -> Option<Panel> {
     let (title, lines, last) = match &app.ui.edit {
         Edit::Closed => return None,
         Edit::Draft(draft) => (
-            format!("settings of {server}, revision {}", draft.revision),
+            format!("settings of {server}, revision {}", draft.policy.revision),
             drafting(draft, app, theme),
             holds(draft, theme),
         ),
@@ -151,7 +152,7 @@ fn shown_lines(shown: &Changed, theme: &Theme) -> Vec<Line<'static>> {
     if shown.differences.is_empty() {
         lines.push(Line::raw("Nothing would be different."));
     }
-    for difference in &shown.differences {
+    for difference in presets::spelled(&shown.differences) {
         lines.push(Line::from(vec![
             Span::raw(format!("  {:<20} {} -> ", difference.path, word(&difference.old))),
             Span::styled(word(&difference.new), theme.figure),
@@ -195,7 +196,7 @@ fn conflicting(conflict: &Conflict, app: &App, theme: &Theme) -> Vec<Line<'stati
     };
     let mut lines = vec![Line::from(Span::styled(who, theme.warn)), Line::raw("Nothing of yours was applied.")];
     lines.push(Line::from(Span::styled(format!("  {:<20} {:<16} yours", "setting", "in effect now"), theme.dim)));
-    for difference in conflict.both() {
+    for difference in presets::spelled(&conflict.both()) {
         lines.push(Line::raw(format!(
             "  {:<20} {:<16} {}",
             difference.path,

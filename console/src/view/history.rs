@@ -9,7 +9,11 @@ use ratatui::{
 use rsd_protocol::live::{Cause, Difference, Revision};
 
 use super::{empty, framed, list, text, theme::Theme};
-use crate::{clock, input::Screen, state::app::App};
+use crate::{
+    clock,
+    input::Screen,
+    state::{app::App, presets},
+};
 
 /// The newest revisions, one a line.
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
@@ -61,7 +65,8 @@ pub fn cause(cause: Cause) -> String {
 /// Differences on one line.
 #[must_use]
 pub fn differences(differences: &[Difference]) -> String {
-    let each: Vec<_> = differences.iter().map(|d| format!("{} {} -> {}", d.path, d.old, d.new)).collect();
+    let each: Vec<_> =
+        presets::spelled(differences).iter().map(|d| format!("{} {} -> {}", d.path, d.old, d.new)).collect();
     each.join(", ")
 }
 

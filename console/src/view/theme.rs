@@ -102,7 +102,6 @@ impl Theme {
     #[must_use]
     pub fn new(name: Name, ascii: bool) -> Self {
         let plain = Style::new();
-        let fg = |color| plain.fg(color);
         let bold = plain.add_modifier(Modifier::BOLD);
         let symbols = if ascii { &ASCII } else { &UNICODE };
         let mono = Self {
@@ -116,24 +115,18 @@ impl Theme {
             chosen: plain.add_modifier(Modifier::REVERSED),
             symbols,
         };
-        match name {
-            Name::Mono => mono,
-            Name::Dark => Self {
-                dim: fg(Color::DarkGray),
-                accent: fg(Color::Cyan).add_modifier(Modifier::BOLD),
-                good: fg(Color::Green),
-                warn: fg(Color::Yellow),
-                bad: fg(Color::LightRed).add_modifier(Modifier::BOLD),
-                ..mono
-            },
-            Name::Light => Self {
-                dim: fg(Color::Gray),
-                accent: fg(Color::Blue).add_modifier(Modifier::BOLD),
-                good: fg(Color::Green),
-                warn: fg(Color::Magenta),
-                bad: fg(Color::Red).add_modifier(Modifier::BOLD),
-                ..mono
-            },
+        let [dim, accent, good, warn, bad] = match name {
+            Name::Mono => return mono,
+            Name::Dark => [Color::DarkGray, Color::Cyan, Color::Green, Color::Yellow, Color::LightRed],
+            Name::Light => [Color::Gray, Color::Blue, Color::Green, Color::Magenta, Color::Red],
+        };
+        Self {
+            dim: plain.fg(dim),
+            accent: bold.fg(accent),
+            good: plain.fg(good),
+            warn: plain.fg(warn),
+            bad: bold.fg(bad),
+            ..mono
         }
     }
 }

@@ -14,6 +14,8 @@ pub struct Status {
     pub instance: String,
     /// When it started, in milliseconds since 1970.
     pub started_ms: u64,
+    /// What its clock says now, in milliseconds since 1970: all times it tells are by this clock.
+    pub now_ms: u64,
     /// Whether new requests are taken.
     pub ready: bool,
     /// Model names that answer.

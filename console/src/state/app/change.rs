@@ -9,7 +9,7 @@ use crate::{
     state::{
         draft::Draft,
         edit::{Conflict, Edit, Plan, Review, Verdict},
-        settings,
+        presets, settings,
     },
 };
 
@@ -53,6 +53,15 @@ impl App {
             && let Some((etag, view)) = self.data.servers.get(self.ui.server).and_then(|server| server.policy.as_ref())
         {
             self.ui.edit = Edit::Draft(Box::new(Draft::open(etag, view, path)));
+        }
+    }
+
+    pub(super) fn open_presets(&mut self) {
+        let policy = self.data.servers.get(self.ui.server).and_then(|server| server.policy.as_ref());
+        if policy.is_some_and(|(_, view)| view.values.presets.is_empty()) {
+            self.say("there are no presets; the deployment file, or `presets` in the admin API, makes one", false);
+        } else {
+            self.open_draft("presets.");
         }
     }
 
@@ -208,12 +217,14 @@ impl App {
     }
 
     pub(super) fn done(&mut self, changed: &Changed) {
-        let differences: Vec<_> =
-            changed.differences.iter().map(|d| format!("{} {} -> {}", d.path, d.old, d.new)).collect();
+        let differences: Vec<_> = presets::spelled(&changed.differences)
+            .iter()
+            .map(|d| format!("{} {} -> {}", d.path, d.old, d.new))
+            .collect();
         let mut text = format!("revision {}: {}", changed.revision, differences.join(", "));
-        if let Some(reverts) = &changed.reverts {
-            let left = clock::span(reverts.at_ms.saturating_sub(self.data.now_ms) / 1000);
-            text = format!("{text}; taken back in {left}, K keeps it");
+        if let (Some(reverts), Some(server)) = (&changed.reverts, self.data.servers.get(self.ui.server)) {
+            let left = server.by_our_clock(reverts.at_ms).saturating_sub(self.data.now_ms);
+            text = format!("{text}; taken back in {}, K keeps it", clock::span(left.div_ceil(1000)));
         }
         if let Some(file) = &changed.persisted {
             text = format!("{text}; written to {file}");

@@ -31,6 +31,7 @@ impl App {
             Intent::EditDelta => self.open_draft("policy.delta"),
             Intent::EditAnswers => self.open_draft("policy.answers"),
             Intent::EditBudget => self.open_draft("policy.mode"),
+            Intent::EditPresets => self.open_presets(),
             Intent::Undo => return self.undo(),
             Intent::Keep => return self.keep(),
             Intent::Trial => self.drafted(|draft| draft.trial = !draft.trial),

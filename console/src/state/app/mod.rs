@@ -180,7 +180,7 @@ impl App {
 
     /// Says something at the bottom of the screen.
     pub fn say(&mut self, text: impl Into<String>, bad: bool) {
-        self.ui.note = Some(Note { text: text.into(), bad, until_ms: self.data.now_ms + NOTE_MS });
+        self.ui.note = Some(Note { text: text.into(), bad, until_ms: self.data.now_ms.saturating_add(NOTE_MS) });
     }
 
     /// The lines of a list that the filter lets through.

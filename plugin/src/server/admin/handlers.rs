@@ -217,6 +217,7 @@ pub(super) async fn status(State(admin): Shared, Extension(scope): Extension<Sco
         version: env!("CARGO_PKG_VERSION").to_owned(),
         instance: admin.control.instance().to_owned(),
         started_ms: app.started * 1000,
+        now_ms: crate::control::now_ms(),
         ready: !app.draining.is_cancelled(),
         model_names: app.names.all(&snapshot.live),
         roles: vec![generator("draft", app.rsd.draft.as_ref()), reward, generator("target", app.rsd.target.as_ref())],

@@ -1,0 +1,88 @@
+//! Under load: what the console predicted of a threshold is what it then shows.
+
+use std::time::{Duration, Instant};
+
+use crate::{programs, site::Site, terminal::Pty};
+
+/// Seconds of the figures that are shown.
+const WINDOW: u64 = 10;
+
+/// Percent of the steps that figure and prediction may be apart. A prediction takes the draft's rewards to be the same
+/// under any threshold; with random models, whose next step depends on who wrote the last one, that is off by about ten.
+const APART: f64 = 25.0;
+
+/// Steps kept, in percent, as the overview shows them.
+fn shown(screen: &str) -> Option<f64> {
+    let under = screen.lines().skip_while(|line| !line.contains("steps kept")).nth(1)?;
+    under.split(['│', '%']).nth(1)?.trim().parse().ok()
+}
+
+/// Steps kept under the drafted threshold, in percent, as the review predicts them.
+fn predicted(screen: &str) -> Option<f64> {
+    let after = screen.lines().find(|line| line.contains(" kept ") && line.contains("->"))?.split("->").nth(1)?;
+    after.trim().split([' ', '%']).next()?.parse().ok()
+}
+
+#[test]
+fn the_acceptance_shown_goes_where_the_preview_said() {
+    let site = Site::start(0.0);
+    for worker in 0..3 {
+        let questions: Vec<_> = (0..100).map(|n| site.question(1000 * worker + n)).collect();
+        let client = site.client.clone();
+        site.runtime.spawn(async move {
+            for (url, body) in questions.iter().cycle() {
+                // At the end of the test the server goes before its clients do.
+                let Ok(answer) = client.post(url).json(body).send().await else { return };
+                assert_eq!(answer.status(), 200);
+                let _ = answer.bytes().await;
+            }
+        });
+    }
+    let window = WINDOW.to_string();
+    let Some(mut pty) = Pty::open(site.home.path(), &programs::shell(&["rsd-console", "--window", &window])) else {
+        eprintln!("skipped: there is no `script` here");
+        return;
+    };
+    pty.wait("LIVE  delta 0.00  rev 1");
+    pty.wait_for("shows that everything is kept", |text| shown(text) == Some(100.0));
+    let began = Instant::now();
+    let preview = loop {
+        let preview = site.preview();
+        if preview.basis.steps >= 400 {
+            break preview;
+        }
+        assert!(began.elapsed() < Duration::from_secs(120), "too few steps: {:?}", preview.basis);
+        std::thread::sleep(Duration::from_millis(200));
+    };
+
+    // The threshold at which a third is said to stay.
+    let third = |a: f64| (a - 0.33).abs();
+    let point = preview.curve.iter().min_by(|a, b| third(a.acceptance.value).total_cmp(&third(b.acceptance.value)));
+    let point = point.unwrap();
+    println!("{:?}; at {} {:?}", preview.basis, point.delta, point.acceptance);
+    assert!((0.1..0.6).contains(&point.acceptance.value), "these rewards have no spread: {point:?}");
+    pty.press(&format!("d{}\r", point.delta));
+    pty.wait("predicted from");
+    let expected = predicted(&pty.text()).unwrap_or_else(|| panic!("no prediction:\n{}", pty.text()));
+    assert!((expected - 100.0 * point.acceptance.value).abs() < 10.0, "{expected} is not {point:?}");
+    pty.press("l\r");
+    pty.wait("rev 2");
+
+    // What was judged before leaves the window; then the figure is of the new threshold alone.
+    std::thread::sleep(Duration::from_secs(WINDOW + 2));
+    pty.wait_for("shows what was predicted", |text| shown(text).is_some_and(|kept| (kept - expected).abs() <= APART));
+    println!("predicted {expected} %, shown {:?} %", shown(&pty.text()));
+
+    let report = programs::command(&["rsd-console", "--once", "--output", "json"])
+        .env("XDG_RUNTIME_DIR", site.home.path())
+        .env("HOME", site.home.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&report.stdout);
+    let json = text.lines().find(|line| line.starts_with('{')).unwrap_or_else(|| panic!("{report:?}"));
+    let report: serde_json::Value = serde_json::from_str(json).unwrap();
+    let server = &report["servers"][0];
+    assert_eq!((&server["connection"], &server["revision"]), (&"live".into(), &2.into()), "{server}");
+    assert_eq!(server["delta"].as_f64(), Some(point.delta), "{server}");
+    assert!(server["figures"]["step_acceptance"].as_f64().is_some_and(|kept| kept < 1.0), "{server}");
+}
