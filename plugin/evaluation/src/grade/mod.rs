@@ -46,9 +46,13 @@ pub fn is_right(question: &Question, text: &str) -> bool {
     }
     let Some(answer) = final_answer(question.kind, text) else { return false };
     match (question.kind, question.answers.as_slice()) {
-        (Kind::Number, references) => references.iter().any(|reference| {
-            let number = number::reference_number(reference).zip(number::final_number(&answer));
-            number.is_some_and(|(a, b)| number::same_number(a, b))
+        (Kind::Number, references) => references.iter().any(|reference| match extract::boxed(text) {
+            // The last number in a fraction is not its value.
+            Some(fraction) if fraction.contains("frac") => latex::is_reference(reference, &fraction),
+            _ => {
+                let number = number::reference_number(reference).zip(number::final_number(&answer));
+                number.is_some_and(|(a, b)| number::same_number(a, b))
+            }
         }),
         (Kind::Choice, references) => references.iter().any(|reference| same(Kind::Choice, reference, &answer)),
         (Kind::Expression, [reference]) => latex::is_reference(reference, &answer),
@@ -74,6 +78,8 @@ mod tests {
             (Kind::Number, &["18"][..], "so she makes 18 dollars.", true),
             (Kind::Number, &["18"], r"18, so \boxed{\$17.00}", false),
             (Kind::Number, &["3", "4"], r"\boxed{4}", true),
+            (Kind::Number, &["0.8"], r"\boxed{\frac{4}{5}}", true),
+            (Kind::Number, &["5"], r"\boxed{\frac{4}{5}}", false),
             (Kind::Choice, &["B"], "The answer is (B).", true),
             (Kind::Choice, &["B"], "The answer is (C).", false),
             (Kind::Expression, &[r"\frac{14}{3}"], r"so \(\boxed{\dfrac{28}{6}}\)", true),
