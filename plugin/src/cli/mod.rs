@@ -2,6 +2,7 @@
 
 mod calibrate;
 pub mod config;
+mod estimate;
 mod eval;
 pub mod models;
 pub mod prm;
@@ -12,8 +13,8 @@ pub mod serve;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use self::{
-    calibrate::CalibrateArgs, config::ConfigCommand, eval::EvalArgs, models::ModelsCommand, prm::PrmCommand,
-    run::RunArgs, serve::ServeArgs,
+    calibrate::CalibrateArgs, config::ConfigCommand, estimate::EstimateArgs, eval::EvalArgs, models::ModelsCommand,
+    prm::PrmCommand, run::RunArgs, serve::ServeArgs,
 };
 
 /// Reward-Guided Speculative Decoding for mistral.rs: a small model writes, a reward model judges, the big one
@@ -39,6 +40,8 @@ enum Command {
     Eval(Box<EvalArgs>),
     /// Find the threshold for a goal, on questions of one's own
     Calibrate(Box<CalibrateArgs>),
+    /// Estimate what RSD would bring on a machine that is not there
+    Estimate(EstimateArgs),
     /// Check, show and describe deployment files
     Config(ConfigCommand),
     /// Print a completion script for a shell
@@ -61,6 +64,7 @@ impl Cli {
             Command::Prm(command) => command.run().await,
             Command::Eval(args) => Box::pin(eval::run(*args)).await,
             Command::Calibrate(args) => Box::pin(calibrate::run(*args)).await,
+            Command::Estimate(args) => estimate::run(&args),
             Command::Config(command) => command.run(),
             Command::Completions { shell } => {
                 let mut command = Self::command();

@@ -37,12 +37,14 @@
 //! to it so many are kept that gamma go.
 
 mod costs;
+mod estimate;
 mod interval;
 mod observer;
 mod predict;
 mod record;
 mod work;
 
+pub use estimate::{Estimate, Machine, Plan};
 use parking_lot::Mutex;
 use rsd_protocol::{
     policy::PolicyConfig,

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use super::Judged;
 
 /// One judged step.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Step {
     pub reward: Option<f64>,
     pub draft_tokens: usize,
