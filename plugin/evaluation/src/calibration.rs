@@ -108,19 +108,27 @@ struct Cell {
     rejected: f64,
 }
 
-/// Chooses among the thresholds of a log for a goal.
+/// Chooses among these thresholds of a log for a goal.
 ///
 /// # Errors
 /// There is nothing to choose from.
-pub fn choose(goal: Goal, questions: &[Question], answers: &[Answer]) -> Result<Choice, CalibrationError> {
+pub fn choose(
+    goal: Goal,
+    deltas: &[f64],
+    questions: &[Question],
+    answers: &[Answer],
+) -> Result<Choice, CalibrationError> {
     let mut thresholds: BTreeMap<u64, (f64, &str)> = BTreeMap::new();
     let mut by: BTreeMap<(&str, &str), &Answer> = BTreeMap::new();
     for answer in answers {
         by.insert((&answer.method, &answer.question), answer);
         let delta = answer.method.strip_prefix("rsd@").and_then(|delta| delta.parse::<f64>().ok());
-        if let Some(delta) = delta {
+        if let Some(delta) = delta.filter(|delta| deltas.contains(delta)) {
             thresholds.insert(ordered(delta), (delta, &answer.method));
         }
+    }
+    if thresholds.len() < deltas.len() {
+        return Err(CalibrationError::NoQuestions);
     }
     let whole = |question: &&Question| {
         let there = |method: &str| by.contains_key(&(method, question.id.as_str()));

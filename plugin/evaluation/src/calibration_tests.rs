@@ -6,6 +6,9 @@ use crate::{
     record::{Flops, Step, Work},
 };
 
+/// The thresholds of [`log`].
+const DELTAS: [f64; 3] = [0.1, 0.5, 0.9];
+
 fn questions(count: usize, graded: bool) -> Vec<Question> {
     let question = |n: usize| Question {
         id: format!("q{n}"),
@@ -18,7 +21,7 @@ fn questions(count: usize, graded: bool) -> Vec<Question> {
 }
 
 fn answer(question: usize, method: &str, says: u8, flops: f64, rejected: usize, kept: usize) -> Answer {
-    let step = |source, rejected| Step { source, tokens: 1, reward: None, rejected };
+    let step = |source, rejected| Step { source, tokens: 1, reward: None, rejected, fallback: None };
     let steps = (0..rejected)
         .map(|_| step(Source::Target, Some(1)))
         .chain((0..kept).map(|_| step(Source::Draft, None)))
@@ -54,7 +57,7 @@ fn log() -> Vec<Answer> {
 }
 
 fn delta(goal: Goal) -> Option<f64> {
-    let choice = choose(goal, &questions(10, true), &log()).unwrap();
+    let choice = choose(goal, &DELTAS, &questions(10, true), &log()).unwrap();
     choice.best.map(|best| choice.candidates[best].delta)
 }
 
@@ -71,7 +74,7 @@ fn every_goal_has_its_threshold() {
 
 #[test]
 fn candidates_say_what_they_came_to() {
-    let choice = choose(Goal::Within(0.0), &questions(10, true), &log()).unwrap();
+    let choice = choose(Goal::Within(0.0), &DELTAS, &questions(10, true), &log()).unwrap();
     let deltas: Vec<f64> = choice.candidates.iter().map(|candidate| candidate.delta).collect();
     assert_eq!(deltas, [0.1, 0.5, 0.9]);
     let middle = &choice.candidates[1];
@@ -83,7 +86,7 @@ fn candidates_say_what_they_came_to() {
 
 #[test]
 fn without_right_answers_the_targets_stand_in() {
-    let choice = choose(Goal::Within(0.0), &questions(10, false), &log()).unwrap();
+    let choice = choose(Goal::Within(0.0), &DELTAS, &questions(10, false), &log()).unwrap();
     assert!(!choice.graded);
     // The threshold 0.5 always says what the target says.
     assert!((choice.candidates[1].accuracy.value - 1.0).abs() < 1e-12);
@@ -94,8 +97,10 @@ fn without_right_answers_the_targets_stand_in() {
 fn a_threshold_that_has_not_answered_everything_narrows_the_questions() {
     let mut log = log();
     log.retain(|answer| answer.method != "rsd@0.9" || answer.question != "q0");
-    assert_eq!(choose(Goal::Accuracy, &questions(10, true), &log).unwrap().questions, 9);
-    assert_eq!(choose(Goal::Accuracy, &questions(10, true), &[]), Err(CalibrationError::NoQuestions));
+    assert_eq!(choose(Goal::Accuracy, &DELTAS, &questions(10, true), &log).unwrap().questions, 9);
+    let lower = choose(Goal::Accuracy, &[0.1, 0.5], &questions(10, true), &log).unwrap();
+    assert_eq!((lower.questions, lower.candidates.len()), (10, 2));
+    assert_eq!(choose(Goal::Accuracy, &DELTAS, &questions(10, true), &[]), Err(CalibrationError::NoQuestions));
 }
 
 #[test]
@@ -120,7 +125,7 @@ proptest! {
             let method = ["target", "rsd@0.2", "rsd@0.4", "rsd@-1"][index % 4];
             answers.push(answer(index / 4, method, says, f64::from(flops), rejected, kept));
         }
-        let choice = choose(Goal::Flops(budget), &questions(6, true), &answers).unwrap();
+        let choice = choose(Goal::Flops(budget), &[0.2, 0.4, -1.0], &questions(6, true), &answers).unwrap();
         let fits = |candidate: &&Candidate| candidate.flops.value <= budget + 1e-9;
         match choice.best {
             None => prop_assert!(!choice.candidates.iter().any(|candidate| fits(&candidate))),

@@ -127,7 +127,7 @@ fn parse(line: &Value, number: usize, fields: &Fields) -> Result<Question, Strin
         }
         _ => {
             let answers = match answers(line, fields) {
-                Err(_) if fields.unanswered => Vec::new(),
+                Err(_) if fields.unanswered && fields.answer.is_none() => Vec::new(),
                 answers => answers?,
             };
             let kind = fields.kind.unwrap_or_else(|| kind_of(line, &answers));
@@ -168,7 +168,10 @@ fn choices(line: &Value, id: &str) -> Option<(Vec<String>, usize)> {
         let choices: Vec<String> = list.iter().filter_map(text).collect();
         let right = match line.get("answer")? {
             Value::Number(index) => usize::try_from(index.as_u64()?).ok()?,
-            Value::String(letter) => usize::from(*letter.trim().as_bytes().first()?).checked_sub(usize::from(b'A'))?,
+            Value::String(text) => match text.trim().as_bytes() {
+                [letter] => usize::from(*letter).checked_sub(usize::from(b'A'))?,
+                _ => choices.iter().position(|choice| choice == text)?,
+            },
             _ => return None,
         };
         return (right < choices.len()).then_some((choices, right));
@@ -237,6 +240,7 @@ mod tests {
         assert_eq!((mmlu.answers, mmlu.kind, mmlu.id.as_str()), (vec!["B".to_owned()], Kind::Choice, "3"));
         assert_eq!(mmlu.text, "q\n(A) x\n(B) y\nGive the letter of the right choice.");
         assert_eq!(of(r#"{"question":"q","choices":["x","y"],"answer":"A"}"#).answers, ["A"]);
+        assert_eq!(of(r#"{"question":"q","choices":["Berlin","Paris"],"answer":"Berlin"}"#).answers, ["A"]);
     }
 
     #[test]

@@ -68,6 +68,9 @@ pub struct Step {
     /// Tokens of the drafted step that it replaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected: Option<usize>,
+    /// Why there was no verdict, where one was missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<String>,
 }
 
 /// What one model did for an answer.
@@ -141,13 +144,8 @@ impl Log {
         fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
         let card = folder.join("run.json");
         let setup = if card.exists() {
+            Self::check(folder, &setup.settings)?;
             let mut there = read_setup(folder)?;
-            if let Some(difference) = difference(&there.settings, &setup.settings) {
-                bail!(
-                    "{} holds a run made otherwise: {difference}. Name another --out, or run it as before",
-                    folder.display()
-                );
-            }
             there.commands.extend(setup.commands);
             there.commands.dedup();
             there
@@ -164,6 +162,22 @@ impl Log {
         Ok(Self { folder: folder.to_owned(), setup, lines, done })
     }
 
+    /// Whether a folder can be gone on with under these settings, or is empty.
+    ///
+    /// # Errors
+    /// It holds a run made otherwise, or a damaged one.
+    pub fn check(folder: &Path, settings: &BTreeMap<String, Value>) -> anyhow::Result<()> {
+        if folder.join("run.json").exists()
+            && let Some(difference) = difference(&read_setup(folder)?.settings, settings)
+        {
+            bail!(
+                "{} holds a run made otherwise: {difference}. Name another --out, or run it as before",
+                folder.display()
+            );
+        }
+        Ok(())
+    }
+
     /// Whether an answer is there.
     #[must_use]
     pub fn has(&self, question: &str, method: &str, sample: usize) -> bool {
@@ -176,13 +190,14 @@ impl Log {
         &self.setup
     }
 
-    /// Adds answers, all or none of them.
+    /// Adds answers, all or none of them; those that are there stay as they are.
     ///
     /// # Errors
     /// They cannot be written.
     pub fn add(&mut self, answers: &[Answer]) -> anyhow::Result<()> {
         let mut text = Vec::new();
-        for answer in answers {
+        let new = |answer: &&Answer| !self.has(&answer.question, &answer.method, answer.sample);
+        for answer in answers.iter().filter(new) {
             serde_json::to_writer(&mut text, answer)?;
             text.push(b'\n');
         }
@@ -263,7 +278,13 @@ mod tests {
             finished: true,
             prompt_tokens: 9,
             tokens: 5,
-            steps: vec![Step { source: Source::Target, tokens: 5, reward: Some(0.1), rejected: Some(7) }],
+            steps: vec![Step {
+                source: Source::Target,
+                tokens: 5,
+                reward: Some(0.1),
+                rejected: Some(7),
+                fallback: None,
+            }],
             draft: Work { generated: 7, prefilled: 9, seconds: 0.5 },
             reward: Work::default(),
             target: Work::default(),

@@ -44,14 +44,18 @@ pub(super) struct CalibrateArgs {
 pub(super) async fn run(args: CalibrateArgs) -> anyhow::Result<()> {
     let questions = args.questions.read(true)?;
     let mut session = Session::here(&args.questions, recipe(&args), false).await?;
+    session.has_a_threshold()?;
     let mut asked = session.ask(&questions, &[Method::Target, Method::Sweep(0.0)], 1).await?;
+    let mut deltas = if args.deltas.is_empty() { spread(&args, &questions)? } else { args.deltas.clone() };
+    deltas.push(0.0);
+    deltas.sort_by(f64::total_cmp);
+    deltas.dedup();
     if asked == Asked::All {
-        let deltas = if args.deltas.is_empty() { spread(&args, &questions)? } else { args.deltas.clone() };
-        let sweep: Vec<Method> = deltas.into_iter().map(Method::Sweep).collect();
+        let sweep: Vec<Method> = deltas.iter().copied().map(Method::Sweep).collect();
         asked = session.ask(&questions, &sweep, 1).await?;
     }
     let (_, answers) = record::read(&args.questions.out)?;
-    let choice = calibration::choose(args.goal, &questions, &answers)?;
+    let choice = calibration::choose(args.goal, &deltas, &questions, &answers)?;
     print!("{}", table(&choice, args.goal));
     let Some(best) = choice.best else { bail!("no threshold that was tried gives {}", args.goal) };
     let delta = choice.candidates[best].delta;
@@ -61,6 +65,11 @@ pub(super) async fn run(args: CalibrateArgs) -> anyhow::Result<()> {
     }
     if asked == Asked::Some {
         bail!("not everything is answered yet, so nothing is written; the same command goes on from here");
+    }
+    if answers.iter().any(|answer| answer.steps.iter().any(|step| step.fallback.is_some())) {
+        bail!(
+            "some steps had no verdict (`fallback` in answers.jsonl), so nothing is written; see to the reward model first"
+        );
     }
     let settings = [("policy.delta".to_owned(), serde_yaml::Value::from(delta))];
     let (file, overrides) = (&args.questions.rsd, &args.questions.set);
@@ -97,7 +106,8 @@ fn spread(args: &CalibrateArgs, questions: &[Question]) -> anyhow::Result<Vec<f6
     rewards.sort_by(f64::total_cmp);
     let points = usize::from(args.points);
     let at = |point: usize| rewards[rewards.len() * point / (points + 1)];
-    let mut deltas: Vec<f64> = (1..=points).map(|point| (at(point) * 1000.0).round() / 1000.0).collect();
+    // Down: a threshold over its own quantile would send those steps back too.
+    let mut deltas: Vec<f64> = (1..=points).map(|point| (at(point) * 1e4).floor() / 1e4).collect();
     deltas.dedup();
     Ok(deltas)
 }
@@ -131,7 +141,7 @@ fn table(choice: &Choice, goal: Goal) -> String {
     let _ = writeln!(
         text,
         "In brackets 95 % of what other questions could have given; holds, chosen: on how many such draws the goal is \
-         met, and this threshold taken."
+         met, and this threshold taken. The figures of the chosen one are a little too good: it was chosen by them."
     );
     if !choice.graded {
         let _ = writeln!(text, "Not every question has a right answer, so agreement with the target stands in.");
@@ -163,7 +173,7 @@ mod tests {
             delta  right %                against the target       FLOPs / target       steps anew %            holds  chosen
              0.12  40.0 (30.0 to 50.0)    -10.0 (-20.0 to +0.0)    0.70 (0.60 to 0.80)  25.0 (20.0 to 30.0)      10 %    10 %
         *     0.3  51.0 (41.0 to 61.0)    +1.0 (-9.0 to +11.0)     0.70 (0.60 to 0.80)  25.0 (20.0 to 30.0)      90 %    90 %
-        In brackets 95 % of what other questions could have given; holds, chosen: on how many such draws the goal is met, and this threshold taken.
+        In brackets 95 % of what other questions could have given; holds, chosen: on how many such draws the goal is met, and this threshold taken. The figures of the chosen one are a little too good: it was chosen by them.
         ");
     }
 }

@@ -97,6 +97,8 @@ impl Speculative {
         let request = NormalRequest {
             sampling_params: SamplingParams {
                 temperature: Some(0.0),
+                // Without it every sample sorts the whole vocabulary.
+                top_k: Some(1),
                 max_len: Some(max_tokens),
                 stop_toks: Some(StopTokens::Ids(stop)),
                 ..SamplingParams::neutral()
@@ -122,14 +124,17 @@ impl Speculative {
                 break;
             }
         }
+        let finish = finish.ok_or("the engine ended in the middle of an answer")?;
         let tokens = self.vocabulary.encode(&text, false)?.len();
-        // Of every round's samples `gamma` are the draft's; the target's are the tokens of the answer and its end.
-        let drafted = samples.0.load(Ordering::Relaxed).saturating_sub(tokens);
+        // Of every round's samples `gamma` are the draft's; the target's are the tokens of the answer, its end, and what
+        // it agreed to after the end.
+        let finished = finish == "stop";
+        let drafted = samples.0.load(Ordering::Relaxed).saturating_sub(tokens + usize::from(finished));
         Ok(Spoken {
             text,
             tokens,
-            finished: finish.as_deref() == Some("stop"),
-            drafted: drafted.div_ceil(self.gamma) * self.gamma,
+            finished,
+            drafted: drafted / self.gamma * self.gamma,
             seconds: began.elapsed().as_secs_f64(),
         })
     }

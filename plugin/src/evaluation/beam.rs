@@ -4,7 +4,7 @@
 use crate::{
     pipeline::{
         Rsd,
-        roles::{Prompt, RoleError, RunReport, RunRequest, Score, Step, Trajectory},
+        roles::{Prompt, RoleError, RunReport, RunRequest, Score, Step, StepEnd, Trajectory},
         segment::Segmentation,
     },
     reward::features::StepFeatures,
@@ -127,7 +127,7 @@ impl Search<'_> {
         path.bytes.extend_from_slice(&step.bytes);
         path.marks.push((step.tokens.len(), score.reward));
         path.steps.push(text);
-        path.finished = step.end == crate::pipeline::roles::StepEnd::EndOfText;
+        path.finished = step.end == StepEnd::EndOfText;
         path.over = step.end.is_final() || path.tokens.len() >= self.max_tokens;
         path.drafted.extend(step.features.map(|features| *features));
         Ok((path, score))

@@ -64,6 +64,7 @@ fn step(step: &trace::StepTrace) -> Step {
         tokens: step.tokens,
         reward: step.reward,
         rejected: step.rejected.as_ref().map(|rejected| rejected.tokens),
+        fallback: step.fallback.and_then(|why| serde_json::to_value(why).ok()?.as_str().map(str::to_owned)),
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use crate::pipeline::roles::{CacheUse, Generator, Prompt, RoleError, Run, RunReport, RunRequest, Step, Turn};
+use crate::pipeline::roles::{CacheUse, Generator, Prompt, RoleError, Run, RunReport, RunRequest, Step, StepEnd, Turn};
 
 /// A generator with a memory. One serves one question; its copies share it.
 #[derive(Clone)]
@@ -120,8 +120,11 @@ impl Generator for Recall {
         if request.sampling.temperature > 0.0 {
             return self.0.model.start(request).await;
         }
-        let request = RunRequest { features: request.features || self.0.features, ..request };
         let from_memory = self.0.serving.load(Ordering::Relaxed);
+        let features = request.features || self.0.features;
+        // What would be drafted ahead of a verdict is not known where steps come from memory, so nothing is.
+        let lookahead = if from_memory && request.lookahead != usize::MAX { 0 } else { request.lookahead };
+        let request = RunRequest { features, lookahead, ..request };
         let live = if from_memory { None } else { Some(self.0.model.start(request.clone()).await?) };
         Ok(Box::new(RecallRun {
             prefilled: self.0.prefilled(&request.prefix),
@@ -185,7 +188,10 @@ impl Run for RecallRun {
         }
         let step = self.live.as_mut()?.next().await?;
         if let Ok(step) = &step {
-            self.inner.steps.lock().insert(self.request.prefix.clone(), step.clone());
+            // Where a limit cut it says nothing about what follows the prefix.
+            if step.end != StepEnd::Length {
+                self.inner.steps.lock().insert(self.request.prefix.clone(), step.clone());
+            }
             self.advance(step);
         }
         Some(step)
@@ -203,7 +209,10 @@ impl Run for RecallRun {
             Some(live) => Some(live.finish().await),
             None => None,
         };
-        inner.fed.lock().push(request.prefix);
+        // The last token was sampled and not fed.
+        let mut fed = request.prefix;
+        fed.truncate(fed.len() - usize::from(served > 0));
+        inner.fed.lock().push(fed);
         match measured {
             Some(report) if !from_memory => report,
             _ => RunReport { generated: served, forwards: served, prefilled, prompt, ..RunReport::default() },

@@ -95,6 +95,8 @@ impl Remote {
     pub fn new(url: &str, key: Option<Secret>, recipe: Recipe) -> Self {
         let agent = ureq::AgentBuilder::new()
             .timeout_connect(Duration::from_secs(10))
+            // An answer comes in one piece, after all of its tokens.
+            .timeout_read(Duration::from_secs(3600))
             .user_agent(concat!("mistralrs-rsd/", env!("CARGO_PKG_VERSION")))
             .build();
         Self(Arc::new(Inner { agent, url: url.trim_end_matches('/').to_owned(), key, recipe }))

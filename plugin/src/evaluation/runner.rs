@@ -1,6 +1,9 @@
 //! Answers one question by every method.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rsd_evaluation::{
     question::Question,
@@ -19,12 +22,12 @@ use crate::{
     engine::{Speculative, Spoken},
     flops::Flops,
     pipeline::{
-        Finish, Outcome, Overrides, PipelineError, Request, Rsd,
+        Finish, Outcome, Overrides, PipelineError, Request, Rsd, Settings,
         roles::{Generator, Message, Prompt, Reward, RoleError, RunReport},
         segment::Segmentation,
         trace::Totals,
     },
-    policy::{Answers, Weighting},
+    policy::{Answers, PolicyHandle, Weighting},
     sampling::{Sampling, choice_seed},
 };
 
@@ -107,7 +110,7 @@ struct Remembering<'a> {
 
 impl Remembering<'_> {
     async fn answer(&self, method: Method, answers: &mut Vec<Answer>) -> Result<(), PipelineError> {
-        let live = &self.rsd.policy.current().live;
+        let live = &self.runner.rsd.policy.current().live;
         let name = method.name(live.policy.delta);
         let recipe = &self.runner.recipe;
         let plain = |answers| Overrides { answers: Some(answers), ..Overrides::default() };
@@ -154,6 +157,7 @@ impl Remembering<'_> {
                     max_steps: live.limits.max_steps,
                 };
                 if recipe.timed {
+                    self.rsd.reward.forget().await?;
                     self.forget(Some(Answers::Draft)).await?;
                 }
                 let began = Instant::now();
@@ -180,13 +184,17 @@ impl Remembering<'_> {
                 max_tokens: self.runner.recipe.max_tokens,
             })
         };
+        // An oracle thinks as long as the target writes.
+        let at_leisure = || Settings { reward_timeout: Duration::MAX, ..self.rsd.settings.clone() };
         let rsd = match method {
-            Method::OracleAnswer => Rsd { reward: oracle(Knows::Answer), ..self.rsd.clone() },
-            Method::OracleTarget => Rsd { reward: oracle(Knows::Target), ..self.rsd.clone() },
+            Method::OracleAnswer => Rsd { reward: oracle(Knows::Answer), settings: at_leisure(), ..self.rsd.clone() },
+            Method::OracleTarget => Rsd { reward: oracle(Knows::Target), settings: at_leisure(), ..self.rsd.clone() },
             _ => self.rsd.clone(),
         };
         let measured = method.is_measured();
-        let outcome = self.complete(&rsd, Sampling::default(), overrides, measured).await?;
+        // Greedy, but a weighting that draws must not draw the same for all questions.
+        let sampling = Sampling { seed: sample_seed(&self.runner.recipe, self.question, 0), ..Sampling::default() };
+        let outcome = self.complete(&rsd, sampling, overrides, measured).await?;
         answers.push(self.logged(name, 0, &outcome, measured));
         Ok(())
     }
@@ -198,9 +206,17 @@ impl Remembering<'_> {
         overrides: Overrides,
         measured: bool,
     ) -> Result<Outcome, PipelineError> {
-        if measured && self.runner.recipe.timed {
-            self.forget(overrides.answers).await?;
+        if self.runner.recipe.timed {
+            // What the reward model reads is counted as it is read: from nothing, whatever was asked before.
+            rsd.reward.forget().await?;
+            if measured {
+                self.forget(overrides.answers).await?;
+            }
         }
+        // A budget's threshold must not come from another method's rewards.
+        let policy = PolicyHandle::new(self.runner.rsd.policy.current().live.clone());
+        let policy = policy.map_err(|error| RoleError::Invalid(error.to_string()))?;
+        let rsd = Rsd { policy: Arc::new(policy), ..rsd.clone() };
         rsd.complete(Request {
             prompt: self.prompt.clone(),
             sampling,
@@ -253,7 +269,7 @@ impl Remembering<'_> {
         let checked = prompt_tokens + spoken.drafted.saturating_sub(spoken.tokens);
         totals.target.add(spoken.tokens, checked, checked, 0.0);
         let Spoken { text, tokens, finished, seconds, .. } = spoken;
-        let steps = vec![Step { source: Source::Target, tokens, reward: None, rejected: None }];
+        let steps = vec![Step { source: Source::Target, tokens, reward: None, rejected: None, fallback: None }];
         let said = Said { question: self.question, method, sample: 0, text, finished, prompt_tokens, tokens };
         self.counted(said, steps, &totals, seconds)
     }
@@ -267,7 +283,13 @@ impl Remembering<'_> {
             totals.reward.add(0, score.prefilled, score.prompt, score.seconds);
         }
         let path = &found.path;
-        let step = |&(tokens, reward)| Step { source: Source::Draft, tokens, reward: Some(reward), rejected: None };
+        let step = |&(tokens, reward)| Step {
+            source: Source::Draft,
+            tokens,
+            reward: Some(reward),
+            rejected: None,
+            fallback: None,
+        };
         let said = Said {
             question: self.question,
             method,

@@ -291,6 +291,10 @@ pub trait Reward: Send + Sync {
     fn cache(&self) -> CacheUse {
         CacheUse::default()
     }
+    /// Empties the prefix cache of its own model, where it has one.
+    async fn forget(&self) -> Result<(), RoleError> {
+        Ok(())
+    }
     /// Scores the newest step.
     async fn score(&self, trajectory: Trajectory<'_>) -> Result<Score, RoleError>;
 }

@@ -60,6 +60,10 @@ impl Reward for Judge {
         if self.engine.role() == "target" { CacheUse::default() } else { self.engine.cache() }
     }
 
+    async fn forget(&self) -> Result<(), RoleError> {
+        self.engine.forget().await
+    }
+
     async fn score(&self, trajectory: Trajectory<'_>) -> Result<Score, RoleError> {
         let prompt = self.engine.encode_chat(&messages(trajectory)).await?;
         let reading = self.engine.read_logits(prompt, self.grades.clone()).await?;

@@ -135,6 +135,10 @@ impl Reward for SeparatePrm {
         self.engine.cache()
     }
 
+    async fn forget(&self) -> Result<(), RoleError> {
+        self.engine.forget().await
+    }
+
     async fn score(&self, trajectory: Trajectory<'_>) -> Result<Score, RoleError> {
         let steps: Vec<&str> = trajectory.steps.iter().map(String::as_str).chain([trajectory.step]).collect();
         self.score_newest(trajectory.prompt.question(), &steps).await

@@ -19,7 +19,8 @@ pub(super) fn question(id: &str, answer: &str, level: Option<&str>) -> Question 
 
 /// A draft's answer of two steps that says 1.
 pub(super) fn answer(question: &str, method: &str) -> Answer {
-    let step = |tokens, reward| Step { source: Source::Draft, tokens, reward: Some(reward), rejected: None };
+    let step =
+        |tokens, reward| Step { source: Source::Draft, tokens, reward: Some(reward), rejected: None, fallback: None };
     Answer {
         question: question.to_owned(),
         method: method.to_owned(),
@@ -93,14 +94,14 @@ impl Invention<'_> {
             let reward = (lean + 0.65 * hash(&[n, at, sample, 7])).min(1.0);
             if self.delta > 1.0 {
                 targeted += tokens;
-                return Step { source: Source::Target, tokens, reward: None, rejected: None };
+                return Step { source: Source::Target, tokens, reward: None, rejected: None, fallback: None };
             }
             drafted += tokens;
             read += tokens;
             let rejected = (reward < self.delta).then_some(tokens);
             targeted += rejected.unwrap_or(0);
             let source = if rejected.is_some() { Source::Target } else { Source::Draft };
-            Step { source, tokens, reward: Some(reward), rejected }
+            Step { source, tokens, reward: Some(reward), rejected, fallback: None }
         });
         answer.steps = steps.collect();
         answer.sample = usize::try_from(sample).unwrap();

@@ -66,7 +66,7 @@ fn temperature(text: &str) -> Result<f32, String> {
 }
 
 impl EvalArgs {
-    /// The methods asked for, each once. What is measured comes first: the others take steps over from it.
+    /// The methods asked for, each once.
     pub(super) fn methods(&self) -> anyhow::Result<Vec<Method>> {
         let named = self
             .methods
@@ -79,7 +79,6 @@ impl EvalArgs {
                 methods.push(method);
             }
         }
-        methods.sort_by_key(|method| !method.is_measured());
         Ok(methods)
     }
 

@@ -33,6 +33,7 @@ pub(super) async fn run(args: EvalArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     if args.report_only {
+        settings::same_questions(&args.questions)?;
         return write_report(out, &questions, &args.methods);
     }
     let mut session = match &args.url {

@@ -17,10 +17,11 @@ use crate::{
     evaluation::{Method, Recipe, Remote, RemoteError, Runner},
     models::{lock, on_stderr},
     pipeline::{PipelineError, roles::RoleError},
+    policy::Mode,
 };
 
 /// Megabytes of prefix cache where the deployment names no number: thresholds branch off from each other's answers.
-const PREFIX_CACHE_MB: usize = 2048;
+const PREFIX_CACHE_MB: usize = 512;
 
 /// An evaluation under way.
 pub(in crate::cli) struct Session<'a> {
@@ -47,6 +48,7 @@ impl<'a> Session<'a> {
         let mut deployment = config::load(Some(&args.rsd), config::environment(), &args.set, rule)?.deployment;
         let settings = settings::of(args, &recipe, &settings::of_deployment(&deployment)?)?;
         let (began, lock) = Self::begin(args)?;
+        Log::check(&args.out, &settings)?;
         give_room(&mut deployment);
         let rsd = deploy(&deployment, None).await?.rsd;
         let speculative = if speculative { Some(deploy::speculative(&deployment, recipe.gamma).await?) } else { None };
@@ -58,8 +60,9 @@ impl<'a> Session<'a> {
 
     /// With a running server.
     pub async fn afar(args: &'a QuestionArgs, recipe: Recipe, url: &str, key: Option<Secret>) -> anyhow::Result<Self> {
-        let settings = settings::of(args, &recipe, &serde_json::json!({ "url": url }))?;
+        let settings = settings::of(args, &recipe, &serde_json::json!({ "url": settings::without_secrets(url) }))?;
         let (began, lock) = Self::begin(args)?;
+        Log::check(&args.out, &settings)?;
         let server = Remote::new(url, key, recipe);
         let delta = server.delta().await?;
         let log = Log::open(&args.out, Setup::new(settings, None, settings::machine(), settings::command()))?;
@@ -79,6 +82,17 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Fails where the threshold does not decide, or does not alone.
+    pub fn has_a_threshold(&self) -> anyhow::Result<()> {
+        let Models::Here(runner) = &self.models else { return Ok(()) };
+        let policy = runner.rsd.policy.current().live.policy;
+        anyhow::ensure!(
+            policy.mode == Mode::Fixed && policy.weighting.uses_delta(),
+            "there is no threshold to find: set policy.mode to fixed and policy.weighting to one that uses delta (binary)"
+        );
+        Ok(())
+    }
+
     /// Asks what is not answered yet.
     pub async fn ask(
         &mut self,
@@ -87,11 +101,20 @@ impl<'a> Session<'a> {
         concurrency: usize,
     ) -> anyhow::Result<Asked> {
         let (delta, samples) = (self.delta(), self.models.recipe().samples);
+        // The deployed threshold has one entry in the log, and its time is measured.
+        let mut asked: Vec<Method> = Vec::new();
+        for method in methods.iter().map(|method| if *method == Method::Sweep(delta) { Method::Rsd } else { *method }) {
+            if !asked.contains(&method) {
+                asked.push(method);
+            }
+        }
+        // What is measured comes first: the others take steps over from it.
+        asked.sort_by_key(|method| !method.is_measured());
         let missing = |question: &Question| -> Vec<Method> {
             let there = |method: &Method| {
                 method.entries(delta, samples).iter().all(|(name, sample)| self.log.has(&question.id, name, *sample))
             };
-            methods.iter().copied().filter(|method| !there(method)).collect()
+            asked.iter().copied().filter(|method| !there(method)).collect()
         };
         let tasks: Vec<(&Question, Vec<Method>)> = questions
             .iter()

@@ -34,6 +34,19 @@ pub(super) fn of(args: &QuestionArgs, recipe: &Recipe, models: &Value) -> anyhow
     Ok(parts.flatten().map(|(name, value)| (name.clone(), value.clone())).collect())
 }
 
+/// Fails where the questions are not those of the run in the folder: ids alone would match by chance.
+pub(super) fn same_questions(args: &QuestionArgs) -> anyhow::Result<()> {
+    let (setup, _) = rsd_evaluation::record::read(&args.out)?;
+    let data = digest::sha256(&args.data, |_| ()).with_context(|| format!("reading {}", args.data.display()))?;
+    anyhow::ensure!(
+        setup.settings.get("data_sha256") == Some(&json!(data)),
+        "{} was run on another question file ({}); name it with --data",
+        args.out.display(),
+        setup.settings.get("data").and_then(Value::as_str).unwrap_or("unnamed")
+    );
+    Ok(())
+}
+
 /// The models of a deployment and how they are used.
 pub(super) fn of_deployment(deployment: &Deployment) -> anyhow::Result<Value> {
     Ok(json!({
@@ -41,8 +54,15 @@ pub(super) fn of_deployment(deployment: &Deployment) -> anyhow::Result<Value> {
         "target": deployment.roles.target.as_ref().map(role),
         "reward": reward(deployment)?,
         "steps": deployment.steps,
-        "weighting": deployment.policy.weighting,
+        "policy": policy(deployment),
+        "max_steps": deployment.limits.max_steps,
     }))
+}
+
+/// The policy but for its threshold, which is in the methods' names.
+fn policy(deployment: &Deployment) -> Value {
+    let all = json!(deployment.policy).as_object().cloned().unwrap_or_default();
+    all.into_iter().filter(|(name, _)| name != "delta" && name != "answers").collect()
 }
 
 /// A number as it was written: 0.7 has no exact f32, and as f64 the difference would show.
@@ -60,9 +80,12 @@ fn role(role: &RoleConfig) -> Value {
 fn reward(deployment: &Deployment) -> anyhow::Result<Value> {
     let mut value = json!(deployment.reward);
     if let Some(head) = value.get("head").and_then(Value::as_str).map(PathBuf::from) {
-        let sha256 = digest::sha256(&head, |_| ()).with_context(|| format!("reading {}", head.display()))?;
         value["head"] = json!(head.file_name().unwrap_or_default().to_string_lossy());
-        value["head_sha256"] = json!(sha256);
+        // A published model's head may be a checkpoint's folder.
+        if head.is_file() {
+            let sha256 = digest::sha256(&head, |_| ()).with_context(|| format!("reading {}", head.display()))?;
+            value["head_sha256"] = json!(sha256);
+        }
     }
     if let Some(model) = value.get_mut("model").and_then(Value::as_object_mut) {
         model.remove("token_source");
@@ -79,12 +102,25 @@ pub(super) fn machine() -> String {
     format!("{name}, {threads} threads, mistralrs-rsd {}", env!("CARGO_PKG_VERSION"))
 }
 
+/// A word of the command without the token or the password that may be in it.
+pub(super) fn without_secrets(word: &str) -> String {
+    if let Some((path, _)) = word.split_once("token_source=") {
+        return format!("{path}token_source=...");
+    }
+    match word.split_once("://") {
+        Some((scheme, rest)) if rest.contains('@') => {
+            format!("{scheme}://{}", rest.rsplit_once('@').map_or(rest, |(_, host)| host))
+        }
+        _ => word.to_owned(),
+    }
+}
+
 /// The command as it was typed, but for the program's path.
 pub(super) fn command() -> String {
     let quoted = |word: String| {
         let plain = word.chars().all(|c| c.is_alphanumeric() || "-_./=,:@".contains(c)) && !word.is_empty();
         if plain { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
     };
-    let words = std::env::args().skip(1).map(quoted);
+    let words = std::env::args().skip(1).map(|word| quoted(without_secrets(&word)));
     std::iter::once("mistralrs-rsd".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }

@@ -17,9 +17,9 @@ fn parse(line: &str) -> Result<EvalArgs, String> {
 }
 
 #[test]
-fn methods_are_taken_once_and_measured_ones_first() {
+fn methods_are_taken_once() {
     let args = parse("--sweep 0.1,-1 --methods oracle-target,best-of-n,majority,rsd").unwrap();
-    let wanted = [Method::Samples, Method::Rsd, Method::OracleTarget, Method::Sweep(0.1), Method::Sweep(-1.0)];
+    let wanted = [Method::OracleTarget, Method::Samples, Method::Rsd, Method::Sweep(0.1), Method::Sweep(-1.0)];
     assert_eq!(args.methods().unwrap(), wanted);
     let error = parse("--methods target,rds").unwrap().methods().unwrap_err().to_string();
     assert!(error.starts_with("--methods rds: no method of that name"), "{error}");
@@ -40,4 +40,13 @@ fn a_server_is_not_asked_with_a_deployment_of_ones_own() {
     assert!(parse("--url http://127.0.0.1:1 --rsd x.yaml").is_err());
     assert!(parse("--api-key-env KEY").is_err());
     assert!(parse("--url http://127.0.0.1:1 --api-key-env KEY").is_ok());
+}
+
+#[test]
+fn commands_are_logged_without_secrets() {
+    let told = super::settings::without_secrets;
+    assert_eq!(told("roles.target.token_source=literal:hf_x"), "roles.target.token_source=...");
+    assert_eq!(told("--set=roles.draft.token_source=env:X"), "--set=roles.draft.token_source=...");
+    assert_eq!(told("http://me:secret@host:1234/x"), "http://host:1234/x");
+    assert_eq!(told("http://127.0.0.1:1234"), "http://127.0.0.1:1234");
 }
