@@ -80,6 +80,24 @@ impl Tiny {
         Ok(Self { dir, vocabulary, format: Format::Gguf })
     }
 
+    /// Writes a GGUF of a model with a liking: the logits of these tokens are that much larger.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn gguf_fond_of(seed: u64, tokens: &[(&str, f32)]) -> anyhow::Result<Self> {
+        let vocabulary = Vocabulary::new();
+        let dir = tempfile::tempdir().context("a folder for the tiny model")?;
+        let mut weights = weights(vocabulary.len(), seed)?;
+        let head = weights.get_mut("lm_head.weight").context("no lm_head")?;
+        let mut gains = vec![1.0; vocabulary.len()];
+        for (token, gain) in tokens {
+            gains[vocabulary.id(token) as usize] = *gain;
+        }
+        *head = head.broadcast_mul(&Tensor::from_vec(gains, (vocabulary.len(), 1), &Device::Cpu)?)?;
+        gguf::write(&dir.path().join(GGUF_FILE), &vocabulary, &weights)?;
+        Ok(Self { dir, vocabulary, format: Format::Gguf })
+    }
+
     /// The folder.
     #[must_use]
     pub fn path(&self) -> &Path {

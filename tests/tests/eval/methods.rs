@@ -1,0 +1,64 @@
+//! Every method runs, and what was not run is said.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::rig::{Pair, Rig, succeed};
+
+const QUESTIONS: usize = 6;
+const METHODS: &str = "target,draft,rsd,sd,best-of-n,majority,oracle-answer,oracle-target";
+
+fn report(rig: &Rig) -> (Value, String) {
+    let read = |name: &str| fs::read_to_string(rig.path("run").join(name)).unwrap();
+    (serde_json::from_str(&read("report.json")).unwrap(), read("report.md"))
+}
+
+fn names(report: &Value) -> Vec<&str> {
+    report["methods"].as_array().unwrap().iter().filter_map(|method| method["name"].as_str()).collect()
+}
+
+#[test]
+fn every_method_answers_every_question_and_the_report_names_those_that_were_not_run() {
+    let rig = Rig::new(Pair::Kin, QUESTIONS);
+    let printed = succeed(rig.eval("run", &format!("--methods {METHODS} --sweep 0.3,0.7 --samples 2")));
+    assert!(printed.contains("6 questions to ask, 0 answered before"), "{printed}");
+    assert!(printed.contains(&rig.path("run").join("report.md").display().to_string()), "{printed}");
+    let logged = rig.answers("run");
+    // Ten names, and the samples are two.
+    assert_eq!(logged.len(), QUESTIONS * 10);
+    let (json, _) = report(&rig);
+    assert_eq!(json["not_run"], serde_json::json!([]));
+    let all = [
+        "target",
+        "draft",
+        "rsd@0.3",
+        "rsd@0.5",
+        "rsd@0.7",
+        "sd",
+        "draft-sampled",
+        "best-of-2 (draft)",
+        "majority-of-2 (draft)",
+        "oracle-answer",
+        "oracle-target",
+        "oracle-question",
+    ];
+    assert_eq!(names(&json), all);
+    assert!(json["methods"].as_array().unwrap().iter().all(|method| method["questions"] == QUESTIONS));
+
+    // Nothing is loaded for that: it works without the models.
+    let printed = succeed(rig.eval("run", "--methods beam,target --report-only --set roles.draft.model_id=/nowhere"));
+    assert!(!printed.contains("questions to ask"), "{printed}");
+    let (json, text) = report(&rig);
+    assert_eq!(json["not_run"], serde_json::json!(["beam"]));
+    assert!(text.lines().any(|line| line.contains("`beam`") && line.contains("not run")), "{text}");
+
+    // What is there stays, and the missing method is added.
+    succeed(rig.eval("run", &format!("--methods {METHODS},beam --samples 2")));
+    let more = rig.answers("run");
+    assert_eq!(more.len(), QUESTIONS * 11);
+    assert!(logged.iter().all(|(key, answer)| more[key] == *answer));
+    let (json, text) = report(&rig);
+    assert_eq!(json["not_run"], serde_json::json!([]));
+    assert!(names(&json).contains(&"beam") && !text.contains("not run"), "{text}");
+}
