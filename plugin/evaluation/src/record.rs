@@ -141,13 +141,8 @@ impl Log {
         fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
         let card = folder.join("run.json");
         let setup = if card.exists() {
+            check(folder, &setup.settings)?;
             let mut there = read_setup(folder)?;
-            if let Some(difference) = difference(&there.settings, &setup.settings) {
-                bail!(
-                    "{} holds a run made otherwise: {difference}. Name another --out, or run it as before",
-                    folder.display()
-                );
-            }
             there.commands.extend(setup.commands);
             there.commands.dedup();
             there
@@ -195,6 +190,20 @@ impl Log {
         self.done.extend(answers.iter().map(|a| (a.question.clone(), a.method.clone(), a.sample)));
         Ok(())
     }
+}
+
+/// Whether a run with these settings may go on in a folder.
+///
+/// # Errors
+/// It holds a run made otherwise, or a damaged one.
+pub fn check(folder: &Path, settings: &BTreeMap<String, Value>) -> anyhow::Result<()> {
+    if !folder.join("run.json").exists() {
+        return Ok(());
+    }
+    if let Some(difference) = difference(&read_setup(folder)?.settings, settings) {
+        bail!("{} holds a run made otherwise: {difference}. Name another --out, or run it as before", folder.display());
+    }
+    Ok(())
 }
 
 /// Reads a run.

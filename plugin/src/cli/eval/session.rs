@@ -6,7 +6,7 @@ use anyhow::Context;
 use futures::{StreamExt, stream};
 use rsd_evaluation::{
     question::Question,
-    record::{Answer, Log, Setup},
+    record::{self, Answer, Log, Setup},
 };
 
 use super::{questions::QuestionArgs, settings};
@@ -47,6 +47,8 @@ impl<'a> Session<'a> {
         let mut deployment = config::load(Some(&args.rsd), config::environment(), &args.set, rule)?.deployment;
         let settings = settings::of(args, &recipe, &settings::of_deployment(&deployment)?)?;
         let (began, lock) = Self::begin(args)?;
+        // Models may take minutes to load.
+        record::check(&args.out, &settings)?;
         give_room(&mut deployment);
         let rsd = deploy(&deployment, None).await?.rsd;
         let speculative = if speculative { Some(deploy::speculative(&deployment, recipe.gamma).await?) } else { None };
