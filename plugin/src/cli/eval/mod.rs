@@ -46,7 +46,7 @@ pub(super) async fn run(args: EvalArgs) -> anyhow::Result<()> {
                 std::env::var(name).with_context(missing)
             });
             let key = key.transpose()?.map(|key| key.as_str().into());
-            Session::afar(&args.questions, args.recipe(), url, key).await?
+            Session::afar(&args.questions, args.recipe(), &methods, url, key).await?
         }
     };
     session.ask(&questions, &methods, args.concurrency.into()).await?;
