@@ -9,7 +9,7 @@ use rsd_evaluation::{grade, question::Question};
 use super::recall::Recall;
 use crate::{
     pipeline::{
-        roles::{Generator, Prompt, Reward, RoleError, RunRequest, Score, Trajectory},
+        roles::{Generator, Prompt, Reward, RoleError, RunRequest, Score, StepEnd, Trajectory},
         segment::Segmentation,
     },
     sampling::{Sampling, Stream},
@@ -64,7 +64,7 @@ impl Oracle {
         while let Some(step) = run.next().await {
             let step = step?;
             bytes.extend_from_slice(&step.bytes);
-            ended = step.end == crate::pipeline::roles::StepEnd::EndOfText;
+            ended = step.end == StepEnd::EndOfText;
             if step.end.is_final() {
                 break;
             }
@@ -86,10 +86,11 @@ impl Reward for Oracle {
 
     async fn score(&self, trajectory: Trajectory<'_>) -> Result<Score, RoleError> {
         let so_far = trajectory.steps.concat() + trajectory.step;
-        let reached = if trajectory.written.end.is_final() {
-            Some(so_far)
-        } else {
-            self.completed(trajectory.prompt, &so_far).await?
+        let reached = match trajectory.written.end {
+            StepEnd::EndOfText | StepEnd::StopString => Some(so_far),
+            // An answer that is cut off is wrong, whatever it says.
+            StepEnd::Length => None,
+            StepEnd::Boundary | StepEnd::StepLimit => self.completed(trajectory.prompt, &so_far).await?,
         };
         let good = match (reached, self.knows) {
             (None, _) => false,
