@@ -49,6 +49,12 @@ impl Method {
         (0..count).map(|sample| (self.name(delta), sample)).collect()
     }
 
+    /// Whether a running server can be asked for it.
+    #[must_use]
+    pub fn is_remote(self) -> bool {
+        !matches!(self, Self::Beam | Self::Speculative | Self::OracleAnswer | Self::OracleTarget)
+    }
+
     /// Whether its time is measured: nothing is taken over from another method.
     #[must_use]
     pub fn is_measured(self) -> bool {

@@ -87,10 +87,10 @@ impl Reward for Oracle {
     async fn score(&self, trajectory: Trajectory<'_>) -> Result<Score, RoleError> {
         let so_far = trajectory.steps.concat() + trajectory.step;
         let reached = match trajectory.written.end {
-            StepEnd::EndOfText => Some(so_far),
-            // Cut off: it has come to no answer.
-            end if end.is_final() => None,
-            _ => self.completed(trajectory.prompt, &so_far).await?,
+            StepEnd::EndOfText | StepEnd::StopString => Some(so_far),
+            // An answer that is cut off is wrong, whatever it says.
+            StepEnd::Length => None,
+            StepEnd::Boundary | StepEnd::StepLimit => self.completed(trajectory.prompt, &so_far).await?,
         };
         let good = match (reached, self.knows) {
             (None, _) => false,

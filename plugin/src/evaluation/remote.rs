@@ -102,6 +102,14 @@ impl Remote {
         Self(Arc::new(Inner { agent, url: url.trim_end_matches('/').to_owned(), key, recipe }))
     }
 
+    /// Whether these methods can be had from afar.
+    ///
+    /// # Errors
+    /// The first that cannot.
+    pub fn check(methods: &[Method]) -> Result<(), RemoteError> {
+        methods.iter().find(|method| !method.is_remote()).map_or(Ok(()), |method| Err(RemoteError::NotRemote(*method)))
+    }
+
     /// What all methods have in common.
     #[must_use]
     pub fn recipe(&self) -> &Recipe {

@@ -18,8 +18,9 @@ fn key(text: &str) -> ApiKey {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_gives_the_same_answers_and_every_refusal_leaves_the_run_whole() {
-    let rig = Rig::new(Pair::Kin, 6);
-    let deployment = config::load(Some(&rig.path("deployment.yaml")), [], &[], TargetRule::Required).unwrap().deployment;
+    let rig = tokio::task::spawn_blocking(|| Rig::new(Pair::Kin, 6)).await.unwrap();
+    let deployment =
+        config::load(Some(&rig.path("deployment.yaml")), [], &[], TargetRule::Required).unwrap().deployment;
     let rsd = deploy(&deployment, None).await.unwrap().rsd;
     let served = Served::start(rsd, deployment.limits, Some(key("open sesame"))).await.unwrap();
     let url = served.url.clone();

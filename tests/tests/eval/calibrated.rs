@@ -28,12 +28,13 @@ fn the_chosen_threshold_is_written_and_nothing_else() {
 
     let printed = succeed(rig.calibrate("run", "--goal target-calls:0.6 --points 3 --write"));
     assert!(printed.contains("8 questions; goal: the highest accuracy with 60 % of the steps"), "{printed}");
-    let chosen = printed.lines().find_map(|line| line.strip_prefix("* ")?.split_whitespace().next()?.parse::<f64>().ok());
+    let chosen =
+        printed.lines().find_map(|line| line.strip_prefix("* ")?.split_whitespace().next()?.parse::<f64>().ok());
     let chosen = chosen.unwrap_or_else(|| panic!("no choice: {printed}"));
     assert_ne!(chosen, 0.5);
     assert_eq!(delta(&rig), chosen);
     assert!(printed.contains(&format!("policy.delta: {chosen} is written into {}", file.display())), "{printed}");
-    let expected = before.replace(DELTA, &DELTA.replace("0.5", &chosen.to_string()));
+    let expected = before.replace(DELTA, &DELTA.replace("0.5", &format!("{chosen:?}")));
     assert_eq!(fs::read_to_string(&file).unwrap(), expected);
 }
 

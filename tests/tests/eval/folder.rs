@@ -15,7 +15,9 @@ fn a_run_grows_by_questions_and_is_refused_with_other_settings() {
     let printed = fail(rig.eval("run", "--methods target --set steps.tokens=5"));
     assert!(printed.contains("its `steps` is "), "{printed}");
     let printed = fail(rig.eval("run", "--methods target --set limits.max_steps=7"));
-    assert!(printed.contains("its `max_steps` is "), "{printed}");
+    assert!(printed.contains("its `max_steps` is nothing, asked for is 7"), "{printed}");
+    let printed = fail(rig.eval("run", "--methods target --set policy.mode=budget"));
+    assert!(printed.contains("its `policy` is nothing, asked for is {\"mode\":\"budget\"}"), "{printed}");
     // It is refused before anything is loaded.
     let printed = fail(rig.eval("run", "--methods target --system other --set roles.target.quantized_file=none.gguf"));
     assert!(printed.contains("holds a run made otherwise"), "{printed}");

@@ -13,7 +13,7 @@ use rsd_evaluation::{
 
 use crate::rig::{Pair, Rig, lines, succeed};
 
-const METHODS: &str = "target,draft,rsd,sd,best-of-n,beam,oracle-answer,oracle-target";
+const METHODS: &str = "target,draft,rsd,best-of-n,beam,oracle-answer,oracle-target";
 /// More than ten killed runs get to.
 const QUESTIONS: usize = 60;
 
@@ -39,7 +39,8 @@ fn timeless(rig: &Rig, out: &str) -> (Vec<String>, String) {
     let answers = rig.answers(out).into_values().map(|answer| serde_json::to_string(&of(answer)).unwrap()).collect();
     let (mut setup, logged) = record::read(&rig.path(out)).unwrap();
     setup.commands.clear();
-    let report = Report::build(&setup, &rig.questions(), &logged, &METHODS.split(',').map(str::to_owned).collect::<Vec<_>>());
+    let report =
+        Report::build(&setup, &rig.questions(), &logged, &METHODS.split(',').map(str::to_owned).collect::<Vec<_>>());
     (answers, serde_json::to_string(&report.without_timing()).unwrap())
 }
 

@@ -11,4 +11,3 @@ mod oracle;
 #[path = "../console/programs.rs"]
 mod programs;
 mod rig;
-mod speculative;

@@ -20,7 +20,11 @@ fn rsd_comes_to_the_targets_answer_where_its_reward_knows_it() {
         let Some(own) = says(target).filter(|_| target.finished) else { continue };
         assert!(oracle.finished, "{}: cut off, though the target still came to its end", question.id);
         let reached = says(oracle);
-        assert!(reached.as_deref().is_some_and(|a| grade::same(question.kind, a, &own)), "{}: {reached:?}", question.id);
+        assert!(
+            reached.as_deref().is_some_and(|a| grade::same(question.kind, a, &own)),
+            "{}: {reached:?}",
+            question.id
+        );
         compared += 1;
         kept += oracle.steps.iter().filter(|step| step.source == Source::Draft).count();
         rejected += oracle.steps.iter().filter(|step| step.rejected.is_some()).count();

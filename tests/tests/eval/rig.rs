@@ -102,7 +102,8 @@ impl Rig {
 /// A model whose answers end after a while and say numbers.
 fn talker(seed: u64, liking: f32) -> Tiny {
     let digits = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
-    let likings: Vec<(&str, f32)> = digits.map(|digit| (digit, liking)).into_iter().chain([("<|im_end|>", 2.2)]).collect();
+    let likings: Vec<(&str, f32)> =
+        digits.map(|digit| (digit, liking)).into_iter().chain([("<|im_end|>", 2.2)]).collect();
     Tiny::gguf_fond_of(seed, &likings).unwrap()
 }
 

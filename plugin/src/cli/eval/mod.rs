@@ -9,7 +9,7 @@ mod tests;
 
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use rsd_evaluation::{
     question::Question,
     record,
@@ -36,6 +36,9 @@ pub(super) async fn run(args: EvalArgs) -> anyhow::Result<()> {
         settings::same_questions(&args.questions)?;
         return write_report(out, &questions, &args.methods);
     }
+    if methods.contains(&Method::Speculative) {
+        bail!("--methods sd: mistral.rs 0.8.1 cannot run it: its first step waits for a lock that it holds itself");
+    }
     let mut session = match &args.url {
         None => {
             let speculative = methods.contains(&Method::Speculative);
@@ -47,7 +50,7 @@ pub(super) async fn run(args: EvalArgs) -> anyhow::Result<()> {
                 std::env::var(name).with_context(missing)
             });
             let key = key.transpose()?.map(|key| key.as_str().into());
-            Session::afar(&args.questions, args.recipe(), url, key).await?
+            Session::afar(&args.questions, args.recipe(), &methods, url, key).await?
         }
     };
     session.ask(&questions, &methods, args.concurrency.into()).await?;

@@ -59,7 +59,14 @@ impl<'a> Session<'a> {
     }
 
     /// With a running server.
-    pub async fn afar(args: &'a QuestionArgs, recipe: Recipe, url: &str, key: Option<Secret>) -> anyhow::Result<Self> {
+    pub async fn afar(
+        args: &'a QuestionArgs,
+        recipe: Recipe,
+        methods: &[Method],
+        url: &str,
+        key: Option<Secret>,
+    ) -> anyhow::Result<Self> {
+        Remote::check(methods)?;
         let settings = settings::of(args, &recipe, &serde_json::json!({ "url": settings::without_secrets(url) }))?;
         let (began, lock) = Self::begin(args)?;
         Log::check(&args.out, &settings)?;

@@ -3,13 +3,14 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::Context;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::questions::QuestionArgs;
 use crate::{
-    config::{Deployment, RoleConfig},
+    config::{Deployment, LimitsConfig, RoleConfig},
     evaluation::Recipe,
     models::digest,
+    policy::PolicyConfig,
 };
 
 /// All that decides what an answer looks like; questions and methods may be added. `models` says who answers.
@@ -49,20 +50,33 @@ pub(super) fn same_questions(args: &QuestionArgs) -> anyhow::Result<()> {
 
 /// The models of a deployment and how they are used.
 pub(super) fn of_deployment(deployment: &Deployment) -> anyhow::Result<Value> {
-    Ok(json!({
+    let mut settings = json!({
         "draft": role(&deployment.roles.draft),
         "target": deployment.roles.target.as_ref().map(role),
         "reward": reward(deployment)?,
         "steps": deployment.steps,
-        "policy": policy(deployment),
-        "max_steps": deployment.limits.max_steps,
-    }))
+        "weighting": deployment.policy.weighting,
+    });
+    if let Some(policy) = policy(&deployment.policy) {
+        settings["policy"] = policy;
+    }
+    let max_steps = deployment.limits.max_steps;
+    if max_steps != LimitsConfig::default().max_steps {
+        settings["max_steps"] = json!(max_steps);
+    }
+    Ok(settings)
 }
 
-/// The policy but for its threshold, which is in the methods' names.
-fn policy(deployment: &Deployment) -> Value {
-    let all = json!(deployment.policy).as_object().cloned().unwrap_or_default();
-    all.into_iter().filter(|(name, _)| name != "delta" && name != "answers").collect()
+/// What the policy says otherwise than by default; the threshold is in the methods' names, as is who answers.
+fn policy(policy: &PolicyConfig) -> Option<Value> {
+    let default = json!(PolicyConfig::default());
+    let given = json!(policy).as_object().cloned().unwrap_or_default();
+    let elsewhere = ["answers", "delta", "weighting"];
+    let other: Map<_, _> = given
+        .into_iter()
+        .filter(|(name, value)| !elsewhere.contains(&name.as_str()) && default.get(name) != Some(value))
+        .collect();
+    (!other.is_empty()).then_some(Value::Object(other))
 }
 
 /// A number as it was written: 0.7 has no exact f32, and as f64 the difference would show.
