@@ -140,5 +140,5 @@ pub fn fail(mut command: Command) -> String {
 }
 
 pub fn lines(path: &Path) -> usize {
-    fs::read(path).map_or(0, |text| text.iter().filter(|byte| **byte == b'\n').count())
+    fs::read(path).map_or(0, |text| String::from_utf8_lossy(&text).matches('\n').count())
 }
