@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     config::{Deployment, Format, RewardConfig, RoleConfig, StepsConfig, Unit},
-    engine::{Engine, EngineSpec, LoadError, SpecError, Speculative, States},
+    engine::{Engine, EngineSpec, LoadError, SpecError, States},
     models::{self, ModelError, Progress},
     pipeline::{
         Rsd, Settings,
@@ -221,16 +221,6 @@ pub(crate) async fn load(role: &str, spec: EngineSpec) -> Result<Engine, LoadErr
     let engine = Engine::load(role, spec).await?;
     tracing::info!(role, model = engine.model(), seconds = began.elapsed().as_secs_f32(), "loaded");
     Ok(engine)
-}
-
-/// Loads a deployment's draft and target once more, for mistral.rs's own speculative decoding of `gamma` tokens.
-///
-/// # Errors
-/// They are not to be had, or mistral.rs cannot run them together.
-pub async fn speculative(deployment: &Deployment, gamma: usize) -> Result<Speculative, DeployError> {
-    let target = deployment.roles.target.as_ref().ok_or(DeployError::NoTarget)?;
-    let (draft, target) = (spec("draft", &deployment.roles.draft).await?, spec("target", target).await?);
-    Ok(Speculative::load(draft, target, gamma).await?)
 }
 
 /// A draft whose states can be seen, and which draft it is.

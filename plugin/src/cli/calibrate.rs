@@ -43,7 +43,7 @@ pub(super) struct CalibrateArgs {
 
 pub(super) async fn run(args: CalibrateArgs) -> anyhow::Result<()> {
     let questions = args.questions.read(true)?;
-    let mut session = Session::here(&args.questions, recipe(&args), false).await?;
+    let mut session = Box::pin(Session::here(&args.questions, recipe(&args))).await?;
     session.has_a_threshold()?;
     let mut asked = session.ask(&questions, &[Method::Target, Method::Sweep(0.0)], 1).await?;
     let mut deltas = if args.deltas.is_empty() { spread(&args, &questions)? } else { args.deltas.clone() };
@@ -84,11 +84,10 @@ fn recipe(args: &CalibrateArgs) -> Recipe {
     Recipe {
         system: args.questions.system.clone(),
         max_tokens: args.questions.max_tokens as usize,
-        // Nothing is sampled, searched or drafted otherwise.
+        // Nothing is sampled or searched.
         sampling: Sampling::default(),
         samples: 1,
         width: Width { beams: 1, expansions: 1 },
-        gamma: 1,
         timed: true,
     }
 }

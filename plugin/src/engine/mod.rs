@@ -17,7 +17,6 @@ mod replay;
 mod request;
 mod run;
 mod spec;
-mod speculative;
 mod states;
 mod vocabulary;
 mod writer;
@@ -38,7 +37,6 @@ use tokio::sync::{Semaphore, mpsc};
 pub use load::LoadError;
 pub use mistralrs_core::ModelSelected;
 pub use spec::{EngineSpec, SpecError};
-pub use speculative::{Speculative, Spoken};
 pub use states::States;
 
 use crate::pipeline::roles::{CacheUse, Generator, Message, Prompt, RoleError, Run, RunRequest, Step, Turn};

@@ -55,11 +55,6 @@ impl Vocabulary {
         self.tokenizer.clone()
     }
 
-    /// Tokens that end an answer.
-    pub(super) fn ends(&self) -> impl Iterator<Item = u32> {
-        self.ends.iter().copied()
-    }
-
     pub(super) fn is_end(&self, token: u32) -> bool {
         self.ends.contains(&token)
     }

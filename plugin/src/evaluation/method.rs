@@ -17,8 +17,6 @@ pub enum Method {
     Samples,
     /// Step-level beam search over the draft's steps with the same reward.
     Beam,
-    /// mistral.rs's own speculative decoding.
-    Speculative,
     /// RSD with a reward that knows whether the target, going on after the step, gets the right answer.
     OracleAnswer,
     /// RSD with a reward that knows whether the target, going on after the step, still gets to its own answer.
@@ -36,7 +34,6 @@ impl Method {
             Self::Sweep(delta) => format!("rsd@{delta}"),
             Self::Samples => "draft-sampled".to_owned(),
             Self::Beam => "beam".to_owned(),
-            Self::Speculative => "sd".to_owned(),
             Self::OracleAnswer => "oracle-answer".to_owned(),
             Self::OracleTarget => "oracle-target".to_owned(),
         }
@@ -52,7 +49,7 @@ impl Method {
     /// Whether a running server can be asked for it.
     #[must_use]
     pub fn is_remote(self) -> bool {
-        !matches!(self, Self::Beam | Self::Speculative | Self::OracleAnswer | Self::OracleTarget)
+        !matches!(self, Self::Beam | Self::OracleAnswer | Self::OracleTarget)
     }
 
     /// Whether its time is measured: nothing is taken over from another method.
@@ -63,11 +60,10 @@ impl Method {
 }
 
 /// What can be asked for.
-const NAMES: [(&str, Method); 9] = [
+const NAMES: [(&str, Method); 8] = [
     ("target", Method::Target),
     ("draft", Method::Draft),
     ("rsd", Method::Rsd),
-    ("sd", Method::Speculative),
     ("best-of-n", Method::Samples),
     ("majority", Method::Samples),
     ("beam", Method::Beam),
@@ -79,6 +75,11 @@ impl FromStr for Method {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if text == "sd" {
+            return Err(
+                "mistral.rs 0.8.1 cannot run it: its first step waits for a lock that it holds itself".to_owned()
+            );
+        }
         let found = NAMES.iter().find(|(name, _)| *name == text).map(|(_, method)| *method);
         found.ok_or_else(|| {
             let names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
@@ -103,6 +104,6 @@ mod tests {
         assert_eq!(Method::Rsd.name(0.19), "rsd@0.19");
         assert_eq!(Method::Sweep(0.5).name(0.19), "rsd@0.5");
         let error = "rds".parse::<Method>().unwrap_err();
-        assert!(error.ends_with("target, draft, rsd, sd, best-of-n, majority, beam, oracle-answer, oracle-target"));
+        assert!(error.ends_with("target, draft, rsd, best-of-n, majority, beam, oracle-answer, oracle-target"));
     }
 }

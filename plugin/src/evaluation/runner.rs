@@ -19,11 +19,10 @@ use super::{
     recall::Recall,
 };
 use crate::{
-    engine::{Speculative, Spoken},
     flops::Flops,
     pipeline::{
         Finish, Outcome, Overrides, PipelineError, Request, Rsd, Settings,
-        roles::{Generator, Message, Prompt, Reward, RoleError, RunReport},
+        roles::{Message, Prompt, Reward, RoleError, RunReport},
         segment::Segmentation,
         trace::Totals,
     },
@@ -44,8 +43,6 @@ pub struct Recipe {
     pub samples: usize,
     /// How wide [`Method::Beam`] searches.
     pub width: Width,
-    /// Tokens that the draft of [`Method::Speculative`] writes at a time.
-    pub gamma: usize,
     /// Whether answers have the machine to themselves, so that their time means something.
     pub timed: bool,
 }
@@ -56,8 +53,6 @@ pub struct Runner {
     pub rsd: Rsd,
     /// What all methods have in common.
     pub recipe: Recipe,
-    /// mistral.rs's speculative decoding, where it is asked for.
-    pub speculative: Option<Speculative>,
 }
 
 impl Runner {
@@ -134,16 +129,6 @@ impl Remembering<'_> {
                     let outcome = self.complete(&self.rsd, sampling, at(0.0), true).await?;
                     answers.push(self.logged(&name, sample, &outcome, true));
                 }
-                Ok(())
-            }
-            Method::Speculative => {
-                let failed = |reason| RoleError::Failed { role: "speculative".to_owned(), reason };
-                let engine = self.runner.speculative.as_ref();
-                let engine = engine.ok_or_else(|| failed("speculative decoding is not loaded".to_owned()))?;
-                let prompt = self.target.encode_prompt(&self.prompt).await?;
-                let prompt_tokens = prompt.len();
-                let spoken = engine.answer(prompt, recipe.max_tokens).await.map_err(failed)?;
-                answers.push(self.spoken(&name, prompt_tokens, spoken));
                 Ok(())
             }
             Method::Beam => {
@@ -260,18 +245,6 @@ impl Remembering<'_> {
 
     fn logged(&self, name: &str, sample: usize, outcome: &Outcome, measured: bool) -> Answer {
         self.said(name, sample, outcome).traced(&outcome.trace, measured && self.runner.recipe.timed)
-    }
-
-    fn spoken(&self, method: &str, prompt_tokens: usize, spoken: Spoken) -> Answer {
-        let mut totals = Totals::default();
-        totals.draft.add(spoken.drafted, prompt_tokens, prompt_tokens, 0.0);
-        // What the target checked and did not keep, it read and did not write.
-        let checked = prompt_tokens + spoken.drafted.saturating_sub(spoken.tokens);
-        totals.target.add(spoken.tokens, checked, checked, 0.0);
-        let Spoken { text, tokens, finished, seconds, .. } = spoken;
-        let steps = vec![Step { source: Source::Target, tokens, reward: None, rejected: None, fallback: None }];
-        let said = Said { question: self.question, method, sample: 0, text, finished, prompt_tokens, tokens };
-        self.counted(said, steps, &totals, seconds)
     }
 
     fn searched(&self, method: &str, found: &Found, seconds: f64) -> Answer {

@@ -55,10 +55,8 @@ fn runner(world: &World) -> Runner {
             sampling: Sampling { temperature: 1.0, seed: 5, ..Sampling::default() },
             samples: 3,
             width: Width { beams: 2, expansions: 2 },
-            gamma: 4,
             timed: true,
         },
-        speculative: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where a worked solution says its final answer.
 
-use super::number;
+use super::{braces::braced, number};
 
 /// What the last box holds. Boxes with nothing but "and" or a comma between them are one answer in parts.
 #[must_use]
@@ -62,25 +62,6 @@ fn boxes(text: &str) -> Vec<(usize, usize, String)> {
         }
     }
     found
-}
-
-/// What stands before the brace that closes the one already open.
-fn braced(text: &str) -> Option<&str> {
-    let mut depth = 1usize;
-    let mut escaped = false;
-    for (at, c) in text.char_indices() {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            return Some(&text[..at]);
-        }
-    }
-    None
 }
 
 fn only_joins(between: &str) -> bool {

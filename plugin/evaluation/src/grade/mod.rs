@@ -1,5 +1,6 @@
 //! Whether an answer is right, by the kind of its question.
 
+mod braces;
 pub mod choice;
 pub mod extract;
 pub mod latex;

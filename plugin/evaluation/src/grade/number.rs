@@ -1,5 +1,7 @@
 //! Whether the final answer of a worked solution is the reference: numbers, as in GSM8K.
 
+use super::braces::braced;
+
 /// The number a solution ends with: in its last `\boxed{}`, or else the last number in the text.
 #[must_use]
 pub fn final_number(solution: &str) -> Option<f64> {
@@ -17,22 +19,6 @@ pub fn reference_number(reference: &str) -> Option<f64> {
 #[must_use]
 pub fn same_number(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-6 * a.abs().max(b.abs()).max(1.0)
-}
-
-/// What stands before the brace that closes the one already open.
-fn braced(text: &str) -> Option<&str> {
-    let mut depth = 1usize;
-    for (at, c) in text.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            return Some(&text[..at]);
-        }
-    }
-    None
 }
 
 /// The last decimal number in a text; commas between digits are thousands separators.

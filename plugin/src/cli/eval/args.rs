@@ -13,7 +13,7 @@ use crate::{
 pub(in crate::cli) struct EvalArgs {
     #[command(flatten)]
     pub(super) questions: QuestionArgs,
-    /// Methods: target, draft, rsd, sd, best-of-n, majority, beam, oracle-answer, oracle-target
+    /// Methods: target, draft, rsd, best-of-n, majority, beam, oracle-answer, oracle-target
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "target,draft,rsd")]
     pub(super) methods: Vec<String>,
     /// RSD at these thresholds too. Steps that another method wrote already are taken over, so no time is measured
@@ -49,9 +49,6 @@ pub(in crate::cli) struct EvalArgs {
     /// Next steps that beam search tries for each
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
     expansions: u8,
-    /// Tokens that the draft of speculative decoding writes at a time
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..))]
-    pub(super) gamma: u8,
     /// Say what would be run, and load nothing
     #[arg(long)]
     pub(super) dry_run: bool,
@@ -96,7 +93,6 @@ impl EvalArgs {
             },
             samples: self.samples.into(),
             width: Width { beams: self.beams.into(), expansions: self.expansions.into() },
-            gamma: self.gamma.into(),
             timed: self.concurrency == 1,
         }
     }

@@ -9,7 +9,7 @@ mod tests;
 
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use rsd_evaluation::{
     question::Question,
     record,
@@ -36,14 +36,8 @@ pub(super) async fn run(args: EvalArgs) -> anyhow::Result<()> {
         settings::same_questions(&args.questions)?;
         return write_report(out, &questions, &args.methods);
     }
-    if methods.contains(&Method::Speculative) {
-        bail!("--methods sd: mistral.rs 0.8.1 cannot run it: its first step waits for a lock that it holds itself");
-    }
     let mut session = match &args.url {
-        None => {
-            let speculative = methods.contains(&Method::Speculative);
-            Session::here(&args.questions, args.recipe(), speculative).await?
-        }
+        None => Box::pin(Session::here(&args.questions, args.recipe())).await?,
         Some(url) => {
             let key = args.api_key_env.as_ref().map(|name| {
                 let missing = || format!("--api-key-env: the environment variable {name} is not set");

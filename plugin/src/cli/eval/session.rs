@@ -13,7 +13,7 @@ use super::{questions::QuestionArgs, settings};
 use crate::{
     cli::progress,
     config::{self, Deployment, Secret, TargetRule},
-    deploy::{self, deploy},
+    deploy::deploy,
     evaluation::{Method, Recipe, Remote, RemoteError, Runner},
     models::{lock, on_stderr},
     pipeline::{PipelineError, roles::RoleError},
@@ -43,7 +43,7 @@ pub(in crate::cli) enum Asked {
 
 impl<'a> Session<'a> {
     /// With models in this process.
-    pub async fn here(args: &'a QuestionArgs, recipe: Recipe, speculative: bool) -> anyhow::Result<Self> {
+    pub async fn here(args: &'a QuestionArgs, recipe: Recipe) -> anyhow::Result<Self> {
         let rule = TargetRule::Required;
         let mut deployment = config::load(Some(&args.rsd), config::environment(), &args.set, rule)?.deployment;
         let settings = settings::of(args, &recipe, &settings::of_deployment(&deployment)?)?;
@@ -51,10 +51,9 @@ impl<'a> Session<'a> {
         Log::check(&args.out, &settings)?;
         give_room(&mut deployment);
         let rsd = deploy(&deployment, None).await?.rsd;
-        let speculative = if speculative { Some(deploy::speculative(&deployment, recipe.gamma).await?) } else { None };
         let parameters = rsd.parameters().map(|of| [of.draft, of.reward, of.target]);
         let log = Log::open(&args.out, Setup::new(settings, parameters, settings::machine(), settings::command()))?;
-        let models = Models::Here(Box::new(Runner { rsd, recipe, speculative }));
+        let models = Models::Here(Box::new(Runner { rsd, recipe }));
         Ok(Self { args, began, models, log, _lock: lock })
     }
 

@@ -28,7 +28,6 @@ pub(super) fn of(args: &QuestionArgs, recipe: &Recipe, models: &Value) -> anyhow
         "seed": recipe.sampling.seed,
         "beams": recipe.width.beams,
         "expansions": recipe.width.expansions,
-        "gamma": recipe.gamma,
         "timed": recipe.timed,
     });
     let parts = [models, &common].into_iter().filter_map(Value::as_object);

@@ -1,5 +1,7 @@
 //! Words in answers: names of functions without their backslash, units, and answers that are only words.
 
+use super::super::braces::closing;
+
 /// The command that a bare word stands for.
 #[must_use]
 pub fn command(word: &str) -> Option<&'static str> {
@@ -30,21 +32,7 @@ pub fn is_unit(word: &str) -> bool {
 /// What stands before the brace that closes the one already open.
 #[must_use]
 pub fn braced(text: &[char]) -> Option<&[char]> {
-    let mut depth = 1usize;
-    let mut escaped = false;
-    for (at, c) in text.iter().enumerate() {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            return Some(&text[..at]);
-        }
-    }
-    None
+    closing(text.iter().copied().enumerate()).map(|at| &text[..at])
 }
 
 /// A text as words alone: no commands, no brackets, no spaces, small letters.
