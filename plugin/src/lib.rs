@@ -28,6 +28,7 @@
 //! # }
 //! ```
 
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod control;

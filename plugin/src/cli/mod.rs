@@ -1,5 +1,6 @@
 //! The command line of `mistralrs-rsd`.
 
+mod bench;
 mod calibrate;
 pub mod config;
 mod estimate;
@@ -13,8 +14,8 @@ pub mod serve;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use self::{
-    calibrate::CalibrateArgs, config::ConfigCommand, estimate::EstimateArgs, eval::EvalArgs, models::ModelsCommand,
-    prm::PrmCommand, run::RunArgs, serve::ServeArgs,
+    bench::BenchArgs, calibrate::CalibrateArgs, config::ConfigCommand, estimate::EstimateArgs, eval::EvalArgs,
+    models::ModelsCommand, prm::PrmCommand, run::RunArgs, serve::ServeArgs,
 };
 
 /// Reward-Guided Speculative Decoding for mistral.rs: a small model writes, a reward model judges, the big one
@@ -42,6 +43,8 @@ enum Command {
     Calibrate(Box<CalibrateArgs>),
     /// Estimate what RSD would bring on a machine that is not there
     Estimate(EstimateArgs),
+    /// Measure what RSD's machinery adds to the models' own time
+    Bench(Box<BenchArgs>),
     /// Check, show and describe deployment files
     Config(ConfigCommand),
     /// Print a completion script for a shell
@@ -65,6 +68,7 @@ impl Cli {
             Command::Eval(args) => Box::pin(eval::run(*args)).await,
             Command::Calibrate(args) => Box::pin(calibrate::run(*args)).await,
             Command::Estimate(args) => estimate::run(&args),
+            Command::Bench(args) => Box::pin(bench::run(*args)).await,
             Command::Config(command) => command.run(),
             Command::Completions { shell } => {
                 let mut command = Self::command();

@@ -18,6 +18,7 @@ mod request;
 mod run;
 mod spec;
 mod states;
+mod stock;
 mod vocabulary;
 mod writer;
 
@@ -38,6 +39,7 @@ pub use load::LoadError;
 pub use mistralrs_core::ModelSelected;
 pub use spec::{EngineSpec, SpecError};
 pub use states::States;
+pub use stock::Stock;
 
 use crate::pipeline::roles::{CacheUse, Generator, Message, Prompt, RoleError, Run, RunRequest, Step, Turn};
 use cache::{CacheGauge, CacheMirror};
@@ -153,6 +155,14 @@ impl Engine {
     /// The answer does not fit the context, or the engine failed.
     pub async fn replay(&self, request: RunRequest, answer: Vec<u32>) -> Result<Vec<Step>, RoleError> {
         replay::replay(&self.0, request, answer).await
+    }
+
+    /// mistral.rs's own greedy answer to a prompt, and what it cost. The prefix cache is empty afterwards.
+    ///
+    /// # Errors
+    /// The prompt does not fit, or the engine failed.
+    pub async fn stock(&self, prompt: Vec<u32>, max_tokens: usize) -> Result<Stock, RoleError> {
+        stock::answer(&self.0, prompt, max_tokens).await
     }
 
     /// Renders messages with the model's chat template; `assistant` text, where given, begins the answer.

@@ -142,7 +142,7 @@ pub(super) fn raw_request(prompt: Vec<u32>, response: mpsc::Sender<Response>, se
     Request::Normal(Box::new(NormalRequest { is_streaming: false, return_raw_logits: true, ..request }))
 }
 
-fn normal_request(
+pub(super) fn normal_request(
     prompt: Vec<u32>,
     response: mpsc::Sender<Response>,
     hook: Option<Arc<dyn CustomLogitsProcessor>>,

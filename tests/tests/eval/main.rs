@@ -1,7 +1,8 @@
-//! `mistralrs-rsd eval` and `calibrate`, the programs themselves, in processes of their own on two tiny models.
+//! `mistralrs-rsd eval`, `calibrate` and `bench`, the programs themselves, in processes of their own on two tiny models.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::float_cmp)]
 
 mod afar;
+mod benched;
 mod calibrated;
 mod folder;
 mod killed;

@@ -69,7 +69,11 @@ impl Rig {
         let own = [text("questions.jsonl"), text(out)];
         let mut words = vec!["mistralrs-rsd", name, "--data", &own[0], "--out", &own[1], "--max-tokens", MAX_TOKENS];
         words.extend(more.split_whitespace());
-        let mut command = programs::command(&words);
+        self.started(&words)
+    }
+
+    fn started(&self, words: &[&str]) -> Command {
+        let mut command = programs::command(words);
         command.env("HOME", self.home.path()).env("XDG_CACHE_HOME", self.path("cache")).stdin(Stdio::null());
         command.env_remove("RSD_CONFIG");
         command
@@ -82,6 +86,12 @@ impl Rig {
 
     pub fn calibrate(&self, out: &str, more: &str) -> Command {
         self.command("calibrate", out, &format!("--rsd {} {more}", self.path("deployment.yaml").display()))
+    }
+
+    pub fn bench(&self, more: &str) -> Command {
+        let (data, rsd) = (self.path("questions.jsonl"), self.path("deployment.yaml"));
+        let own = format!("mistralrs-rsd bench --data {} --rsd {} {more}", data.display(), rsd.display());
+        self.started(&own.split_whitespace().collect::<Vec<_>>())
     }
 
     pub fn questions(&self) -> Vec<Question> {

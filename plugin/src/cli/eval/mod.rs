@@ -20,6 +20,7 @@ pub(super) use self::{
     args::EvalArgs,
     questions::QuestionArgs,
     session::{Asked, Session},
+    settings::{command, machine},
 };
 use crate::evaluation::Method;
 

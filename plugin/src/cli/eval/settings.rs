@@ -107,11 +107,11 @@ fn reward(deployment: &Deployment) -> anyhow::Result<Value> {
 }
 
 /// Where it runs, in words.
-pub(super) fn machine() -> String {
+pub(in crate::cli) fn machine() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, name)| name));
     let name = name.unwrap_or(std::env::consts::ARCH);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = candle_core::utils::get_num_threads();
     format!("{name}, {threads} threads, mistralrs-rsd {}", env!("CARGO_PKG_VERSION"))
 }
 
@@ -129,7 +129,7 @@ pub(super) fn without_secrets(word: &str) -> String {
 }
 
 /// The command as it was typed, but for the program's path.
-pub(super) fn command() -> String {
+pub(in crate::cli) fn command() -> String {
     let quoted = |word: String| {
         let plain = word.chars().all(|c| c.is_alphanumeric() || "-_./=,:@".contains(c)) && !word.is_empty();
         if plain { word } else { format!("'{}'", word.replace('\'', r"'\''")) }

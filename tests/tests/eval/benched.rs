@@ -1,0 +1,45 @@
+//! `bench` measures every part on real engines. How fast they are is nobody's business here.
+
+use std::fs;
+
+use mistralrs_rsd::bench::Report;
+
+use crate::rig::{Pair, Rig, succeed};
+
+#[test]
+fn every_part_is_measured_and_written() {
+    let rig = Rig::new(Pair::Kin, 6);
+    let json = rig.path("bench.json");
+    let words = format!(
+        "--parts ratios,acceptance,lookahead,clients,scaling --quick --clients 1,2 --lengths 20,60 --json {}",
+        json.display()
+    );
+    let printed = succeed(rig.bench(&words));
+    for heading in [
+        "| ratio |",
+        "| ms per token |",
+        "| steps to keep |",
+        "| steps kept |",
+        "| clients |",
+        "| tokens of a step |",
+        "| answers cached |",
+    ] {
+        assert!(printed.contains(heading), "no {heading} in {printed}");
+    }
+    let report: Report = serde_json::from_str(&fs::read_to_string(&json).unwrap()).unwrap();
+    assert_eq!((report.rounds, report.max_tokens), (1, 24));
+    assert!(report.command.contains("bench") && report.command.contains("--quick"), "{}", report.command);
+    let ratios = report.ratios.unwrap();
+    assert_eq!(ratios.unequal, 0);
+    for ratio in [ratios.accept, ratios.reject, ratios.mixed, ratios.engine] {
+        assert!(ratio.low > 0.0 && ratio.low <= ratio.median && ratio.median <= ratio.high, "{ratio:?}");
+    }
+    let parts = ratios.parts;
+    let sum = parts.draft_writes + parts.draft_wastes + parts.draft_reads + parts.target_writes + parts.target_reads;
+    assert!((sum + parts.verdicts + parts.rest - 1.0).abs() < 1e-9, "{parts:?}");
+    assert!(parts.rest >= 0.0, "{parts:?}");
+    assert_eq!((report.acceptance.len(), report.lookahead.len()), (1, 3));
+    assert_eq!(report.clients.len(), 4);
+    let scaling = report.scaling.unwrap();
+    assert_eq!((scaling.lengths.len(), scaling.steps.len(), scaling.prefixes.len()), (4, 5, 4));
+}
