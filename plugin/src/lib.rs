@@ -36,6 +36,7 @@ pub mod deploy;
 pub mod engine;
 pub mod evaluation;
 pub mod flops;
+pub mod logits;
 pub mod metrics;
 pub mod models;
 pub mod pipeline;

@@ -9,6 +9,8 @@ use std::collections::HashMap;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::logits::{argmax, highest};
+
 /// Sampling parameters of one request. The default is greedy.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Sampling {
@@ -97,6 +99,12 @@ impl Sampling {
             || self.presence_penalty.is_some_and(|p| p != 0.0)
     }
 
+    /// Whether [`Self::pick`] leaves the logits other than they were.
+    #[must_use]
+    pub fn changes_logits(&self) -> bool {
+        self.uses_counts() || !self.logit_bias.is_empty()
+    }
+
     /// Picks a token. `counts` holds how often each token occurred in prompt and answer; `u` is the position's
     /// draw from U[0, 1) and is unused when greedy. `logits` are changed in place.
     #[must_use]
@@ -140,7 +148,7 @@ impl Sampling {
 
     /// The tokens that may be drawn with their unnormalised weights, in an order that is a function of the logits.
     fn candidates(&self, logits: &[f32]) -> Vec<(u32, f32)> {
-        let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let max = highest(logits);
         let weight = |logit: f32| ((logit - max) / self.temperature).exp();
         let mut all: Vec<(u32, f32)> =
             (0u32..).zip(logits).map(|(token, &logit)| (token, weight(logit))).filter(|c| c.1 > 0.0).collect();
@@ -178,28 +186,6 @@ impl Sampling {
 #[allow(clippy::trivially_copy_pass_by_ref)]
 fn most_likely_first(a: &(u32, f32), b: &(u32, f32)) -> std::cmp::Ordering {
     b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
-}
-
-/// The first token with the highest logit; NaN never wins.
-#[must_use]
-pub fn argmax(logits: &[f32]) -> u32 {
-    let mut best = (0u32, f32::NEG_INFINITY);
-    for (token, &logit) in (0u32..).zip(logits) {
-        if logit > best.1 {
-            best = (token, logit);
-        }
-    }
-    best.0
-}
-
-/// ln of the sum of exp of the logits, so that `logit - log_sum_exp` is a log-probability.
-#[must_use]
-pub fn log_sum_exp(logits: &[f32]) -> f32 {
-    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    if max == f32::NEG_INFINITY {
-        return max;
-    }
-    max + logits.iter().map(|logit| (logit - max).exp()).sum::<f32>().ln()
 }
 
 #[cfg(test)]
@@ -290,13 +276,5 @@ mod tests {
         }
         assert_ne!(choice_seed(5, 1), choice_seed(5, 2));
         assert_eq!(choice_seed(5, 0), 5);
-    }
-
-    #[test]
-    fn log_probabilities_sum_to_one() {
-        let logits = [0.3f32, -2.0, 5.0, 1.0];
-        let z = log_sum_exp(&logits);
-        let sum: f32 = logits.iter().map(|l| (l - z).exp()).sum();
-        assert!((sum - 1.0).abs() < 1e-6);
     }
 }

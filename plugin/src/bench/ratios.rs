@@ -11,7 +11,7 @@ use crate::{
     engine::Engine,
     pipeline::{
         PipelineError,
-        roles::{Generator, RoleError},
+        roles::{Generator, Prompt, RoleError},
         trace::Source,
     },
 };
@@ -163,10 +163,8 @@ pub async fn ratios(
 
 async fn round(bench: &Bench, engine: &Engine, number: usize, keeping: f64) -> Result<Option<Round>, PipelineError> {
     let prompt = bench.prompt(number);
-    let draft = bench.answer(prompt, Way::Draft, 0).await?;
-    let kept = bench.answer(prompt, Way::Delta(0.0), 0).await?;
-    let target = bench.answer(prompt, Way::Target, 0).await?;
-    let refused = bench.answer(prompt, Way::Delta(2.0), 0).await?;
+    let (draft, kept) = pair(bench, prompt, number, Way::Draft, Way::Delta(0.0)).await?;
+    let (target, refused) = pair(bench, prompt, number, Way::Target, Way::Delta(2.0)).await?;
     let mixed = bench.answer(prompt, Way::Keeping(keeping), 0).await?;
     let ids = engine.encode_prompt(prompt).await?;
     engine.forget().await?;
@@ -191,6 +189,22 @@ async fn round(bench: &Bench, engine: &Engine, number: usize, keeping: f64) -> R
         kept: (totals.accepted_tokens, totals.accepted_tokens + totals.rejected_tokens),
         seconds: mixed.seconds(),
     }))
+}
+
+/// The two sides of a ratio; who comes first changes with the round.
+async fn pair(
+    bench: &Bench,
+    prompt: &Prompt,
+    number: usize,
+    one: Way,
+    other: Way,
+) -> Result<(Meter, Meter), PipelineError> {
+    if number.is_multiple_of(2) {
+        let first = bench.answer(prompt, one, 0).await?;
+        return Ok((first, bench.answer(prompt, other, 0).await?));
+    }
+    let first = bench.answer(prompt, other, 0).await?;
+    Ok((bench.answer(prompt, one, 0).await?, first))
 }
 
 /// Where an answer's seconds went.

@@ -15,12 +15,13 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::{States, gate::Gate, vocabulary::Vocabulary};
 use crate::{
+    logits::normaliser_and_entropy,
     pipeline::{
         roles::{RoleError, RunRequest, Step, StepEnd, TokenLogprob},
         segment::Cut,
     },
     reward::features::Observer,
-    sampling::{log_sum_exp, uniform},
+    sampling::uniform,
 };
 
 /// What a run tells its owner.
@@ -169,8 +170,8 @@ impl Writer {
         let position = (self.request.position + self.recorded.len()) as u64;
         let sampling = &self.request.sampling;
         let u = if sampling.temperature > 0.0 { uniform(sampling.seed, self.request.stream, position) } else { 0.0 };
-        // Picking changes the logits in place.
-        let raw = (self.observer.is_some() || self.request.logprobs.is_some()).then(|| logits.to_vec());
+        let reads = self.observer.is_some() || self.request.logprobs.is_some();
+        let unchanged = (reads && sampling.changes_logits()).then(|| logits.to_vec());
         let token = match &self.script {
             Some(script) => match script.get(self.recorded.len()) {
                 Some(&token) => token,
@@ -178,13 +179,12 @@ impl Writer {
             },
             None => sampling.pick(logits, &self.counts, u),
         };
-        if let Some(raw) = raw {
-            if let Some(top) = self.request.logprobs {
-                self.logprobs.push(logprob_of(token, &raw, top));
-            }
-            if let Some(observer) = &mut self.observer {
-                observer.observe(&raw, state, token);
-            }
+        let raw = unchanged.as_deref().unwrap_or(logits);
+        if let Some(top) = self.request.logprobs {
+            self.logprobs.push(logprob_of(token, raw, top));
+        }
+        if let Some(observer) = &mut self.observer {
+            observer.observe(raw, state, token);
         }
         Some(token)
     }
@@ -303,7 +303,7 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 }
 
 fn logprob_of(token: u32, logits: &[f32], top: usize) -> TokenLogprob {
-    let z = log_sum_exp(logits);
+    let (z, _) = normaliser_and_entropy(logits);
     let mut best: Vec<(u32, f32)> = (0u32..).zip(logits.iter().copied()).collect();
     let top = top.min(best.len());
     if top > 0 && top < best.len() {

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use mistralrs_core::{SamplingParams, StopTokens};
 use mistralrs_rsd::{
+    logits::argmax,
     pipeline::{
         roles::{Generator, StepEnd},
         segment::Boundary,
     },
-    sampling::{Sampling, argmax},
+    sampling::Sampling,
 };
 
 use crate::{

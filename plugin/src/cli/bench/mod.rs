@@ -145,7 +145,12 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<()> {
             continue;
         }
         let bar = progress::bar(args.work(part, &bench), "{pos} of {len} [{bar:30}] {elapsed} gone, {eta} left");
-        let told = || bar.inc(1);
+        let mut told = || {
+            bar.inc(1);
+            if bar.is_hidden() {
+                eprintln!("{} of {}", bar.position(), bar.length().unwrap_or_default());
+            }
+        };
         match part {
             Part::Ratios => {
                 let ratios = Box::pin(bench::ratios(&bench, &target, keeping, told)).await?;
@@ -165,7 +170,7 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<()> {
             }
             Part::Clients => {
                 let numbers: Vec<usize> = args.clients.iter().map(|clients| usize::from(*clients)).collect();
-                report.clients = bench::crowds(&bench, &numbers, args.answers.into(), keeping, told).await?;
+                report.clients = bench::crowds(&bench, &numbers, args.answers.into(), keeping, &mut told).await?;
                 bar.finish_and_clear();
                 println!("{}", table::clients(&report.clients));
             }
