@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use mistralrs_core::{
     CustomLogitsProcessor, MistralRs, NormalRequest, Request, RequestMessage, Response, SamplingParams,
 };
-use mistralrs_rsd::sampling::argmax;
+use mistralrs_rsd::logits::argmax;
 use parking_lot::Mutex;
 use tokio::sync::mpsc::{Receiver, channel};
 

@@ -144,11 +144,12 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<()> {
         if args.parts[..nth].contains(&part) {
             continue;
         }
-        let bar = progress::bar(args.work(part, &bench), "{pos} of {len} [{bar:30}] {elapsed} gone, {eta} left");
+        let work = args.work(part, &bench);
+        let bar = progress::bar(work, "{pos} of {len} [{bar:30}] {elapsed} gone, {eta} left");
         let mut told = || {
             bar.inc(1);
             if bar.is_hidden() {
-                eprintln!("{} of {}", bar.position(), bar.length().unwrap_or_default());
+                eprintln!("{} of {work}", bar.position());
             }
         };
         match part {
