@@ -1,7 +1,5 @@
 //! Every screen, at every size, in every state and theme.
 
-use std::time::Instant;
-
 use ratatui::{Terminal, backend::TestBackend, style::Color};
 use rsd_console::{
     input::{Intent, Screen},
@@ -275,22 +273,4 @@ fn numbers_that_are_none_are_shown_as_that() {
     }
     let text = drawn(&app, &plain(), 80, 24);
     assert!(text.contains("delta NaN") && text.contains("of - judged"), "{text}");
-}
-
-/// Prints how long a drawing takes; run with `--nocapture`.
-#[test]
-fn a_drawing_is_quick() {
-    let app = fixture::app();
-    let mut terminal = Terminal::new(TestBackend::new(140, 45)).unwrap();
-    let times = 200;
-    for screen in Screen::ALL {
-        let app = on(screen, app.clone());
-        let began = Instant::now();
-        for _ in 0..times {
-            terminal.draw(|frame| draw(frame, &app, &plain())).unwrap();
-        }
-        let each = began.elapsed() / times;
-        println!("{:9} {:?} at 140x45", screen.name(), each);
-        assert!(each.as_millis() < 20, "{screen:?}: {each:?}");
-    }
 }

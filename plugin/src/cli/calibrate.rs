@@ -45,14 +45,16 @@ pub(super) async fn run(args: CalibrateArgs) -> anyhow::Result<()> {
     let questions = args.questions.read(true)?;
     let mut session = Box::pin(Session::here(&args.questions, recipe(&args))).await?;
     session.has_a_threshold()?;
-    let mut asked = session.ask(&questions, &[Method::Target, Method::Sweep(0.0)], 1).await?;
+    let sweep = |deltas: &[f64]| -> Vec<Method> { deltas.iter().copied().map(Method::Sweep).collect() };
+    // All in one go where the thresholds are known: what is remembered of a question is forgotten after it.
+    let first = [vec![Method::Target, Method::Sweep(0.0)], sweep(&args.deltas)].concat();
+    let mut asked = session.ask(&questions, &first, 1).await?;
     let mut deltas = if args.deltas.is_empty() { spread(&args, &questions)? } else { args.deltas.clone() };
     deltas.push(0.0);
     deltas.sort_by(f64::total_cmp);
     deltas.dedup();
     if asked == Asked::All {
-        let sweep: Vec<Method> = deltas.iter().copied().map(Method::Sweep).collect();
-        asked = session.ask(&questions, &sweep, 1).await?;
+        asked = session.ask(&questions, &sweep(&deltas), 1).await?;
     }
     let (_, answers) = record::read(&args.questions.out)?;
     let choice = calibration::choose(args.goal, &deltas, &questions, &answers)?;

@@ -9,10 +9,11 @@ use crate::rig::{Pair, Rig, succeed};
 #[test]
 fn every_part_is_measured_and_written() {
     let rig = Rig::new(Pair::Kin, 6);
-    let json = rig.path("bench.json");
+    let (json, svg) = (rig.path("bench.json"), rig.path("scaling.svg"));
     let words = format!(
-        "--parts ratios,acceptance,lookahead,clients,scaling --quick --clients 1,2 --lengths 20,60 --json {}",
-        json.display()
+        "--parts ratios,acceptance,lookahead,clients,scaling --quick --clients 1,2 --lengths 20,60 --json {} --svg {}",
+        json.display(),
+        svg.display()
     );
     let printed = succeed(rig.bench(&words));
     for heading in [
@@ -43,4 +44,5 @@ fn every_part_is_measured_and_written() {
     assert_eq!(report.clients.len(), 4);
     let scaling = report.scaling.unwrap();
     assert_eq!((scaling.lengths.len(), scaling.steps.len(), scaling.prefixes.len()), (4, 5, 4));
+    assert!(fs::read_to_string(&svg).unwrap().contains("An answer in steps"));
 }

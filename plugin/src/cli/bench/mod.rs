@@ -1,5 +1,6 @@
 //! `mistralrs-rsd bench`: what the machinery costs on this machine, with the models of a deployment.
 
+mod plot;
 mod table;
 
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use crate::{
     bench::{self, Bench, Report},
     config::{self, Override, TargetRule},
     deploy::{Deployed, deploy},
-    models::atomic::write_json,
+    models::atomic,
     pipeline::roles::{Message, Prompt},
 };
 
@@ -68,6 +69,9 @@ pub(super) struct BenchArgs {
     /// Write all figures into this file, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Draw the part `scaling` into this file
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
     /// One round of short answers: whether it works, not how fast
     #[arg(long, conflicts_with_all = ["rounds", "max_tokens"])]
     quick: bool,
@@ -126,6 +130,10 @@ impl BenchArgs {
 }
 
 pub(super) async fn run(args: BenchArgs) -> anyhow::Result<()> {
+    ensure!(
+        args.svg.is_none() || args.parts.contains(&Part::Scaling),
+        "--svg draws the part `scaling`: add --parts scaling"
+    );
     let prompts = args.prompts()?;
     let Deployed { rsd, target } = match &args.random_weights {
         Some((draft, target)) => Box::pin(bench::deploy_random(draft, target, &args.random_type, args.cpu)).await?,
@@ -180,12 +188,16 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<()> {
                 let scaling = Box::pin(bench::scaling(&bench, &lengths, &STEP_TOKENS, &CACHED, told)).await?;
                 bar.finish_and_clear();
                 println!("{}", table::scaling(&scaling));
+                if let Some(path) = &args.svg {
+                    let picture = plot::scaling(&scaling);
+                    atomic::write(path, picture.as_bytes()).with_context(|| format!("writing {}", path.display()))?;
+                }
                 report.scaling = Some(scaling);
             }
         }
         // What was measured so far is kept even where the next part fails.
         if let Some(path) = &args.json {
-            write_json(path, &report).with_context(|| format!("writing {}", path.display()))?;
+            atomic::write_json(path, &report).with_context(|| format!("writing {}", path.display()))?;
         }
     }
     Ok(())

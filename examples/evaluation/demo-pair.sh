@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# The evaluation behind the figures of the demo pair in BENCHMARKS.md, made or gone on with:
+#
+#   examples/evaluation/demo-pair.sh SET DATA [OPTION...]
+#
+# SET: gsm8k-train (the threshold is chosen there), gsm8k, svamp or math500. DATA: the folder, from the repository's root, of
+# gsm8k/train.jsonl, gsm8k/dev.jsonl, svamp/dev.jsonl and math500/dev.jsonl. OPTIONs go to `mistralrs-rsd eval`, such as
+# --budget 90m. Answers and report are in docs/results/SET (OUT names another place); what is answered is not asked again,
+# so a run can be stopped at any time. BIN names the program.
+#
+# FEW questions of a set (10; none for gsm8k-train) are answered by every method, then the others by target, draft and RSD
+# at every threshold. Two sets can run side by side, each with RAYON_NUM_THREADS=1.
+set -euo pipefail
+
+case "${1:-}" in '' | -h | --help) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
+name=$1 data=${2:?which folder holds the questions? See --help}
+shift 2
+cd "$(dirname "$0")/../.."
+bin=${BIN:-target/release/mistralrs-rsd} out=${OUT:-docs/results/$name} few=${FEW:-10}
+
+skip=0 tokens=400
+case $name in
+# The first thousand are what the reward's head was trained on.
+gsm8k-train) file=gsm8k/train.jsonl skip=1000 limit=100 few=0 ;;
+gsm8k) file=gsm8k/dev.jsonl limit=200 ;;
+svamp) file=svamp/dev.jsonl limit=100 ;;
+math500) file=math500/dev.jsonl limit=60 tokens=512 ;;
+*) echo "no set $name: gsm8k-train, gsm8k, svamp or math500" >&2; exit 2 ;;
+esac
+
+run() {
+    "$bin" eval --data "$data/$file" --out "$out" --skip "$skip" --max-tokens "$tokens" "$@"
+}
+common=(--sweep "${DELTAS:-0.1,0.15,0.19,0.25,0.35}")
+[ "$few" = 0 ] || run "${common[@]}" --limit "$few" --methods target,draft,best-of-n,majority,oracle-answer,oracle-target "$@"
+run "${common[@]}" --limit "$limit" --methods target,draft "$@"
