@@ -20,7 +20,7 @@ bin=${BIN:-target/release/mistralrs-rsd} out=${OUT:-docs/results/$name} few=${FE
 
 skip=0 tokens=400
 case $name in
-# The first thousand are what the reward's head was trained on.
+# The head was trained on problems among the first thousand.
 gsm8k-train) file=gsm8k/train.jsonl skip=1000 limit=100 few=0 ;;
 gsm8k) file=gsm8k/dev.jsonl limit=200 ;;
 svamp) file=svamp/dev.jsonl limit=100 ;;
@@ -31,6 +31,8 @@ esac
 run() {
     "$bin" eval --data "$data/$file" --out "$out" --skip "$skip" --max-tokens "$tokens" "$@"
 }
-common=(--sweep "${DELTAS:-0.1,0.15,0.19,0.25,0.35}")
+# However it ends, the report is of all that is there.
+trap '[ ! -s "$out/answers.jsonl" ] || run --limit "$limit" --report-only' EXIT
+common=(--sweep "${DELTAS:-0.19,0.25,0.35,0.5}")
 [ "$few" = 0 ] || run "${common[@]}" --limit "$few" --methods target,draft,best-of-n,majority,oracle-answer,oracle-target "$@"
 run "${common[@]}" --limit "$limit" --methods target,draft "$@"

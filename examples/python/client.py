@@ -23,9 +23,9 @@ for chunk in stream:
     elif chunk.usage:
         print("\n", chunk.usage)
 
-# The trace says who wrote each step, and what the judge thought of the draft's.
+# The trace says who wrote each step, and the reward of the draft's.
 answer = client.chat.completions.create(
-    model="rsd", messages=messages, temperature=0, max_tokens=256, extra_body={"rsd": {"delta": 0.5, "trace": True}}
+    model="rsd", messages=messages, temperature=0, max_tokens=256, extra_body={"rsd": {"trace": True}}
 )
 for step in answer.model_extra["rsd"]["choices"][0]["steps"]:
     print(step["source"], step.get("reward"), repr(step["text"]))

@@ -48,14 +48,15 @@ def arguments():
     return parser.parse_args()
 
 
-def lines(path):
-    """Objects of a file with one on each line. Not splitlines(), which also splits within texts."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+def numbered(path):
+    """Numbers and objects of a file's lines. Not splitlines(), which also splits within texts."""
+    rows = enumerate(path.read_text(encoding="utf-8").split("\n"), 1)
+    return [(number, json.loads(line)) for number, line in rows if line.strip()]
 
 
 def questions(path, limit, finish):
     """Id, text and the beginning of the answer of each question, in the field names of the well-known sets."""
-    for number, line in enumerate(lines(path)[:limit], 1):
+    for number, line in numbered(path)[:limit]:
         identity = next((line[name] for name in ("id", "unique_id") if name in line), number)
         begin = ""
         if finish:
@@ -183,7 +184,7 @@ def main():
     seed = args.seed if args.temperature > 0 else None
     there = set()
     if args.out.exists():
-        there = {(answer["question"], answer["model"], answer.get("seed")) for answer in lines(args.out)}
+        there = {(answer["question"], answer["model"], answer.get("seed")) for _, answer in numbered(args.out)}
     args.out.parent.mkdir(parents=True, exist_ok=True)
     llama_cpp.llama_log_set(silent, ctypes.c_void_p(0))
     engine = Engine(args)

@@ -1,13 +1,12 @@
 """What asking a serving machine costs: latency of `/metrics` and of the admin API while it writes an answer.
 
-Start a server on this machine, then run this beside it. Nothing but Python is needed.
+Start a server on this machine whose stream brings single tokens, then run this beside it. Nothing but Python is needed.
 
-    mistralrs-rsd serve --rsd config/demo.yaml
-    python overhead.py --rounds 60
+    mistralrs-rsd serve --rsd config/demo.yaml --set steps.unit=token --set limits.max_steps=1000
+    python overhead.py --rounds 40
 
-Answers are streamed one after the other in the background. In turn, rounds with calls and rounds without are timed by
-the server's own stream: how long the text pauses between two pieces says whether a call has kept a token waiting. The
-threshold is set to the value that it has.
+The draft's answers are streamed one after the other in the background. Rounds with calls and rounds without take turns;
+the pauses between two tokens say whether a call has kept a token waiting. The threshold is changed by 0.000001 and back.
 """
 
 import argparse
@@ -45,88 +44,99 @@ def call(url, token=None, body=None, method=None, match=None):
 
 
 class Stream(threading.Thread):
-    """Asks for one answer after the other and notes when pieces of text arrive."""
+    """Asks for one answer after the other and notes when its tokens arrive."""
 
     def __init__(self, endpoint):
         super().__init__(daemon=True)
-        self.endpoint, self.arrivals, self.over = endpoint, [], False
+        self.endpoint, self.arrivals = endpoint, []
 
     def run(self):
         body = {"model": "draft", "messages": [{"role": "user", "content": QUESTION}], "stream": True, "temperature": 0}
-        while not self.over:
+        while True:
+            # Between two answers nothing is written: that pause is nobody's fault.
+            self.arrivals.append(None)
             request = urllib.request.Request(
                 f"{self.endpoint}/v1/chat/completions",
-                data=json.dumps(body | {"max_tokens": 200}).encode(),
+                data=json.dumps(body | {"max_tokens": 400}).encode(),
                 headers={"Content-Type": "application/json"},
             )
             with urllib.request.urlopen(request, timeout=600) as response:
                 for line in response:
                     if line.startswith(b"data: {"):
-                        self.arrivals.append(time.monotonic())
-                    if self.over:
-                        return
-            # Between two answers no text is written: that pause is nobody's fault.
-            self.arrivals.append(None)
+                        choices = json.loads(line[6:])["choices"]
+                        if choices and choices[0]["delta"].get("content"):
+                            self.arrivals.append(time.monotonic())
 
     def pauses(self, since, until):
-        """Milliseconds between pieces that arrived in this time."""
+        """Milliseconds between tokens that arrived in this time."""
         pairs = zip(self.arrivals, self.arrivals[1:])
         return [1e3 * (b - a) for a, b in pairs if a is not None and b is not None and since <= a and b <= until]
 
 
+def table(title, rows):
+    """Prints the times of each row."""
+    print(f"\n| {title} | n | median, ms | p95 | longest |\n|---|---|---|---|---|")
+    for name, times in rows.items():
+        times.sort()
+        if times:
+            p95 = times[int(0.95 * len(times))]
+            print(f"| {name} | {len(times)} | {statistics.median(times):.2f} | {p95:.2f} | {times[-1]:.2f} |")
+
+
 def main():
-    """Prints a table."""
+    """Measures and prints two tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=60, help="calls of each kind (default: 60)")
+    parser.add_argument("--rounds", type=int, default=40, help="calls of each kind (default: 40)")
     parser.add_argument("--pause", type=float, default=0.25, help="seconds between two calls (default: 0.25)")
     args = parser.parse_args()
     there = token_file()
-    policy = f"{there['admin']}/admin/v1/policy"
+    admin, read, write = f"{there['admin']}/admin/v1", there["read_token"], there["write_token"]
 
-    def patch(query):
-        headers, body = call(policy, there["read_token"])
-        delta = json.loads(body)["values"]["policy"]["delta"]
-        change = {"set": {"policy": {"delta": delta}}}
-        began = time.monotonic()
-        call(policy + query, there["write_token"], change, "PATCH", headers["ETag"])
-        return time.monotonic() - began
+    def policy():
+        headers, body = call(f"{admin}/policy", read)
+        return headers["ETag"], json.loads(body)["values"]["policy"]["delta"]
 
     def get(url, token=None):
         began = time.monotonic()
         call(url, token)
         return time.monotonic() - began
 
+    def patch(delta, query=""):
+        tag, _ = policy()
+        began = time.monotonic()
+        call(f"{admin}/policy{query}", write, {"set": {"policy": {"delta": delta}}}, "PATCH", tag)
+        return time.monotonic() - began
+
+    _, before = policy()
+    beside = before + 1e-6
     calls = {
-        "GET /metrics": lambda: get(f"{there['endpoint']}/metrics"),
-        "GET policy": lambda: get(policy, there["read_token"]),
-        "GET status": lambda: get(f"{there['admin']}/admin/v1/status", there["read_token"]),
-        "PATCH policy, dry run": lambda: patch("?dry_run=true"),
-        "PATCH policy": lambda: patch(""),
+        "GET /metrics": lambda n: get(f"{there['endpoint']}/metrics"),
+        "GET policy": lambda n: get(f"{admin}/policy", read),
+        "GET status": lambda n: get(f"{admin}/status", read),
+        "GET preview": lambda n: get(f"{admin}/preview", read),
+        "PATCH policy": lambda n: patch(before if n % 2 else beside),
+        "PATCH policy, dry run": lambda n: patch(0.5 if before != 0.5 else 0.4, "?dry_run=true"),
     }
     stream = Stream(there["endpoint"])
     stream.start()
     while len(stream.arrivals) < 5:
+        if not stream.is_alive():
+            raise SystemExit("the server gave no stream")
         time.sleep(0.1)
     took = {name: [] for name in calls}
-    pauses = {"with calls": [], "without": []}
-    for _ in range(args.rounds):
+    pauses = {"rounds with calls": [], "rounds without": []}
+    for number in range(args.rounds):
         began = time.monotonic()
         for name, measure in calls.items():
-            took[name].append(1e3 * measure())
+            took[name].append(1e3 * measure(number))
             time.sleep(args.pause)
         between = time.monotonic()
         time.sleep(between - began)
-        pauses["with calls"] += stream.pauses(began, between)
-        pauses["without"] += stream.pauses(between, time.monotonic())
-    stream.over = True
-    print("| call | ms, median | p95 | longest |\n|---|---|---|---|")
-    for name, times in took.items():
-        times.sort()
-        print(f"| {name} | {statistics.median(times):.2f} | {times[int(0.95 * len(times))]:.2f} | {times[-1]:.2f} |")
-    print("\n| pauses between pieces of text, ms | median | p95 | longest |\n|---|---|---|---|")
-    for name, times in pauses.items():
-        times.sort()
-        print(f"| {name} | {statistics.median(times):.1f} | {times[int(0.95 * len(times))]:.1f} | {times[-1]:.1f} |")
+        pauses["rounds with calls"] += stream.pauses(began, between)
+        pauses["rounds without"] += stream.pauses(between, time.monotonic())
+    patch(before)
+    table("call", took)
+    table("pause between two tokens", pauses)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ fn main() -> anyhow::Result<()> {
         let answer: Answer = serde_json::from_str(line).with_context(|| format!("reading {}", answers.display()))?;
         let Some(question) = questions.iter().find(|question| question.id == answer.question) else { continue };
         let count = counts.entry((answer.model, answer.seed)).or_default();
-        count.right += usize::from(grade::is_right(question, &answer.text));
+        count.right += usize::from(answer.finished && grade::is_right(question, &answer.text));
         count.finished += usize::from(answer.finished);
         count.all += 1;
     }

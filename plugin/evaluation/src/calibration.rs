@@ -68,6 +68,8 @@ pub struct Candidate {
     pub difference: Figure,
     /// FLOPs (`with_prm`) over the target's.
     pub flops: Figure,
+    /// FLOPs over the target's, with every prompt token that had to be computed.
+    pub total_flops: Figure,
     /// Share of drafted steps that the target wrote anew.
     pub target_calls: Figure,
     /// Share of draws of questions on which the goal's condition holds.
@@ -104,6 +106,7 @@ pub enum CalibrationError {
 struct Cell {
     right: f64,
     flops: f64,
+    total_flops: f64,
     judged: f64,
     rejected: f64,
 }
@@ -164,6 +167,9 @@ pub fn choose(
                 mean(cells, drawn, |cell| cell.right) - mean(&target, drawn, |cell| cell.right)
             }),
             flops: figure(&|drawn| flops(cells, &target, drawn)),
+            total_flops: figure(&|drawn| {
+                sum(cells, drawn, |cell| cell.total_flops) / sum(&target, drawn, |cell| cell.total_flops)
+            }),
             target_calls: figure(&|drawn| target_calls(cells, drawn)),
             holds: holds.iter().filter(|holds| **holds).count() as f64 / holds.len() as f64,
             chosen: share(&|choice| *choice == Some(index)),
@@ -188,13 +194,15 @@ fn cell(question: &Question, answer: &Answer, target: &Answer, graded: bool) -> 
         grade::is_right(question, &answer.text)
     } else {
         let says = |text: &str| grade::final_answer(question.kind, text);
-        says(&answer.text).zip(says(&target.text)).is_some_and(|(a, b)| grade::same(question.kind, &a, &b))
+        let both = says(&answer.text).zip(says(&target.text).filter(|_| target.finished));
+        both.is_some_and(|(a, b)| grade::same(question.kind, &a, &b))
     };
     let rejected = answer.steps.iter().filter(|step| step.rejected.is_some()).count();
     let kept = answer.steps.iter().filter(|step| step.source == Source::Draft).count();
     Some(Cell {
         right: f64::from(u8::from(right && answer.finished)),
         flops: answer.flops?.with_prm,
+        total_flops: answer.flops?.total,
         judged: (rejected + kept) as f64,
         rejected: rejected as f64,
     })

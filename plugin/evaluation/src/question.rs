@@ -169,7 +169,8 @@ fn choices(line: &Value, id: &str) -> Option<(Vec<String>, usize)> {
         let right = match line.get("answer")? {
             Value::Number(index) => usize::try_from(index.as_u64()?).ok()?,
             Value::String(text) => match text.trim().as_bytes() {
-                [letter] => usize::from(*letter).checked_sub(usize::from(b'A'))?,
+                [digit @ b'0'..=b'9'] => usize::from(digit - b'0'),
+                [letter] => usize::from(letter.to_ascii_uppercase()).checked_sub(usize::from(b'A'))?,
                 _ => choices.iter().position(|choice| choice == text)?,
             },
             _ => return None,

@@ -26,7 +26,7 @@ pub struct Setup {
     pub settings: BTreeMap<String, Value>,
     /// Parameters without embeddings: draft, reward, target.
     pub parameters: Option<[u64; 3]>,
-    /// Where it ran, in words.
+    /// Where it ran, in words; all places where several added to it.
     pub machine: String,
     /// Every command that added to it.
     pub commands: Vec<String>,
@@ -146,6 +146,9 @@ impl Log {
         let setup = if card.exists() {
             Self::check(folder, &setup.settings)?;
             let mut there = read_setup(folder)?;
+            if !there.machine.split("; ").any(|machine| machine == setup.machine) {
+                there.machine = format!("{}; {}", there.machine, setup.machine);
+            }
             there.commands.extend(setup.commands);
             there.commands.dedup();
             there
@@ -312,6 +315,15 @@ mod tests {
             assert_eq!(fs::read(&path).unwrap().len(), read_lines(&path).unwrap().1);
         }
         assert_eq!(read(folder.path()).unwrap().0.commands, ["eval 1"]);
+    }
+
+    #[test]
+    fn every_machine_that_added_to_a_run_is_named_once() {
+        let folder = tempfile::tempdir().unwrap();
+        for machine in ["a machine", "another", "a machine"] {
+            Log::open(folder.path(), Setup { machine: machine.to_owned(), ..setup(1) }).unwrap();
+        }
+        assert_eq!(read(folder.path()).unwrap().0.machine, "a machine; another");
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub async fn acceptance(bench: &Bench, keeping: &[f64], mut told: impl FnMut()) 
         let target = bench.answer(prompt, Way::Target, 0).await?;
         let costs = Cost::of(&draft, Source::Draft).zip(Cost::of(&target, Source::Target));
         for (&share, (speed_ups, predictions, kept, drafted)) in keeping.iter().zip(&mut figures) {
-            let meter = bench.answer(prompt, Way::Keeping(share), 0).await?;
+            let meter = bench.answer(prompt, Way::Keeping(share, round), 0).await?;
             // The first round warms up; an answer of no length says nothing.
             let Some((of_draft, of_target)) = costs.filter(|_| round > 0) else { continue };
             let totals = &meter.outcome.trace.totals;

@@ -38,21 +38,25 @@ pub async fn crowds(
 ) -> Result<Vec<Crowd>, PipelineError> {
     let mut table = Vec::new();
     for &clients in numbers {
-        for way in [Way::Target, Way::Keeping(keeping)] {
-            table.push(crowd(bench, clients, each, way).await?);
+        for keeping in [None, Some(keeping)] {
+            bench.forget().await?;
+            table.push(crowd(bench, clients, each, keeping).await?);
             told();
         }
     }
     Ok(table)
 }
 
-async fn crowd(bench: &Bench, clients: usize, each: usize, way: Way) -> Result<Crowd, PipelineError> {
+/// `keeping` is the share of steps that RSD keeps; without it the target answers alone.
+async fn crowd(bench: &Bench, clients: usize, each: usize, keeping: Option<f64>) -> Result<Crowd, PipelineError> {
     let began = Instant::now();
     let client = |number: usize| async move {
         let mut answers = Vec::new();
         for question in 0..each {
             let asked = Instant::now();
-            let meter = bench.metered(bench.prompt(number * each + question), way, 0).await?;
+            let nth = number * each + question;
+            let way = keeping.map_or(Way::Target, |share| Way::Keeping(share, nth));
+            let meter = bench.metered(bench.prompt(nth), way, 0).await?;
             answers.push((meter.outcome.completion_tokens, asked.elapsed().as_secs_f64()));
         }
         Ok::<_, PipelineError>((answers, began.elapsed().as_secs_f64()))
@@ -66,7 +70,7 @@ async fn crowd(bench: &Bench, clients: usize, each: usize, way: Way) -> Result<C
     let through = Spread::of(served.iter().map(|(_, seconds)| *seconds));
     Ok(Crowd {
         clients,
-        target_only: way == Way::Target,
+        target_only: keeping.is_none(),
         tokens_per_second: answers().map(|(tokens, _)| *tokens).sum::<usize>() as f64 / seconds,
         latency: (rank(0.5), rank(0.95)),
         through: through.map_or((seconds, seconds), |through| (through.low, through.high)),

@@ -35,7 +35,7 @@ pub async fn lookahead(bench: &Bench, keeping: &[f64], mut told: impl FnMut()) -
             let prompt = bench.prompt(round);
             let mut without = None;
             for (lookahead, [times, verdicts, wasted]) in AHEAD.into_iter().zip(&mut figures) {
-                let meter = bench.answer(prompt, Way::Keeping(share), lookahead).await?;
+                let meter = bench.answer(prompt, Way::Keeping(share, round), lookahead).await?;
                 let seconds = meter.seconds();
                 let without = *without.get_or_insert(seconds);
                 if round > 0 {

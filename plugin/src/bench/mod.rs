@@ -1,8 +1,9 @@
 //! What the machinery costs beside the models' own time.
 //!
-//! Everything is a ratio of two times taken in one process, one after the other, from empty caches and after a round
-//! that warms up; a figure is the median over rounds, with the lowest and the highest. Every round asks another
-//! question. Decoding is greedy, so that both sides of a ratio write the same tokens, which is checked.
+//! Everything is a ratio of two times taken in one process, one after the other, from empty caches (on a CPU; a GPU's
+//! are mistral.rs's own) and after a round that warms up; a figure is the median over rounds, with the lowest and the
+//! highest. Every round asks another question. Decoding is greedy, so that both sides of a ratio write the same tokens,
+//! which is checked.
 
 mod acceptance;
 mod clients;
@@ -59,8 +60,9 @@ pub(crate) enum Way {
     Target,
     /// RSD at this threshold, by the deployed reward.
     Delta(f64),
-    /// RSD that keeps this share of the drafted steps. The deployed reward does its work; its verdict is not heard.
-    Keeping(f64),
+    /// RSD that keeps this share of the drafted steps, other ones in each round. The deployed reward does its work; its
+    /// verdict is not heard.
+    Keeping(f64, usize),
 }
 
 impl Bench {
@@ -71,10 +73,15 @@ impl Bench {
 
     /// One answer from empty caches, metered.
     async fn answer(&self, prompt: &Prompt, way: Way, lookahead: usize) -> Result<Meter, PipelineError> {
+        self.forget().await?;
+        self.metered(prompt, way, lookahead).await
+    }
+
+    /// Empties all caches of CPU engines; a GPU's are mistral.rs's own.
+    async fn forget(&self) -> Result<(), PipelineError> {
         self.rsd.reward.forget().await?;
         self.rsd.draft.forget().await?;
-        self.rsd.target.forget().await?;
-        self.metered(prompt, way, lookahead).await
+        Ok(self.rsd.target.forget().await?)
     }
 
     /// One answer from whatever caches there are.
@@ -91,8 +98,8 @@ impl Bench {
             Way::Draft => plain(Answers::Draft),
             Way::Target => plain(Answers::Target),
             Way::Delta(delta) => at(delta),
-            Way::Keeping(share) => {
-                rsd.reward = Arc::new(Scripted(rsd.reward));
+            Way::Keeping(share, round) => {
+                rsd.reward = Arc::new(Scripted { reward: rsd.reward, round });
                 at(scripted::threshold(share))
             }
         };

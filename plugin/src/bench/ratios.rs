@@ -167,7 +167,7 @@ async fn round(bench: &Bench, engine: &Engine, number: usize, keeping: f64) -> R
     // This ratio is the nearest to 1. Once more the other way round: a machine that drifts steadily is not seen in it.
     let (draft_again, kept_again) = pair(bench, prompt, number + 1, Way::Draft, Way::Delta(0.0)).await?;
     let (target, refused) = pair(bench, prompt, number, Way::Target, Way::Delta(2.0)).await?;
-    let mixed = bench.answer(prompt, Way::Keeping(keeping), 0).await?;
+    let mixed = bench.answer(prompt, Way::Keeping(keeping, number), 0).await?;
     let ids = engine.encode_prompt(prompt).await?;
     engine.forget().await?;
     let stock = engine.stock(ids, bench.max_tokens).await?;

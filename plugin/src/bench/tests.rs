@@ -19,8 +19,8 @@ fn the_two_sides_of_a_ratio_write_the_same() {
         };
         assert_eq!(tokens(Way::Draft), tokens(Way::Delta(0.0)));
         assert_eq!(tokens(Way::Target), tokens(Way::Delta(2.0)));
-        assert_eq!(tokens(Way::Draft), tokens(Way::Keeping(1.0)));
-        assert_eq!(tokens(Way::Target), tokens(Way::Keeping(0.0)));
+        assert_eq!(tokens(Way::Draft), tokens(Way::Keeping(1.0, 0)));
+        assert_eq!(tokens(Way::Target), tokens(Way::Keeping(0.0, 0)));
     }
 }
 
@@ -28,7 +28,7 @@ fn the_two_sides_of_a_ratio_write_the_same() {
 fn the_meter_and_the_trace_count_the_same_work() {
     for seed in 0..20 {
         let bench = bench(seed);
-        let meter = block_on(bench.answer(&bench.prompts[0], Way::Keeping(0.5), 1)).unwrap();
+        let meter = block_on(bench.answer(&bench.prompts[0], Way::Keeping(0.5, 0), 1)).unwrap();
         let totals = &meter.outcome.trace.totals;
         for (source, of) in [(Source::Draft, totals.draft), (Source::Target, totals.target)] {
             assert_eq!(meter.of(source).map(|run| run.generated).sum::<usize>(), of.generated);

@@ -122,18 +122,19 @@ fn table(choice: &Choice, goal: Goal) -> String {
     let _ = writeln!(text, "{} questions; goal: {goal}", choice.questions);
     let _ = writeln!(
         text,
-        "  {:>7}  {right:<22} {:<24} {:<20} {:<22} {:>6} {:>7}",
-        "delta", "against the target", "FLOPs / target", "steps anew %", "holds", "chosen"
+        "  {:>7}  {right:<22} {:<24} {:<20} {:<20} {:<22} {:>6} {:>7}",
+        "delta", "against the target", "FLOPs / target", "with prompts", "steps anew %", "holds", "chosen"
     );
     for (index, candidate) in choice.candidates.iter().enumerate() {
         let mark = if choice.best == Some(index) { "*" } else { " " };
         let _ = writeln!(
             text,
-            "{mark} {:>7}  {:<22} {:<24} {:<20} {:<22} {:>4.0} % {:>5.0} %",
+            "{mark} {:>7}  {:<22} {:<24} {:<20} {:<20} {:<22} {:>4.0} % {:>5.0} %",
             candidate.delta,
             percent(candidate.accuracy),
             points(candidate.difference),
             ratio(candidate.flops),
+            ratio(candidate.total_flops),
             percent(candidate.target_calls),
             candidate.holds * 100.0,
             candidate.chosen * 100.0,
@@ -142,8 +143,15 @@ fn table(choice: &Choice, goal: Goal) -> String {
     let _ = writeln!(
         text,
         "In brackets 95 % of what other questions could have given; holds, chosen: on how many such draws the goal is \
-         met, and this threshold taken. The figures of the chosen one are a little too good: it was chosen by them."
+         met, and this threshold taken. The figures of the chosen one are a little too good: it was chosen by them. FLOPs: of \
+         what is written and what the reward reads; with prompts: and of all that the models had to read."
     );
+    if choice.candidates.iter().any(|candidate| candidate.difference.low >= candidate.difference.high) {
+        let _ = writeln!(
+            text,
+            "An interval without width means that all questions came out alike, not that the figure is certain."
+        );
+    }
     if !choice.graded {
         let _ = writeln!(text, "Not every question has a right answer, so agreement with the target stands in.");
     }
@@ -163,6 +171,7 @@ mod tests {
             accuracy: Figure { value: right, low: right - 0.1, high: right + 0.1 },
             difference: Figure { value: right - 0.5, low: right - 0.6, high: right - 0.4 },
             flops: Figure { value: 0.7, low: 0.6, high: 0.8 },
+            total_flops: Figure { value: 0.9, low: 0.8, high: 1.0 },
             target_calls: Figure { value: 0.25, low: 0.2, high: 0.3 },
             holds: chosen,
             chosen,

@@ -164,7 +164,8 @@ pub struct RoleConfig {
     /// Prefix caches kept on a GPU without PagedAttention. Default: 16.
     #[schemars(range(min = 1))]
     pub prefix_cache_n: Option<usize>,
-    /// Megabytes of prefix cache this model may keep on a CPU before it is flushed.
+    /// Megabytes of prefix cache this model may keep on a CPU between answers. 0: every answer begins with an empty
+    /// cache, so that not even the last bits of its logits depend on what was asked before. Default: 256.
     pub prefix_cache_mb: Option<usize>,
 }
 

@@ -42,6 +42,8 @@ impl CacheGauge {
 
 /// How far past its budget the cache may grow within one answer, where emptying it costs the whole prefix again.
 const WITHIN_ANSWER: usize = 8;
+/// What an answer may fill in any case, so that a budget of nothing means nothing *between* answers.
+const WITHIN_ANSWER_LEAST: usize = 2 << 30;
 
 impl CacheMirror {
     /// An empty cache of a model whose keys and values take `bytes_per_token`, with a budget in bytes.
@@ -51,7 +53,8 @@ impl CacheMirror {
 
     /// Whether the cache must be emptied before this prompt. `begins` says that a new answer begins.
     pub(super) fn must_empty_before(&self, prompt: &[u32], begins: bool) -> bool {
-        let budget = if begins { self.budget } else { self.budget.saturating_mul(WITHIN_ANSWER) };
+        let within = || self.budget.saturating_mul(WITHIN_ANSWER).max(WITHIN_ANSWER_LEAST);
+        let budget = if begins { self.budget } else { within() };
         self.bytes() > budget || self.keys.iter().any(|key| key.starts_with(prompt) || prompt.starts_with(key))
     }
 
@@ -127,6 +130,14 @@ mod tests {
         mirror.clear();
         assert!(!mirror.must_empty_before(&[9], true));
         assert_eq!((gauge.bytes(), gauge.flushes()), (0, 1));
+    }
+
+    #[test]
+    fn without_a_budget_nothing_is_kept_between_answers() {
+        let mut mirror = CacheMirror::new(10, 0);
+        mirror.insert(vec![1, 2]);
+        assert!(mirror.must_empty_before(&[9], true));
+        assert!(!mirror.must_empty_before(&[9], false));
     }
 
     #[test]

@@ -283,6 +283,8 @@ impl Generator for Engine {
 
     async fn forget(&self) -> Result<(), RoleError> {
         if self.0.device != DeviceKind::Cpu {
+            // mistral.rs keeps its blocks; what a prompt costs is counted as if it did not.
+            self.0.cache.lock().clear();
             return Ok(());
         }
         let _permit = run::lease(&self.0).await?;

@@ -136,6 +136,7 @@ impl Reward for SeparatePrm {
     }
 
     async fn forget(&self) -> Result<(), RoleError> {
+        *self.newest.lock() = None;
         self.engine.forget().await
     }
 

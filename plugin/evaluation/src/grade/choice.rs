@@ -26,11 +26,19 @@ pub fn choice(answer: &str) -> Option<char> {
         plain = inside.trim_start();
     }
     let mut letters = plain.chars();
-    let letter = letters.next()?.to_ascii_uppercase();
+    let first = letters.next()?;
+    let letter = first.to_ascii_uppercase();
     let rest = letters.as_str();
-    let alone = rest.chars().next().is_none_or(|next| !next.is_alphanumeric() && !next.is_whitespace());
-    let with_words = rest.starts_with(' ') && !is_word(letter, rest);
-    (is_letter(letter) && (alone || with_words)).then_some(letter)
+    // What closes a letter, or begins its text: not what makes a formula of it, as in `e^{2}`.
+    const CLOSERS: [char; 12] = [')', ']', '}', '.', ':', ',', ';', '$', '*', '\\', '-', '"'];
+    let alone = rest.chars().next().is_none_or(|next| CLOSERS.contains(&next));
+    let with_words =
+        rest.starts_with(' ') && !is_word(letter, rest) && !rest.trim_start().starts_with(['=', '+', '<', '>']);
+    // A small letter is a variable unless nothing else is there.
+    let bare = first.is_ascii_uppercase() || rest.trim().trim_matches(CLOSERS).is_empty();
+    // Two letters are no choice.
+    let single = lone_letters(rest).all(|(_, other, rest)| is_word(other, rest));
+    (is_letter(letter) && (alone || with_words) && bare && single).then_some(letter)
 }
 
 fn is_letter(letter: char) -> bool {
@@ -57,15 +65,18 @@ fn lone_letters(text: &str) -> impl Iterator<Item = (usize, char, &str)> {
 }
 
 fn announced(text: &str) -> Option<char> {
-    const ANNOUNCEMENTS: [&str; 6] = ["answer is", "answer:", "answer", "choice is", "option is", "option"];
+    // The surer ones first: options are named for other reasons too.
+    const ANNOUNCEMENTS: [&[&str]; 2] = [&["answer is", "answer:", "choice is", "option is"], &["answer", "option"]];
     const NEAR: usize = 24;
     let lower = text.to_ascii_lowercase();
-    let mut ends: Vec<usize> =
-        ANNOUNCEMENTS.iter().flat_map(|words| lower.match_indices(words).map(|(at, _)| at + words.len())).collect();
-    ends.sort_unstable();
-    ends.into_iter().rev().find_map(|end| {
-        let (at, letter, _) = lone_letters(&text[end..]).find(|(_, letter, rest)| !is_word(*letter, rest))?;
-        (at <= NEAR).then_some(letter)
+    ANNOUNCEMENTS.iter().find_map(|announcements| {
+        let ends = announcements.iter().flat_map(|words| lower.match_indices(words).map(|(at, _)| at + words.len()));
+        let mut ends: Vec<usize> = ends.collect();
+        ends.sort_unstable();
+        ends.into_iter().rev().find_map(|end| {
+            let (at, letter, _) = lone_letters(&text[end..]).find(|(_, letter, rest)| !is_word(*letter, rest))?;
+            (at <= NEAR).then_some(letter)
+        })
     })
 }
 
@@ -103,6 +114,9 @@ mod tests {
             ("The answer is a rather long story, but it is D.", 'D'),
             ("B", 'B'),
             ("E) twelve", 'E'),
+            ("The answer is (B). Options A, C and D are wrong.", 'B'),
+            (r"\boxed{d = 5}, which is choice (C)", 'C'),
+            (r"\boxed{e^{2}} as in (D)", 'D'),
         ] {
             assert_eq!(final_choice(text), Some(letter), "{text}");
         }
@@ -112,6 +126,9 @@ mod tests {
     fn words_are_no_letters() {
         for text in ["A man has 3 dogs and I have none", "AB CD", "", "Don't", "12"] {
             assert_eq!(final_choice(text), None, "{text}");
+        }
+        for text in ["B or C", "A, C", "d = 5", "e^{2}", "B = 5", "2"] {
+            assert_eq!(choice(text), None, "{text}");
         }
     }
 

@@ -25,7 +25,16 @@ pub fn boxed(text: &str) -> Option<String> {
 pub fn announced(text: &str) -> Option<String> {
     const ANNOUNCEMENTS: [&str; 3] = ["answer is", "answer:", "answer is:"];
     let lower = text.to_ascii_lowercase();
-    let after = ANNOUNCEMENTS.iter().filter_map(|words| Some(lower.rfind(words)? + words.len())).max()?;
+    let ends = ANNOUNCEMENTS.iter().flat_map(|words| lower.match_indices(words).map(|(at, _)| at + words.len()));
+    let mut ends: Vec<usize> = ends.collect();
+    ends.sort_unstable();
+    let found: Vec<String> = ends.into_iter().rev().filter_map(|end| announced_at(text, end)).collect();
+    // "... this answer is reasonable" announces nothing where another one gave a value.
+    let value = |answer: &&String| answer.contains(|c: char| c.is_ascii_digit() || matches!(c, '\\' | '$'));
+    found.iter().find(value).or(found.first()).cloned()
+}
+
+fn announced_at(text: &str, after: usize) -> Option<String> {
     let rest = text[after..].trim_start_matches(|c: char| c.is_whitespace() || c == ':' || c == '*');
     if let Some(formula) = formulas(rest).into_iter().next().filter(|(start, _)| *start == 0) {
         return Some(formula.1);

@@ -12,7 +12,11 @@ use crate::question::{Kind, Question};
 #[must_use]
 pub fn final_answer(kind: Kind, text: &str) -> Option<String> {
     match kind {
-        Kind::Number => number::final_number(text).map(|number| number.to_string()),
+        // The last number in a formula is not its value.
+        Kind::Number => match extract::boxed(text).filter(|content| is_formula(content)) {
+            Some(formula) => Some(formula),
+            None => number::final_number(text).map(|number| number.to_string()),
+        },
         Kind::Choice => choice::final_choice(text).map(String::from),
         Kind::Expression => {
             let answer = extract::boxed(text).or_else(|| extract::announced(text));
@@ -28,6 +32,7 @@ pub fn final_answer(kind: Kind, text: &str) -> Option<String> {
 #[must_use]
 pub fn same(kind: Kind, a: &str, b: &str) -> bool {
     match kind {
+        Kind::Number if is_formula(a) || is_formula(b) => latex::same(a, b),
         Kind::Number => {
             number::final_number(a).zip(number::final_number(b)).is_some_and(|(a, b)| number::same_number(a, b))
         }
@@ -47,13 +52,12 @@ pub fn is_right(question: &Question, text: &str) -> bool {
     }
     let Some(answer) = final_answer(question.kind, text) else { return false };
     match (question.kind, question.answers.as_slice()) {
-        (Kind::Number, references) => references.iter().any(|reference| match extract::boxed(text) {
-            // The last number in a fraction is not its value.
-            Some(fraction) if fraction.contains("frac") => latex::is_reference(reference, &fraction),
-            _ => {
-                let number = number::reference_number(reference).zip(number::final_number(&answer));
-                number.is_some_and(|(a, b)| number::same_number(a, b))
+        (Kind::Number, references) => references.iter().any(|reference| {
+            if is_formula(&answer) {
+                return latex::is_reference(reference, &answer);
             }
+            let number = number::reference_number(reference).zip(number::final_number(&answer));
+            number.is_some_and(|(a, b)| number::same_number(a, b))
         }),
         (Kind::Choice, references) => references.iter().any(|reference| same(Kind::Choice, reference, &answer)),
         (Kind::Expression, [reference]) => latex::is_reference(reference, &answer),
@@ -62,6 +66,11 @@ pub fn is_right(question: &Question, text: &str) -> bool {
             latex::is_reference(&all.join(", "), &answer)
         }
     }
+}
+
+/// Whether what should be a number is one that has to be worked out, and can be.
+fn is_formula(answer: &str) -> bool {
+    answer.contains(['\\', '^', '/', '{', '\u{2212}']) && latex::is_value(answer)
 }
 
 #[cfg(test)]
@@ -81,6 +90,21 @@ mod tests {
             (Kind::Number, &["3", "4"], r"\boxed{4}", true),
             (Kind::Number, &["0.8"], r"\boxed{\frac{4}{5}}", true),
             (Kind::Number, &["5"], r"\boxed{\frac{4}{5}}", false),
+            (Kind::Number, &["36"], r"\boxed{36 \text{ cm}^2}", true),
+            (Kind::Number, &["2"], r"\boxed{36 \text{ cm}^2}", false),
+            (Kind::Number, &["1080"], r"\boxed{1{,}080}", true),
+            (Kind::Number, &["1,080"], r"\boxed{1,\!080}", true),
+            (Kind::Number, &["80"], r"\boxed{1,\!080}", false),
+            (Kind::Number, &["0.8"], r"\boxed{4/5}", true),
+            (Kind::Number, &["5"], r"\boxed{4/5}", false),
+            (Kind::Number, &["2000"], r"\boxed{2 \times 10^3}", true),
+            (Kind::Number, &["3"], r"\boxed{2 \times 10^3}", false),
+            (Kind::Number, &["18"], r"\boxed{\$18.00}", true),
+            (Kind::Number, &["18"], r"\boxed{18 \text{ dollars}}", true),
+            (Kind::Number, &["18"], r"\boxed{x = 18\%}", true),
+            (Kind::Number, &["18"], r"\boxed{\text{They have } 18 \text{ left in all}}", true),
+            (Kind::Number, &["-3"], "\\boxed{\u{2212}3}", true),
+            (Kind::Number, &["3"], "\\boxed{\u{2212}3}", false),
             (Kind::Choice, &["B"], "The answer is (B).", true),
             (Kind::Choice, &["B"], "The answer is (C).", false),
             (Kind::Expression, &[r"\frac{14}{3}"], r"so \(\boxed{\dfrac{28}{6}}\)", true),
@@ -105,6 +129,7 @@ mod tests {
     #[test]
     fn final_answers_of_a_kind_are_compared_as_that_kind() {
         assert!(same(Kind::Number, "18", "18.0") && !same(Kind::Number, "18", "19"));
+        assert!(same(Kind::Number, r"\frac{1}{2}", "0.5") && !same(Kind::Number, r"\frac{1}{2}", r"\frac{3}{2}"));
         assert!(same(Kind::Choice, "B", "(B)") && !same(Kind::Choice, "B", "C"));
         assert!(same(Kind::Expression, "1/2", "0.5") && !same(Kind::Expression, "1/2", "0.6"));
     }

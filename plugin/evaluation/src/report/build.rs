@@ -12,16 +12,15 @@ use super::{
 use crate::{
     question::Question,
     record::{Answer, Setup},
+    statistics::Figure,
 };
 
 /// Methods in the order in which people look for them; what is not among them comes last.
-const ORDER: [&str; 12] = [
+const ORDER: [&str; 10] = [
     "target",
     "draft",
     "rsd@",
-    "sd",
     "draft-sampled",
-    "target-sampled",
     "best-of-",
     "majority-of-",
     "beam",
@@ -36,21 +35,14 @@ impl Report {
     pub fn build(setup: &Setup, questions: &[Question], answers: &[Answer], wanted: &[String]) -> Self {
         let (logged, strangers) = grade(questions, answers);
         let mut arms: Vec<Arm> = logged.iter().map(|(name, answers)| Arm::of(name, answers)).collect();
-        for who in ["draft", "target"] {
-            arms.extend(
-                logged
-                    .get(format!("{who}-sampled").as_str())
-                    .into_iter()
-                    .flat_map(|sampled| derived::of_samples(who, sampled)),
-            );
-        }
+        arms.extend(logged.get("draft-sampled").into_iter().flat_map(|sampled| derived::of_samples("draft", sampled)));
         if let (Some(draft), Some(target)) = (logged.get("draft"), logged.get("target")) {
             arms.push(derived::oracle_question(draft, target));
         }
         arms.retain(|arm| !arm.outcomes.is_empty());
         arms.sort_by(|a, b| in_order(&a.name, &b.name));
         let asked: BTreeSet<usize> = arms.iter().flat_map(Arm::places).collect();
-        let configured = configured(setup, &arms, wanted);
+        let configured = configured(&arms, wanted);
         let levels = levels(asked.iter().map(|&place| &questions[place]));
         let target = arms.iter().find(|arm| arm.name == "target");
         let methods: Vec<Method> = arms.iter().map(|arm| Method::of(arm, target, questions, &levels)).collect();
@@ -67,7 +59,7 @@ impl Report {
             rewards: judged.into_iter().filter_map(|(name, answers)| Rewards::of(name, answers)).collect(),
             not_run: not_run.cloned().collect::<BTreeSet<_>>().into_iter().collect(),
             sweep: arms.iter().filter(|arm| delta(&arm.name).is_some()).map(|arm| arm.name.clone()).collect(),
-            notes: notes(&methods, asked.len(), strangers),
+            notes: notes(&methods, asked.len(), questions.len(), strangers),
             configured,
             levels,
             methods,
@@ -95,18 +87,16 @@ fn stands_for(method: &str, wanted: &str) -> bool {
         }
 }
 
-/// RSD at the threshold of the settings. Where they name none: the only one that was run rather than taken over from
-/// other answers, or the first one asked for.
-fn configured(setup: &Setup, arms: &[Arm], wanted: &[String]) -> Option<String> {
+/// RSD at the threshold that was asked for first. Where none was: the only one that was run rather than taken over from
+/// other answers.
+fn configured(arms: &[Arm], wanted: &[String]) -> Option<String> {
     let runs: Vec<&Arm> = arms.iter().filter(|arm| delta(&arm.name).is_some()).collect();
-    let setting = setup.settings.get("delta").and_then(serde_json::Value::as_f64);
-    let named = runs.iter().find(|arm| setting.is_some() && delta(&arm.name) == setting);
     let timed = |arm: &&&Arm| arm.outcomes.values().all(|outcome| outcome.seconds.is_some());
     let mut measured = runs.iter().filter(timed);
     let only = |first: Option<_>, second: Option<_>| first.filter(|_| second.is_none());
     let run = only(measured.next(), measured.next());
-    let first = || wanted.iter().find_map(|name| runs.iter().find(|arm| arm.name == *name));
-    named.or(run).or_else(first).or(only(runs.first(), runs.get(1))).map(|arm| arm.name.clone())
+    let first = wanted.iter().find_map(|name| runs.iter().find(|arm| arm.name == *name));
+    first.or(run).or(only(runs.first(), runs.get(1))).map(|arm| arm.name.clone())
 }
 
 /// All levels, as numbers where they are numbers.
@@ -121,8 +111,14 @@ fn levels<'a>(questions: impl Iterator<Item = &'a Question>) -> Vec<String> {
     levels
 }
 
-fn notes(methods: &[Method], questions: usize, strangers: usize) -> Vec<String> {
+fn notes(methods: &[Method], questions: usize, chosen: usize, strangers: usize) -> Vec<String> {
     let mut notes = Vec::new();
+    if questions < chosen {
+        notes.push(format!(
+            "{} of the {chosen} questions chosen have no answer: not asked yet, or no model could take them.",
+            chosen - questions
+        ));
+    }
     for method in methods.iter().filter(|method| method.questions < questions) {
         notes.push(format!(
             "`{}` has answers to {} of {questions} questions. It is compared with the target on those of them that the \
@@ -136,14 +132,17 @@ fn notes(methods: &[Method], questions: usize, strangers: usize) -> Vec<String> 
     if !methods.is_empty() && !methods.iter().any(|method| method.name == "target") {
         notes.push("The target alone was not run, so that nothing is compared with it.".to_owned());
     }
-    if methods.iter().any(|method| method.accuracy.low >= method.accuracy.high) {
+    let without_width = |figure: &Figure| figure.low >= figure.high;
+    let differences = methods.iter().filter(|method| method.name != "target");
+    let differences = differences.filter_map(|method| method.against_target.as_ref()).map(|found| &found.difference);
+    if methods.iter().map(|method| &method.accuracy).chain(differences).any(without_width) {
         notes.push(
             "An interval without width means that all questions came out alike, not that the figure is certain."
                 .to_owned(),
         );
     }
     if strangers > 0 {
-        notes.push(format!("{strangers} answers in the log belong to no question of the file; they do not count."));
+        notes.push(format!("{strangers} answers in the log belong to no question that is chosen; they do not count."));
     }
     notes
 }

@@ -37,17 +37,25 @@ fn last_reward(graded: &Graded) -> Option<f64> {
     graded.answer.steps.last()?.reward
 }
 
+/// The samples that came to an end, with their places; all where none did.
+fn candidates<'a, 'b>(samples: &'a [Graded<'b>]) -> impl Iterator<Item = (usize, &'a Graded<'b>)> {
+    let any = samples.iter().any(|graded| graded.answer.finished);
+    samples.iter().enumerate().filter(move |(_, graded)| graded.answer.finished || !any)
+}
+
 /// The sample with the highest last reward, the earlier one of two.
 fn best(samples: &[Graded]) -> usize {
-    let rewards = samples.iter().map(last_reward).enumerate();
-    rewards.fold((0, None), |best, (place, reward)| if reward > best.1 { (place, reward) } else { best }).0
+    let best = candidates(samples)
+        .map(|(place, graded)| (place, last_reward(graded)))
+        .reduce(|best, next| if next.1 > best.1 { next } else { best });
+    best.map_or(0, |(place, _)| place)
 }
 
 /// The first sample of those that give the most frequent final answer, the earlier one of two. Samples without an
 /// answer have no vote.
 fn majority(samples: &[Graded]) -> usize {
     let mut parties: Vec<(usize, String, usize)> = Vec::new();
-    for (place, graded) in samples.iter().enumerate() {
+    for (place, graded) in candidates(samples) {
         let Some(given) = grade::final_answer(graded.kind, &graded.answer.text) else { continue };
         match parties.iter_mut().find(|(_, answer, _)| grade::same(graded.kind, answer, &given)) {
             Some((_, _, votes)) => *votes += 1,
@@ -92,6 +100,19 @@ mod tests {
     fn the_best_has_the_highest_last_reward_and_a_tie_goes_to_the_earlier_sample() {
         assert_eq!(chosen(best, &[("1", Some(0.2)), ("2", Some(0.9)), ("3", Some(0.9))]), 1);
         assert_eq!(chosen(best, &[("1", Some(0.0)), ("2", Some(0.0))]), 0);
+    }
+
+    #[test]
+    fn what_was_cut_off_is_chosen_only_where_nothing_else_is_there() {
+        let mut answers = samples(&[("18", Some(0.9)), ("18", Some(0.1)), ("7", Some(0.2))]);
+        answers[0].finished = false;
+        let kind = crate::question::Kind::Number;
+        let choose = |choose: fn(&[Graded]) -> usize, answers: &[Answer]| {
+            choose(&answers.iter().map(|answer| Graded { answer, kind, right: false }).collect::<Vec<_>>())
+        };
+        assert_eq!((choose(best, &answers), choose(majority, &answers)), (2, 1));
+        answers.iter_mut().for_each(|answer| answer.finished = false);
+        assert_eq!((choose(best, &answers), choose(majority, &answers)), (0, 0));
     }
 
     #[test]

@@ -91,19 +91,16 @@ fn figures_are_those_counted_by_hand() {
 }
 
 #[test]
-fn the_threshold_of_the_settings_is_the_configured_one() {
-    let mut setup = setup();
-    setup.settings.insert("delta".to_owned(), 0.7.into());
-    let report = Report::build(&setup, &questions(), &answers(), &[]);
-    assert_eq!(report.configured.as_deref(), Some("rsd@0.7"));
-    // Nothing was timed: what was asked for first is taken.
-    let mut log = answers();
-    for answer in &mut log {
-        answer.seconds = None;
-    }
+fn the_threshold_asked_for_first_is_the_configured_one() {
     let wanted = ["target", "rsd@0.3", "rsd@0.1"].map(str::to_owned);
-    let report = Report::build(&super::testing::setup(), &questions(), &log, &wanted);
-    assert_eq!(report.configured.as_deref(), Some("rsd@0.3"));
+    let configured = |log: &[Answer], wanted: &[String]| Report::build(&setup(), &questions(), log, wanted).configured;
+    // Even where another one was timed, as it is after the deployment's threshold was changed.
+    assert_eq!(configured(&answers(), &wanted).as_deref(), Some("rsd@0.3"));
+    assert_eq!(configured(&answers(), &[]).as_deref(), Some("rsd@0.5"));
+    let mut untimed = answers();
+    untimed.iter_mut().for_each(|answer| answer.seconds = None);
+    assert_eq!(configured(&untimed, &wanted).as_deref(), Some("rsd@0.3"));
+    assert_eq!(configured(&untimed, &[]), None);
 }
 
 #[test]

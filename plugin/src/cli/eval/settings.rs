@@ -30,7 +30,21 @@ pub(super) fn of(args: &QuestionArgs, recipe: &Recipe, models: &Value) -> anyhow
         "expansions": recipe.width.expansions,
         "timed": recipe.timed,
     });
-    let parts = [models, &common].into_iter().filter_map(Value::as_object);
+    // Named only where they are given: what a question looks like without them follows from its file.
+    let fields = json!({
+        "question_field": args.question_field,
+        "answer_field": args.answer_field,
+        "grader": args.grader.map(|grader| format!("{grader:?}").to_lowercase()),
+    });
+    let fields: Map<_, _> = fields
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
+    let fields = Value::Object(fields);
+    let parts = [models, &common, &fields].into_iter().filter_map(Value::as_object);
     Ok(parts.flatten().map(|(name, value)| (name.clone(), value.clone())).collect())
 }
 

@@ -75,6 +75,16 @@ pub fn last_side(node: &Node) -> Option<&Node> {
     signs.iter().all(|sign| *sign == Sign::Equal).then(|| sides.last()).flatten()
 }
 
+/// Whether it is a value without variables, or an equation that ends with one.
+#[must_use]
+pub fn is_value(node: &Node) -> bool {
+    match node {
+        Node::Relation(..) => last_side(node).is_some_and(is_value),
+        Node::Text(_) => false,
+        node => is_constant(node) && evaluate(node, &|_| f64::NAN).is_some(),
+    }
+}
+
 fn is_vector(bracket: Bracket) -> bool {
     bracket == Bracket::Angle
 }
@@ -95,13 +105,17 @@ fn same_vector(rows: &[Vec<Node>], parts: &[Node]) -> bool {
     (column || rows.len() == 1) && line.len() == parts.len() && line.iter().zip(parts).all(|(a, b)| same(a, b))
 }
 
-/// Whether every part of each is among the parts of the other.
+/// Whether every part of each is among the parts of the other, and equally often where both repeat parts.
 fn same_parts(a: &[Node], b: &[Node]) -> bool {
     if a.len() > MOST_PARTS || b.len() > MOST_PARTS {
         return false;
     }
-    let within = |a: &[Node], b: &[Node]| a.iter().all(|part| b.iter().any(|other| same(part, other)));
-    within(a, b) && within(b, a)
+    let times = |part: &Node, among: &[Node]| among.iter().filter(|other| same(part, other)).count();
+    let within = |a: &[Node], b: &[Node]| a.iter().all(|part| times(part, b) > 0);
+    // A set may be written without its repetitions.
+    let repeats = |parts: &[Node]| parts.iter().any(|part| times(part, parts) > 1);
+    let equally_often = || a.iter().all(|part| times(part, a) == times(part, b));
+    within(a, b) && within(b, a) && (!repeats(a) || !repeats(b) || equally_often())
 }
 
 /// `10\%` is 10 where the question asks for per cent, and a tenth.

@@ -44,6 +44,12 @@ pub fn is_reference(reference: &str, answer: &str) -> bool {
         || (!readable && answer.rsplit_once('=').is_some_and(|(_, value)| compared(reference, value, compare::same)))
 }
 
+/// Whether an answer can be read as one value: something with no variable, or what an equation ends with.
+#[must_use]
+pub fn is_value(answer: &str) -> bool {
+    answer.len() <= LONGEST && parse::parse(answer, Commas::Thousands).is_some_and(|node| compare::is_value(&node))
+}
+
 fn compared(a: &str, b: &str, same: impl Fn(&Node, &Node) -> bool) -> bool {
     let (a, b) = (a.trim(), b.trim());
     if a.is_empty() || b.is_empty() || a.len() > LONGEST || b.len() > LONGEST {

@@ -54,16 +54,17 @@ fn accuracy(report: &Report) -> String {
             count(method.answer_tokens),
             count(method.cut_off as f64),
             cell(against.and_then(|against| against.flops), |flops| ratio(flops.with_prm)),
+            cell(against.and_then(|against| against.flops), |flops| ratio(flops.total)),
         ]
     };
     let mut rows: Vec<Vec<String>> = of_table(report).map(row).collect();
     let not_run = |name: &String| {
-        let mut row = vec![NONE.to_owned(); 9];
+        let mut row = vec![NONE.to_owned(); 10];
         (row[0], row[1]) = (code(name), "not run".to_owned());
         row
     };
     rows.extend(report.not_run.iter().map(not_run));
-    let header = ["method", "n", "right", "accuracy", "vs target", "p", "tokens", "cut off", "FLOPs"];
+    let header = ["method", "n", "right", "accuracy", "vs target", "p", "tokens", "cut off", "FLOPs", "total"];
     let mut text = format!(
         "\n## Accuracy\n\n{}\n\
          - **n**: questions answered. **right**: of these, answered rightly.\n\
@@ -71,26 +72,25 @@ fn accuracy(report: &Report) -> String {
          - **vs target**: points above or below the target on the questions that both answered, with interval.\n\
          - **p**: exact McNemar test of that difference, two-sided.\n\
          - **tokens**: mean length of an answer. **cut off**: answers that did not come to an end.\n\
-         - **FLOPs**: of draft, reward and target, over those of the target alone on the same questions.\n",
+         - **FLOPs**: of what draft and target wrote and the reward read, over those of the target alone on the same \
+         questions. **total**: and of all prompts and prefixes that the two had to read.\n",
         table(1, &header, &rows)
     );
     let starts = |start: &str| report.methods.iter().any(|method| method.name.starts_with(start));
     for (start, line) in [
-        ("sd", "**sd**: mistral.rs's own speculative decoding."),
         (
             "draft-sampled",
             "**draft-sampled**: one answer at the sampling temperature, the mean over samples; cut off: of all.",
-        ),
-        (
-            "target-sampled",
-            "**target-sampled**: one answer at the sampling temperature, the mean over samples; cut off: of all.",
         ),
         ("best-of-", "**best-of-N**: of N samples the one whose last step has the highest reward; all N are paid for."),
         ("majority-of-", "**majority-of-N**: the most frequent final answer of N samples; verdicts are not paid for."),
         ("beam", "**beam**: step-level beam search over the draft's steps with the same reward."),
         ("oracle-answer", "**oracle-answer**: RSD whose reward knows if the target can still get the right answer."),
         ("oracle-target", "**oracle-target**: RSD whose reward knows if the target still gives its own answer."),
-        ("oracle-question", "**oracle-question**: the draft's answer where it is right, else the target's: a bound."),
+        (
+            "oracle-question",
+            "**oracle-question**: the draft's answer where it is right, else the target's: a bound for routing whole questions.",
+        ),
     ] {
         if starts(start) {
             text.extend(["- ", line, "\n"]);
@@ -146,7 +146,7 @@ fn losses(losses: &Losses) -> String {
         .collect();
     format!(
         "\n## Where accuracy is lost\n\nOn the {} that all of these answered:\n\n{}\n{}\n\
-         - **FLOPs**: of draft, reward and target, over those of the target alone.\n\
+         - **FLOPs**: of what is written and what the reward reads, over those of the target alone.\n\
          - An oracle's own work is not counted: it says what could be had, not at what price.\n",
         questions(losses.questions),
         table(1, &["method", "accuracy", "FLOPs"], &routes),

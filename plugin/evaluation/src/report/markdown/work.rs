@@ -12,6 +12,7 @@ pub(super) fn tokens(report: &Report) -> String {
         let against = method.against_target.as_ref();
         vec![
             code(&method.name),
+            count(method.questions as f64),
             count(method.tokens.draft_generated),
             count(method.tokens.reward_read),
             count(method.tokens.target_generated),
@@ -22,7 +23,7 @@ pub(super) fn tokens(report: &Report) -> String {
         ]
     };
     let rows: Vec<Vec<String>> = of_table(report).map(row).collect();
-    let header = ["method", "draft", "reward", "target", "× target", "steps", "steps kept", "tokens kept"];
+    let header = ["method", "n", "draft", "reward", "target", "× target", "steps", "steps kept", "tokens kept"];
     format!(
         "\n## Tokens\n\n{}\n\
          - Sums over the questions that the method answered. **draft**, **target**: tokens generated, \
@@ -40,6 +41,7 @@ pub(super) fn flops(report: &Report) -> String {
         let sum = |flops: Option<f64>| cell(flops, |flops| rough(flops / 1e12));
         vec![
             code(&method.name),
+            count(method.questions as f64),
             sum(method.flops.map(|flops| flops.generated)),
             cell(against, |flops| ratio(flops.generated)),
             sum(method.flops.map(|flops| flops.with_prm)),
@@ -52,7 +54,7 @@ pub(super) fn flops(report: &Report) -> String {
         return "\n## FLOPs\n\nNot known: the size of a model is not.\n".to_owned();
     }
     let rows: Vec<Vec<String>> = of_table(report).map(row).collect();
-    let header = ["method", "generated", "× target", "with reward", "× target", "total", "× target"];
+    let header = ["method", "n", "generated", "× target", "with reward", "× target", "total", "× target"];
     format!(
         "\n## FLOPs\n\n{}\n\
          - In TFLOP, estimated: two for each parameter and token. **× target**: over the target alone on the same \
@@ -67,12 +69,13 @@ pub(super) fn flops(report: &Report) -> String {
 pub(super) fn time(report: &Report) -> String {
     let row = |method: &Method| {
         let Some(timing) = method.timing else {
-            let mut row = vec![NONE.to_owned(); 5];
-            (row[0], row[1]) = (code(&method.name), "not measured".to_owned());
+            let mut row = vec![NONE.to_owned(); 6];
+            (row[0], row[1], row[2]) = (code(&method.name), count(method.questions as f64), "not measured".to_owned());
             return row;
         };
         vec![
             code(&method.name),
+            count(method.questions as f64),
             rough(timing.seconds),
             rough(timing.seconds_per_question),
             cell(timing.against_target, ratio),
@@ -83,7 +86,7 @@ pub(super) fn time(report: &Report) -> String {
         return "\n## Time\n\nNot measured.\n".to_owned();
     }
     let rows: Vec<Vec<String>> = of_table(report).map(row).collect();
-    let header = ["method", "s", "s per question", "× target", "tokens/s"];
+    let header = ["method", "n", "s", "s per question", "× target", "tokens/s"];
     let mut text = format!(
         "\n## Time\n\n{}\n\
          - One question at a time. Samples are drawn one after another and their seconds added, verdicts included.\n\

@@ -3,12 +3,13 @@
 use super::{look, percent};
 use crate::{
     report::{Method, Report},
+    statistics::Figure,
     svg::{Axis, Panel, colour, document},
 };
 
 /// Accuracy against FLOPs, RSD's thresholds as a curve.
 pub(super) fn flops(report: &Report) -> Option<String> {
-    let x = "FLOPs of draft, reward and target, as a part of the target's alone";
+    let x = "FLOPs (what is written, and what the reward reads), as a part of the target's";
     draw(report, "Accuracy and FLOPs", x, |method| {
         method.against_target.as_ref().and_then(|against| Some(against.flops?.with_prm.value))
     })
@@ -30,12 +31,22 @@ fn draw(report: &Report, title: &str, x: &str, cost: impl Fn(&Method) -> Option<
     if others.is_empty() {
         return None;
     }
+    // Methods that answered some of the questions stand where they do on these against the target: questions differ in
+    // difficulty.
+    let shown = |method: &Method| match method.against_target.as_ref() {
+        Some(against) if method.questions < report.questions => {
+            let level = target.accuracy.value;
+            let Figure { value, low, high } = against.difference;
+            Figure { value: level + value, low: level + low, high: level + high }
+        }
+        _ => method.accuracy,
+    };
     let all: Vec<(&Method, f64)> = std::iter::once((target, 1.0)).chain(others).collect();
     let range = |values: &mut dyn Iterator<Item = (f64, f64)>| {
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (a, b)| (low.min(a), high.max(b)))
     };
     let (left, right) = range(&mut all.iter().map(|(_, cost)| (*cost, *cost)));
-    let (bottom, top) = range(&mut all.iter().map(|(method, _)| (method.accuracy.low, method.accuracy.high)));
+    let (bottom, top) = range(&mut all.iter().map(|(method, _)| (shown(method).low, shown(method).high)));
     let mut panel = Panel::new(
         title,
         Axis::logarithmic(x, left, right, |at| ((1e6 * at).round() / 1e6).to_string()),
@@ -48,13 +59,14 @@ fn draw(report: &Report, title: &str, x: &str, cost: impl Fn(&Method) -> Option<
         .sweep
         .iter()
         .filter_map(|name| all.iter().find(|(method, _)| method.name == *name))
-        .map(|(method, cost)| (*cost, method.accuracy.value))
+        .map(|(method, cost)| (*cost, shown(method).value))
         .collect();
     panel.line(&curve, colour::BLUE, "");
     for (method, cost) in &all {
         let look = look(report, &method.name);
-        let point = (*cost, method.accuracy.value);
-        panel.whisker(point.0, (method.accuracy.low, method.accuracy.high), look.colour);
+        let accuracy = shown(method);
+        let point = (*cost, accuracy.value);
+        panel.whisker(point.0, (accuracy.low, accuracy.high), look.colour);
         panel.mark(point, look);
         panel.label(point, &name(report, method), look.colour);
     }
