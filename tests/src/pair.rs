@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use mistralrs_rsd::{
-    config::LimitsConfig,
-    engine::Engine,
+    config::{LimitsConfig, RoleConfig},
+    engine::{Engine, EngineSpec},
     pipeline::{
         Rsd, Settings,
         observe::Unobserved,
@@ -54,11 +54,19 @@ fn live(limits: &LimitsConfig) -> Live {
 
 /// The pipeline: steps of five tokens, about half of them kept.
 pub async fn rsd(limits: &LimitsConfig) -> anyhow::Result<Rsd> {
-    let draft = Tiny::qwen2(1)?;
-    let target = Tiny::qwen2(2)?;
+    rsd_keeping(limits, None).await
+}
+
+/// The same, with so many megabytes of prefix cache kept between answers.
+pub async fn rsd_keeping(limits: &LimitsConfig, prefix_cache_mb: Option<usize>) -> anyhow::Result<Rsd> {
+    let engine = async |role, seed| -> anyhow::Result<Engine> {
+        let tiny = Tiny::qwen2(seed)?;
+        let spec = EngineSpec::from_role(&RoleConfig { prefix_cache_mb, ..tiny.role() })?;
+        Ok(Engine::load(role, spec).await?)
+    };
     Ok(Rsd {
-        draft: Arc::new(Engine::load("draft", draft.spec()?).await?),
-        target: Arc::new(Engine::load("target", target.spec()?).await?),
+        draft: Arc::new(engine("draft", 1).await?),
+        target: Arc::new(engine("target", 2).await?),
         reward: Arc::new(Scripted),
         policy: Arc::new(PolicyHandle::new(live(limits))?),
         observer: Arc::new(Unobserved),

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use mistralrs_rsd::{config::LimitsConfig, metrics::Metrics, server::App};
+use mistralrs_rsd::{config::LimitsConfig, metrics::Metrics, pipeline::Rsd, server::App};
 use rsd_protocol::preview::UnitCosts;
 use rsd_tests::{pair, served::Served};
 use serde_json::{Value, json};
@@ -16,7 +16,11 @@ pub(crate) fn costs() -> UnitCosts {
 }
 
 pub(crate) async fn app(limits: LimitsConfig) -> App {
-    let mut rsd = pair::rsd(&limits).await.unwrap();
+    counting(pair::rsd(&limits).await.unwrap(), limits)
+}
+
+/// A server of a pipeline that counts.
+pub(crate) fn counting(mut rsd: Rsd, limits: LimitsConfig) -> App {
     let metrics = Arc::new(Metrics::new(&rsd, costs).unwrap());
     rsd.observer = metrics.clone();
     App::new(rsd, "rsd".to_owned(), "tiny".to_owned(), limits).with_metrics(Some(metrics))

@@ -134,7 +134,6 @@ pub(super) fn answers() -> Vec<Answer> {
         run("target", 2.0, 0.72),
         run("draft", 0.0, 0.48),
         run("rsd@0.5", 0.5, 0.68),
-        run("sd", 2.0, 0.72),
         run("beam", 0.0, 0.58),
         taken("rsd@0.1", 0.1, 0.49),
         taken("rsd@0.3", 0.3, 0.6),
@@ -151,8 +150,5 @@ pub(super) fn answers() -> Vec<Answer> {
     }
     // The search was stopped early.
     answers.retain(|answer| answer.method != "beam" || answer.question.len() < 3);
-    for answer in answers.iter_mut().filter(|answer| answer.method == "sd") {
-        answer.seconds = answer.seconds.map(|seconds| 0.6 * seconds);
-    }
     answers
 }
