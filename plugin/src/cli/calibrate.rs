@@ -180,10 +180,10 @@ mod tests {
         let choice = Choice { candidates, best: Some(1), questions: 40, graded: true };
         insta::assert_snapshot!(table(&choice, Goal::Within(0.02)), @"
         40 questions; goal: the fewest FLOPs at an accuracy no more than 2.0 points below the target's
-            delta  right %                against the target       FLOPs / target       steps anew %            holds  chosen
-             0.12  40.0 (30.0 to 50.0)    -10.0 (-20.0 to +0.0)    0.70 (0.60 to 0.80)  25.0 (20.0 to 30.0)      10 %    10 %
-        *     0.3  51.0 (41.0 to 61.0)    +1.0 (-9.0 to +11.0)     0.70 (0.60 to 0.80)  25.0 (20.0 to 30.0)      90 %    90 %
-        In brackets 95 % of what other questions could have given; holds, chosen: on how many such draws the goal is met, and this threshold taken. The figures of the chosen one are a little too good: it was chosen by them.
+            delta  right %                against the target       FLOPs / target       with prompts         steps anew %            holds  chosen
+             0.12  40.0 (30.0 to 50.0)    -10.0 (-20.0 to +0.0)    0.70 (0.60 to 0.80)  0.90 (0.80 to 1.00)  25.0 (20.0 to 30.0)      10 %    10 %
+        *     0.3  51.0 (41.0 to 61.0)    +1.0 (-9.0 to +11.0)     0.70 (0.60 to 0.80)  0.90 (0.80 to 1.00)  25.0 (20.0 to 30.0)      90 %    90 %
+        In brackets 95 % of what other questions could have given; holds, chosen: on how many such draws the goal is met, and this threshold taken. The figures of the chosen one are a little too good: it was chosen by them. FLOPs: of what is written and what the reward reads; with prompts: and of all that the models had to read.
         ");
     }
 }
