@@ -37,7 +37,8 @@ fn draw(report: &Report, title: &str, x: &str, cost: impl Fn(&Method) -> Option<
         Some(against) if method.questions < report.questions => {
             let level = target.accuracy.value;
             let Figure { value, low, high } = against.difference;
-            Figure { value: level + value, low: level + low, high: level + high }
+            let share = |difference: f64| (level + difference).clamp(0.0, 1.0);
+            Figure { value: share(value), low: share(low), high: share(high) }
         }
         _ => method.accuracy,
     };
