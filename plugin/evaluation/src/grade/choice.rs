@@ -68,12 +68,8 @@ fn announced(text: &str) -> Option<char> {
     // The surer ones first: options are named for other reasons too.
     const ANNOUNCEMENTS: [&[&str]; 2] = [&["answer is", "answer:", "choice is", "option is"], &["answer", "option"]];
     const NEAR: usize = 24;
-    let lower = text.to_ascii_lowercase();
     ANNOUNCEMENTS.iter().find_map(|announcements| {
-        let ends = announcements.iter().flat_map(|words| lower.match_indices(words).map(|(at, _)| at + words.len()));
-        let mut ends: Vec<usize> = ends.collect();
-        ends.sort_unstable();
-        ends.into_iter().rev().find_map(|end| {
+        extract::ends_of(announcements, text).find_map(|end| {
             let (at, letter, _) = lone_letters(&text[end..]).find(|(_, letter, rest)| !is_word(*letter, rest))?;
             (at <= NEAR).then_some(letter)
         })

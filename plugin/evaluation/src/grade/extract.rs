@@ -24,14 +24,19 @@ pub fn boxed(text: &str) -> Option<String> {
 #[must_use]
 pub fn announced(text: &str) -> Option<String> {
     const ANNOUNCEMENTS: [&str; 3] = ["answer is", "answer:", "answer is:"];
-    let lower = text.to_ascii_lowercase();
-    let ends = ANNOUNCEMENTS.iter().flat_map(|words| lower.match_indices(words).map(|(at, _)| at + words.len()));
-    let mut ends: Vec<usize> = ends.collect();
-    ends.sort_unstable();
-    let found: Vec<String> = ends.into_iter().rev().filter_map(|end| announced_at(text, end)).collect();
+    let found: Vec<String> = ends_of(&ANNOUNCEMENTS, text).filter_map(|end| announced_at(text, end)).collect();
     // "... this answer is reasonable" announces nothing where another one gave a value.
     let value = |answer: &&String| answer.contains(|c: char| c.is_ascii_digit() || matches!(c, '\\' | '$'));
     found.iter().find(value).or(found.first()).cloned()
+}
+
+/// Where any of these words end in a text, in large or small letters, from the last.
+pub(super) fn ends_of(words: &[&str], text: &str) -> impl Iterator<Item = usize> + use<> {
+    let lower = text.to_ascii_lowercase();
+    let mut ends: Vec<usize> =
+        words.iter().flat_map(|words| lower.match_indices(words).map(|(at, _)| at + words.len())).collect();
+    ends.sort_unstable();
+    ends.into_iter().rev()
 }
 
 fn announced_at(text: &str, after: usize) -> Option<String> {
