@@ -71,16 +71,15 @@ pub async fn scaling(
 ) -> Result<Scaling, PipelineError> {
     let mut scaling = Scaling::default();
     for model in [&bench.rsd.draft, &bench.rsd.target] {
+        // Warms up; a long text is long enough to be warm from its beginning on.
+        read(model, text(model, bench.prompt(0), 1).await?, WRITTEN).await?;
         for &tokens in lengths.iter().filter(|tokens| **tokens + WRITTEN < model.context_length()) {
             let (mut reads, mut writes) = (Vec::new(), Vec::new());
-            for round in 0..=bench.rounds {
+            for round in 1..=bench.rounds {
                 model.forget().await?;
                 let run = read(model, text(model, bench.prompt(round), tokens).await?, WRITTEN).await?;
-                if round > 0 {
-                    reads.push(1e3 * run.prefill_seconds / tokens as f64);
-                    writes
-                        .push(1e3 * (run.seconds - run.prefill_seconds) / run.forwards.saturating_sub(1).max(1) as f64);
-                }
+                reads.push(1e3 * run.prefill_seconds / tokens as f64);
+                writes.push(1e3 * (run.seconds - run.prefill_seconds) / run.forwards.saturating_sub(1).max(1) as f64);
             }
             if let (Some(read), Some(write)) = (Spread::of(reads), Spread::of(writes)) {
                 scaling.lengths.push(Length { role: model.role().to_owned(), tokens, read, write });

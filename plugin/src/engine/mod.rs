@@ -148,15 +148,6 @@ impl Engine {
         self.0.states
     }
 
-    /// Reads an answer that is already written as if this model had just written it, in one forward pass: its steps
-    /// with log-probabilities and features as the request asks for them. The request's prefix is the prompt.
-    ///
-    /// # Errors
-    /// The answer does not fit the context, or the engine failed.
-    pub async fn replay(&self, request: RunRequest, answer: Vec<u32>) -> Result<Vec<Step>, RoleError> {
-        replay::replay(&self.0, request, answer).await
-    }
-
     /// mistral.rs's own greedy answer to a prompt, and what it cost. The prefix cache is empty afterwards.
     ///
     /// # Errors
@@ -289,6 +280,10 @@ impl Generator for Engine {
         }
         let _permit = run::lease(&self.0).await?;
         self.0.empty_cache().await
+    }
+
+    async fn replay(&self, request: RunRequest, answer: Vec<u32>) -> Result<Vec<Step>, RoleError> {
+        replay::replay(&self.0, request, answer).await
     }
 
     async fn start(&self, request: RunRequest) -> Result<Box<dyn Run>, RoleError> {

@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use crate::pipeline::trace::Source;
+
 /// A way to answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Method {
@@ -13,8 +15,9 @@ pub enum Method {
     Rsd,
     /// RSD at another threshold; steps that another method wrote are taken over, so no time is measured.
     Sweep(f64),
-    /// Several answers drawn from the draft, each step judged: best-of-n and majority choose among them.
-    Samples,
+    /// Several answers drawn from one model: best-of-n and majority choose among them. Every step of the draft's is
+    /// judged, and the last one of the target's.
+    Samples(Source),
     /// Step-level beam search over the draft's steps with the same reward.
     Beam,
     /// RSD with a reward that knows whether the target, going on after the step, gets the right answer.
@@ -32,7 +35,7 @@ impl Method {
             Self::Draft => "draft".to_owned(),
             Self::Rsd => format!("rsd@{delta}"),
             Self::Sweep(delta) => format!("rsd@{delta}"),
-            Self::Samples => "draft-sampled".to_owned(),
+            Self::Samples(source) => format!("{source}-sampled"),
             Self::Beam => "beam".to_owned(),
             Self::OracleAnswer => "oracle-answer".to_owned(),
             Self::OracleTarget => "oracle-target".to_owned(),
@@ -42,7 +45,7 @@ impl Method {
     /// The names under which its answers are logged, with their numbers.
     #[must_use]
     pub fn entries(self, delta: f64, samples: usize) -> Vec<(String, usize)> {
-        let count = if self == Self::Samples { samples } else { 1 };
+        let count = if matches!(self, Self::Samples(_)) { samples } else { 1 };
         (0..count).map(|sample| (self.name(delta), sample)).collect()
     }
 
@@ -64,8 +67,8 @@ const NAMES: [(&str, Method); 8] = [
     ("target", Method::Target),
     ("draft", Method::Draft),
     ("rsd", Method::Rsd),
-    ("best-of-n", Method::Samples),
-    ("majority", Method::Samples),
+    ("best-of-n", Method::Samples(Source::Draft)),
+    ("majority", Method::Samples(Source::Draft)),
     ("beam", Method::Beam),
     ("oracle-answer", Method::OracleAnswer),
     ("oracle-target", Method::OracleTarget),
@@ -90,7 +93,10 @@ impl FromStr for Method {
 
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(NAMES.iter().find(|(_, method)| method == self).map_or("sweep", |(name, _)| name))
+        match self {
+            Self::Samples(source) => write!(f, "samples of the {source}"),
+            method => f.write_str(NAMES.iter().find(|(_, known)| known == method).map_or("sweep", |(name, _)| name)),
+        }
     }
 }
 
@@ -103,6 +109,7 @@ mod tests {
         assert_eq!("rsd".parse(), Ok(Method::Rsd));
         assert_eq!(Method::Rsd.name(0.19), "rsd@0.19");
         assert_eq!(Method::Sweep(0.5).name(0.19), "rsd@0.5");
+        assert_eq!(Method::Samples(Source::Target).name(0.19), "target-sampled");
         let error = "rds".parse::<Method>().unwrap_err();
         assert!(error.ends_with("target, draft, rsd, best-of-n, majority, beam, oracle-answer, oracle-target"));
     }

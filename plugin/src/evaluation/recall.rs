@@ -115,6 +115,10 @@ impl Generator for Recall {
         self.0.model.forget().await
     }
 
+    async fn replay(&self, request: RunRequest, answer: Vec<u32>) -> Result<Vec<Step>, RoleError> {
+        self.0.model.replay(request, answer).await
+    }
+
     async fn start(&self, request: RunRequest) -> Result<Box<dyn Run>, RoleError> {
         // What was drawn at random is another time something else.
         if request.sampling.temperature > 0.0 {

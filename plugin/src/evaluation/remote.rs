@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Method, Recipe, entry::Said, runner::sample_seed};
 use crate::{
     config::Secret,
-    pipeline::trace::{StepTrace, Trace},
+    pipeline::trace::{Source, StepTrace, Trace},
 };
 
 /// A server that is asked.
@@ -139,8 +139,7 @@ impl Remote {
     ) -> Result<Vec<Answer>, RemoteError> {
         let mut answers = Vec::new();
         for method in methods {
-            let count = if *method == Method::Samples { self.0.recipe.samples } else { 1 };
-            for sample in 0..count {
+            for (_, sample) in method.entries(delta, self.0.recipe.samples) {
                 let completion = self.ask(self.body(question, *method, sample)?).await?;
                 let name = method.name(delta);
                 answers.push(self.logged(question, &name, sample, completion)?);
@@ -161,9 +160,13 @@ impl Remote {
             Method::Draft => body["model"] = json!("draft"),
             Method::Rsd => body["rsd"] = json!({ "enabled": true }),
             Method::Sweep(delta) => body["rsd"] = json!({ "enabled": true, "delta": delta }),
-            Method::Samples => {
-                // Every step is judged and none is refused.
-                body["rsd"] = json!({ "enabled": true, "delta": 0, "weighting": "binary" });
+            Method::Samples(source) => {
+                match source {
+                    // Every step is judged and none is refused.
+                    Source::Draft => body["rsd"] = json!({ "enabled": true, "delta": 0, "weighting": "binary" }),
+                    // Nobody judges there what the target writes alone.
+                    Source::Target => body["model"] = json!("target"),
+                }
                 body["temperature"] = json!(recipe.sampling.temperature);
                 body["top_k"] = json!(recipe.sampling.top_k);
                 body["top_p"] = json!(recipe.sampling.top_p);

@@ -7,7 +7,7 @@ use std::{
 
 use rsd_evaluation::{
     question::Question,
-    record::{Answer, Source, Step},
+    record::{self, Answer, Step},
 };
 use sha2::{Digest, Sha256};
 
@@ -17,6 +17,7 @@ use super::{
     entry::Said,
     oracle::{Knows, Oracle},
     recall::Recall,
+    verdict,
 };
 use crate::{
     flops::Flops,
@@ -24,7 +25,7 @@ use crate::{
         Finish, Outcome, Overrides, PipelineError, Request, Rsd, Settings,
         roles::{Message, Prompt, Reward, RoleError, RunReport},
         segment::Segmentation,
-        trace::Totals,
+        trace::{Source, Totals},
     },
     policy::{Answers, PolicyHandle, Weighting},
     sampling::{Sampling, choice_seed},
@@ -39,7 +40,7 @@ pub struct Recipe {
     pub max_tokens: usize,
     /// How samples are drawn; the seed is the run's, each sample has its own made from it.
     pub sampling: Sampling,
-    /// How many answers [`Method::Samples`] draws.
+    /// How many answers [`Method::Samples`] draws of a model.
     pub samples: usize,
     /// How wide [`Method::Beam`] searches.
     pub width: Width,
@@ -122,11 +123,19 @@ impl Remembering<'_> {
                 self.greedy(&name, overrides, method, answers).await
             }
             Method::OracleAnswer | Method::OracleTarget => self.greedy(&name, at(0.5), method, answers).await,
-            Method::Samples => {
+            Method::Samples(source) => {
                 for sample in 0..recipe.samples {
-                    // Every step is judged and none is refused.
                     let sampling = self.sampling(sample as u64);
-                    let outcome = self.complete(&self.rsd, sampling, at(0.0), true).await?;
+                    let outcome = match source {
+                        // Every step is judged and none is refused.
+                        Source::Draft => self.complete(&self.rsd, sampling, at(0.0), true).await?,
+                        Source::Target => {
+                            let mut outcome = self.complete(&self.rsd, sampling, plain(Answers::Target), true).await?;
+                            let segmentation = self.runner.segmentation();
+                            verdict::judge(&self.rsd, &self.prompt, segmentation, &mut outcome).await;
+                            outcome
+                        }
+                    };
                     answers.push(self.logged(&name, sample, &outcome, true));
                 }
                 Ok(())
@@ -257,7 +266,7 @@ impl Remembering<'_> {
         }
         let path = &found.path;
         let step = |&(tokens, reward)| Step {
-            source: Source::Draft,
+            source: record::Source::Draft,
             tokens,
             reward: Some(reward),
             rejected: None,

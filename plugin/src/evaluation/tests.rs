@@ -12,6 +12,7 @@ use crate::{
         Outcome, Overrides, Rsd,
         roles::Generator,
         tests::scripted::{PROMPT, World, block_on},
+        trace,
     },
     sampling::Sampling,
 };
@@ -128,7 +129,8 @@ fn every_method_answers_and_says_what_it_took() {
         Method::Target,
         Method::Draft,
         Method::Rsd,
-        Method::Samples,
+        Method::Samples(trace::Source::Draft),
+        Method::Samples(trace::Source::Target),
         Method::Beam,
         Method::Sweep(-1.0),
         Method::Sweep(2.0),
@@ -142,6 +144,9 @@ fn every_method_answers_and_says_what_it_took() {
         ("draft-sampled", 0),
         ("draft-sampled", 1),
         ("draft-sampled", 2),
+        ("target-sampled", 0),
+        ("target-sampled", 1),
+        ("target-sampled", 2),
         ("beam", 0),
         ("rsd@-1", 0),
         ("rsd@2", 0),
@@ -160,14 +165,27 @@ fn every_method_answers_and_says_what_it_took() {
 }
 
 #[test]
-fn samples_are_judged_at_every_step_and_differ() {
-    let samples = answers(&world(11), &[Method::Samples]);
+fn samples_of_the_draft_are_judged_at_every_step_and_differ() {
+    let methods = [Method::Samples(trace::Source::Draft)];
+    let samples = answers(&world(11), &methods);
     assert!(samples.iter().all(|answer| answer.steps.iter().all(|step| step.reward.is_some())));
     assert!(samples.iter().any(|answer| answer.text != samples[0].text));
-    assert_eq!(
-        samples,
-        answers(&world(11), &[Method::Samples]).into_iter().zip(&samples).map(timeless).collect::<Vec<_>>()
-    );
+    assert_eq!(samples, answers(&world(11), &methods).into_iter().zip(&samples).map(timeless).collect::<Vec<_>>());
+}
+
+#[test]
+fn samples_of_the_target_are_judged_at_their_last_step_as_if_the_draft_had_written_them() {
+    for seed in 0..20 {
+        let world = world(seed);
+        for answer in answers(&world, &[Method::Samples(trace::Source::Target)]) {
+            assert!(answer.steps.iter().all(|step| step.source == Source::Target));
+            let steps: Vec<String> = split(&answer);
+            let Some((last, before)) = steps.split_last() else { continue };
+            let (judged, others) = answer.steps.split_last().unwrap();
+            assert_eq!(judged.reward, Some(world.critic.judge(before, last)));
+            assert!(others.iter().all(|step| step.reward.is_none()));
+        }
+    }
 }
 
 /// The answer with another run's seconds, which are nobody's promise.

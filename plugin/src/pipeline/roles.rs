@@ -244,6 +244,11 @@ pub trait Generator: Send + Sync {
     async fn forget(&self) -> Result<(), RoleError> {
         Ok(())
     }
+    /// Reads an answer that is already written as if this model had just written it: its steps with log-probabilities
+    /// and features as the request asks for them. The request's prefix is the prompt.
+    async fn replay(&self, _request: RunRequest, _answer: Vec<u32>) -> Result<Vec<Step>, RoleError> {
+        Err(RoleError::Invalid(format!("the {} model cannot read an answer that is already written", self.role())))
+    }
     /// Waits for the model to be free, then starts on the request.
     async fn start(&self, request: RunRequest) -> Result<Box<dyn Run>, RoleError>;
 }

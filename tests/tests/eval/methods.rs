@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use rsd_evaluation::record::Answer;
 use serde_json::Value;
 
 use crate::rig::{Pair, Rig, fail, succeed};
@@ -45,6 +46,11 @@ fn every_method_answers_every_question_and_the_report_names_those_that_were_not_
     assert_eq!(names(&json), all);
     assert!(json["methods"].as_array().unwrap().iter().all(|method| method["questions"] == QUESTIONS));
 
+    // The target's samples were not asked for, and are missed where they are wanted.
+    succeed(rig.eval("run", "--methods majority,best-of-n --samples-from draft,target --report-only"));
+    let (json, _) = report(&rig);
+    assert_eq!(json["not_run"], serde_json::json!(["best-of-n (target)", "majority (target)"]));
+
     // Nothing is loaded for that: it works without the models.
     let printed = succeed(rig.eval("run", "--methods beam,target --report-only --set roles.draft.model_id=/nowhere"));
     assert!(!printed.contains("questions to ask"), "{printed}");
@@ -64,4 +70,32 @@ fn every_method_answers_every_question_and_the_report_names_those_that_were_not_
     let (json, text) = report(&rig);
     assert_eq!(json["not_run"], serde_json::json!([]));
     assert!(names(&json).contains(&"beam") && !text.contains("not run"), "{text}");
+}
+
+#[test]
+fn an_answer_of_the_target_gets_the_reward_that_the_draft_would_get_for_it() {
+    let rig = Rig::new(Pair::Twins, QUESTIONS);
+    let methods = "--methods target,best-of-n,majority --samples 2 --samples-from draft,target --temperature 0";
+    succeed(rig.eval("run", methods));
+    let logged = rig.answers("run");
+    let mut compared = 0;
+    for ((question, method, sample), answer) in &logged {
+        if method != "target-sampled" {
+            continue;
+        }
+        let drafted = &logged[&(question.clone(), "draft-sampled".to_owned(), *sample)];
+        assert_eq!(answer.text, drafted.text);
+        let last = |answer: &Answer| answer.steps.last().and_then(|step| step.reward);
+        // The draft reads here what it wrote there, which is another numeric path.
+        let (read, written) = (last(answer).unwrap(), last(drafted).unwrap());
+        assert!((read - written).abs() < 1e-3, "{question}: {read} {written}");
+        // And it reads the prompt and the answer for that, which counts.
+        assert_eq!((answer.draft.generated, answer.target.generated), (0, drafted.draft.generated));
+        assert_eq!(answer.draft.prefilled, answer.prompt_tokens + answer.tokens);
+        compared += 1;
+    }
+    assert_eq!(compared, 2 * QUESTIONS);
+    let (json, _) = report(&rig);
+    let of_target = ["best-of-2 (target)", "majority-of-2 (target)"];
+    assert!(of_target.iter().all(|name| names(&json).contains(name)), "{:?}", names(&json));
 }

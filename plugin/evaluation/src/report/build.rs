@@ -16,11 +16,12 @@ use crate::{
 };
 
 /// Methods in the order in which people look for them; what is not among them comes last.
-const ORDER: [&str; 10] = [
+const ORDER: [&str; 11] = [
     "target",
     "draft",
     "rsd@",
     "draft-sampled",
+    "target-sampled",
     "best-of-",
     "majority-of-",
     "beam",
@@ -35,7 +36,9 @@ impl Report {
     pub fn build(setup: &Setup, questions: &[Question], answers: &[Answer], wanted: &[String]) -> Self {
         let (logged, strangers) = grade(questions, answers);
         let mut arms: Vec<Arm> = logged.iter().map(|(name, answers)| Arm::of(name, answers)).collect();
-        arms.extend(logged.get("draft-sampled").into_iter().flat_map(|sampled| derived::of_samples("draft", sampled)));
+        for (name, who) in [("draft-sampled", "draft"), ("target-sampled", "target")] {
+            arms.extend(logged.get(name).into_iter().flat_map(|sampled| derived::of_samples(who, sampled)));
+        }
         if let (Some(draft), Some(target)) = (logged.get("draft"), logged.get("target")) {
             arms.push(derived::oracle_question(draft, target));
         }
@@ -59,7 +62,7 @@ impl Report {
             rewards: judged.into_iter().filter_map(|(name, answers)| Rewards::of(name, answers)).collect(),
             not_run: not_run.cloned().collect::<BTreeSet<_>>().into_iter().collect(),
             sweep: arms.iter().filter(|arm| delta(&arm.name).is_some()).map(|arm| arm.name.clone()).collect(),
-            notes: notes(&methods, asked.len(), questions.len(), strangers),
+            notes: notes(setup, &methods, asked.len(), questions.len(), strangers),
             configured,
             levels,
             methods,
@@ -78,12 +81,13 @@ fn in_order(a: &str, b: &str) -> Ordering {
 
 /// Whether a method is one that was asked for by this name: the commands name a family, the log its members.
 fn stands_for(method: &str, wanted: &str) -> bool {
+    let of = |family: &str, who: &str| method.starts_with(family) && method.ends_with(&format!(" {who}"));
     method == wanted
-        || match wanted {
-            "rsd" => method.starts_with("rsd@"),
-            "best-of-n" => method.starts_with("best-of-"),
-            "majority" => method.starts_with("majority-of-"),
-            _ => false,
+        || match wanted.split_once(' ') {
+            None => wanted == "rsd" && method.starts_with("rsd@"),
+            Some(("best-of-n", who)) => of("best-of-", who),
+            Some(("majority", who)) => of("majority-of-", who),
+            Some(_) => false,
         }
 }
 
@@ -111,7 +115,7 @@ fn levels<'a>(questions: impl Iterator<Item = &'a Question>) -> Vec<String> {
     levels
 }
 
-fn notes(methods: &[Method], questions: usize, chosen: usize, strangers: usize) -> Vec<String> {
+fn notes(setup: &Setup, methods: &[Method], questions: usize, chosen: usize, strangers: usize) -> Vec<String> {
     let mut notes = Vec::new();
     if questions < chosen {
         notes.push(format!(
@@ -124,6 +128,15 @@ fn notes(methods: &[Method], questions: usize, chosen: usize, strangers: usize) 
             "`{}` has answers to {} of {questions} questions. It is compared with the target on those of them that the \
              target has too; its own accuracy is on all of its own.",
             method.name, method.questions
+        ));
+    }
+    let ahead =
+        setup.settings.get("steps").and_then(|steps| steps.get("lookahead")?.as_u64()).filter(|ahead| *ahead > 0);
+    let thresholds = methods.iter().filter(|method| delta(&method.name).is_some());
+    if let Some(ahead) = ahead.filter(|_| thresholds.count() > 1) {
+        notes.push(format!(
+            "With `steps.lookahead: {ahead}` the draft writes on while a verdict is pending. What it then wrote in vain is in \
+             the tokens and FLOPs of a threshold that was run, and not of one that took its steps over (without seconds)."
         ));
     }
     if methods.iter().any(|method| method.flops.is_none()) {

@@ -10,7 +10,7 @@ use super::{
 use crate::record::Answer;
 
 fn of(answers: &[Answer]) -> Report {
-    let wanted = ["target", "rsd", "best-of-n", "majority", "never-run"].map(str::to_owned);
+    let wanted = ["target", "rsd", "best-of-n (draft)", "majority (draft)", "never-run"].map(str::to_owned);
     Report::build(&setup(), &questions(), answers, &wanted)
 }
 
@@ -46,9 +46,21 @@ fn a_small_run_says_what_it_has_not() {
 }
 
 #[test]
+fn what_was_drafted_ahead_in_vain_is_said_to_be_in_some_figures_only() {
+    let notes = |lookahead: u64| {
+        let mut setup = setup();
+        setup.settings.insert("steps".to_owned(), serde_json::json!({ "lookahead": lookahead }));
+        Report::build(&setup, &questions(), &answers(), &[]).notes
+    };
+    let (without, with) = (notes(0), notes(2));
+    assert_eq!(with.len(), without.len() + 1);
+    assert!(with.iter().any(|note| note.contains("steps.lookahead: 2")), "{with:?}");
+}
+
+#[test]
 fn an_empty_log_is_a_report_too() {
     let report = of(&[]);
-    assert_eq!(report.not_run, ["best-of-n", "majority", "never-run", "rsd", "target"]);
+    assert_eq!(report.not_run, ["best-of-n (draft)", "majority (draft)", "never-run", "rsd", "target"]);
     assert!(file(&report, "report.md").contains("Evaluation on 0 questions"));
 }
 

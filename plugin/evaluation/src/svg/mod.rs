@@ -52,8 +52,6 @@ pub enum Shape {
     Plus,
     /// The outline of a square on its corner.
     HollowDiamond,
-    /// The outline of a triangle that points down.
-    HollowDown,
 }
 
 /// What a mark looks like.
@@ -80,12 +78,12 @@ impl Look {
             Shape::Square => "m-3.7 -3.7h7.4v7.4h-7.4z",
             Shape::Diamond | Shape::HollowDiamond => "m0 -5.2l5.2 5.2l-5.2 5.2l-5.2 -5.2z",
             Shape::Up => "m0 -5l4.8 8.4h-9.6z",
-            Shape::Down | Shape::HollowDown => "m0 5l4.8 -8.4h-9.6z",
+            Shape::Down => "m0 5l4.8 -8.4h-9.6z",
             Shape::Plus => "m-4.6 0h9.2m-4.6 -4.6v9.2",
             Shape::Cross => "m-3.8 -3.8l7.6 7.6m0 -7.6l-7.6 7.6",
         };
         let (fill, width) = match shape {
-            Shape::Ring | Shape::HollowDiamond | Shape::HollowDown => ("none", 1.6),
+            Shape::Ring | Shape::HollowDiamond => ("none", 1.6),
             Shape::Cross | Shape::Plus => ("none", 2.2),
             _ => (colour, 1.0),
         };

@@ -5,6 +5,7 @@ use clap::Args;
 use super::questions::QuestionArgs;
 use crate::{
     evaluation::{Method, Recipe, Width},
+    pipeline::trace::Source,
     sampling::Sampling,
 };
 
@@ -31,6 +32,9 @@ pub(in crate::cli) struct EvalArgs {
     /// Answers per question that best-of-n and majority choose from
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     samples: u16,
+    /// Who writes them
+    #[arg(long, value_name = "ROLES", value_delimiter = ',', default_value = "draft", value_parser = role)]
+    samples_from: Vec<Source>,
     /// Sampling temperature of best-of-n, majority and beam; the other methods are greedy
     #[arg(long, default_value_t = 0.7, value_parser = temperature)]
     temperature: f32,
@@ -62,21 +66,42 @@ fn temperature(text: &str) -> Result<f32, String> {
     temperature.ok_or_else(|| "expected 0 to 2".to_owned())
 }
 
+fn role(text: &str) -> Result<Source, String> {
+    let sources = [Source::Draft, Source::Target];
+    let found = sources.into_iter().find(|source| source.to_string() == text);
+    found.ok_or_else(|| "expected draft or target".to_owned())
+}
+
 impl EvalArgs {
     /// The methods asked for, each once.
     pub(super) fn methods(&self) -> anyhow::Result<Vec<Method>> {
-        let named = self
-            .methods
-            .iter()
-            .map(|name| name.parse::<Method>().map_err(|error| anyhow::anyhow!("--methods {name}: {error}")));
         let mut methods = Vec::new();
-        for method in named.chain(self.sweep.iter().map(|delta| Ok(Method::Sweep(*delta)))) {
-            let method = method?;
+        let mut add = |method| {
             if !methods.contains(&method) {
                 methods.push(method);
             }
+        };
+        for name in &self.methods {
+            match name.parse().map_err(|error| anyhow::anyhow!("--methods {name}: {error}"))? {
+                Method::Samples(_) => self.samples_from.iter().for_each(|source| add(Method::Samples(*source))),
+                method => add(method),
+            }
         }
+        self.sweep.iter().for_each(|delta| add(Method::Sweep(*delta)));
         Ok(methods)
+    }
+
+    /// The methods asked for as the report names them, which is by their family.
+    pub(super) fn wanted(&self) -> Vec<String> {
+        let of_samples = |name: &str| matches!(name.parse(), Ok(Method::Samples(_)));
+        let members = |name: &String| -> Vec<String> {
+            if of_samples(name) {
+                self.samples_from.iter().map(|source| format!("{name} ({source})")).collect()
+            } else {
+                vec![name.clone()]
+            }
+        };
+        self.methods.iter().flat_map(members).collect()
     }
 
     /// What all methods have in common.

@@ -35,7 +35,7 @@ pub(super) async fn run(args: EvalArgs) -> anyhow::Result<()> {
     }
     if args.report_only {
         settings::same_questions(&args.questions)?;
-        return write_report(out, &questions, &args.methods);
+        return write_report(out, &questions, &args.wanted());
     }
     let mut session = match &args.url {
         None => Box::pin(Session::here(&args.questions, args.recipe())).await?,
@@ -50,7 +50,7 @@ pub(super) async fn run(args: EvalArgs) -> anyhow::Result<()> {
     };
     session.ask(&questions, &methods, args.concurrency.into()).await?;
     // RSD as deployed is what the report is about.
-    let mut wanted = args.methods.clone();
+    let mut wanted = args.wanted();
     if methods.contains(&Method::Rsd) {
         wanted.insert(0, Method::Rsd.name(session.delta()));
     }

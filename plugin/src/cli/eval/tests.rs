@@ -3,7 +3,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use super::{EvalArgs, questions::duration};
-use crate::evaluation::Method;
+use crate::{evaluation::Method, pipeline::trace::Source};
 
 #[derive(Parser)]
 struct Line {
@@ -19,8 +19,13 @@ fn parse(line: &str) -> Result<EvalArgs, String> {
 #[test]
 fn methods_are_taken_once() {
     let args = parse("--sweep 0.1,-1 --methods oracle-target,best-of-n,majority,rsd").unwrap();
-    let wanted = [Method::OracleTarget, Method::Samples, Method::Rsd, Method::Sweep(0.1), Method::Sweep(-1.0)];
+    let samples = Method::Samples(Source::Draft);
+    let wanted = [Method::OracleTarget, samples, Method::Rsd, Method::Sweep(0.1), Method::Sweep(-1.0)];
     assert_eq!(args.methods().unwrap(), wanted);
+    let args = parse("--methods majority,rsd --samples-from target,draft").unwrap();
+    assert_eq!(args.methods().unwrap(), [Method::Samples(Source::Target), samples, Method::Rsd]);
+    assert_eq!(args.wanted(), ["majority (target)", "majority (draft)", "rsd"]);
+    assert!(parse("--samples-from reward").unwrap_err().contains("expected draft or target"));
     let error = parse("--methods target,rds").unwrap().methods().unwrap_err().to_string();
     assert!(error.starts_with("--methods rds: no method of that name"), "{error}");
 }

@@ -82,6 +82,11 @@ fn accuracy(report: &Report) -> String {
             "draft-sampled",
             "**draft-sampled**: one answer at the sampling temperature, the mean over samples; cut off: of all.",
         ),
+        (
+            "target-sampled",
+            "**target-sampled**: the same of the target. Its last step is judged; where the reward lies in the draft's \
+             states, the draft reads the answer for that, which counts as *total*.",
+        ),
         ("best-of-", "**best-of-N**: of N samples the one whose last step has the highest reward; all N are paid for."),
         ("majority-of-", "**majority-of-N**: the most frequent final answer of N samples; verdicts are not paid for."),
         ("beam", "**beam**: step-level beam search over the draft's steps with the same reward."),

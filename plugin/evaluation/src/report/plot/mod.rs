@@ -24,6 +24,7 @@ fn look(report: &Report, name: &str) -> Look {
         "target" => (colour::BLACK, Shape::Square),
         "draft" => (colour::GREY, Shape::Plus),
         "draft-sampled" => (colour::GREY, Shape::Ring),
+        "target-sampled" => (colour::BLACK, Shape::Ring),
         name if delta(name).is_some() => (colour::BLUE, Shape::Disc),
         name if name.starts_with("best-of-") => (colour::GREEN, Shape::Up),
         name if name.starts_with("majority-of-") => (colour::PURPLE, Shape::Down),
