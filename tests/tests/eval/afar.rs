@@ -10,7 +10,9 @@ use rsd_tests::served::Served;
 
 use crate::rig::{Pair, Rig, fail, succeed};
 
-const METHODS: &str = "--methods target,draft,rsd --sweep 0.3";
+/// What is drawn at random has another seed there.
+const METHODS: &str =
+    "--methods target,draft,rsd,majority --sweep 0.3 --samples 2 --samples-from draft,target --temperature 0";
 
 fn key(text: &str) -> ApiKey {
     ApiKey::new(text)
