@@ -71,9 +71,12 @@ pub async fn scaling(
 ) -> Result<Scaling, PipelineError> {
     let mut scaling = Scaling::default();
     for model in [&bench.rsd.draft, &bench.rsd.target] {
-        // Warms up; a long text is long enough to be warm from its beginning on.
-        read(model, text(model, bench.prompt(0), 1).await?, WRITTEN).await?;
-        for &tokens in lengths.iter().filter(|tokens| **tokens + WRITTEN < model.context_length()) {
+        let fitting = || lengths.iter().copied().filter(|tokens| tokens + WRITTEN < model.context_length());
+        // Warms up; the others find it warm.
+        if let Some(tokens) = fitting().min() {
+            read(model, text(model, bench.prompt(0), tokens).await?, WRITTEN).await?;
+        }
+        for tokens in fitting() {
             let (mut reads, mut writes) = (Vec::new(), Vec::new());
             for round in 1..=bench.rounds {
                 model.forget().await?;

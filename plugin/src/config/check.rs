@@ -100,6 +100,7 @@ impl Check {
     fn mapping(&mut self, shape: &schema::Mapping, settings: &mut Mapping, path: &FieldPath) {
         let fields = shape.fields(Some(settings));
         let required = shape.required(settings);
+        let kind = shape.kind(settings);
         let given: Vec<_> = settings.keys().cloned().collect();
         settings.retain(|key, value| {
             let Some(name) = key.as_str() else {
@@ -116,6 +117,12 @@ impl Check {
             }
             if let Some(refusal) = refusal::of_setting(name) {
                 let message = format!("is refused: {}. {}", refusal.reason, refusal.instead);
+                self.faults.push(Fault { path, key: true, message, meant: Vec::new() });
+                return false;
+            }
+            let others = shape.kinds_with(name);
+            if let Some(kind) = kind.as_ref().filter(|_| !others.is_empty()) {
+                let message = format!("does not go with `{kind}`: it is a setting of {}", others.join(" and "));
                 self.faults.push(Fault { path, key: true, message, meant: Vec::new() });
                 return false;
             }
@@ -278,6 +285,14 @@ mod tests {
         roles.draft.paged_attn.mod: unknown setting
         roles.judge: unknown setting: `roles` has draft, target
         reward.modle: unknown setting
+        ");
+    }
+
+    #[test]
+    fn a_setting_of_another_kind_is_told_from_an_unknown_one() {
+        insta::assert_snapshot!(faults("reward: {kind: judge, head: x, hat: y}", Extent::Part).join("\n"), @"
+        reward.head: does not go with `kind: judge`: it is a setting of resident and prm
+        reward.hat: unknown setting: `reward` has kind, model
         ");
     }
 

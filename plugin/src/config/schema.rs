@@ -178,6 +178,19 @@ impl Mapping {
         fields
     }
 
+    /// The tag of `value` as it is written there, where it chooses a variant.
+    pub fn kind(&self, value: &serde_yaml::Mapping) -> Option<String> {
+        let tag = self.tag.filter(|_| self.chosen(Some(value)).len() == 1)?;
+        Some(format!("{tag}: {}", value.get(tag)?.as_str()?))
+    }
+
+    /// The tags of the variants that have a setting.
+    pub fn kinds_with(&self, setting: &str) -> Vec<&'static str> {
+        let with = self.variants.iter().filter(|variant| variant["properties"].get(setting).is_some());
+        let tag = |variant: &&'static Json| self.tag.and_then(|tag| variant["properties"][tag]["const"].as_str());
+        with.filter_map(tag).collect()
+    }
+
     /// The settings that must stand in `value`.
     pub fn required(&self, value: &serde_yaml::Mapping) -> Vec<&'static str> {
         let chosen = self.chosen(Some(value));

@@ -1,5 +1,6 @@
 use std::sync::{Arc, atomic::Ordering::SeqCst};
 
+use async_trait::async_trait;
 use proptest::prelude::*;
 use rsd_evaluation::{
     question::{Kind, Question},
@@ -10,8 +11,8 @@ use super::{Method, Recall, Recipe, Runner, Width};
 use crate::{
     pipeline::{
         Outcome, Overrides, Rsd,
-        roles::Generator,
-        tests::scripted::{PROMPT, World, block_on},
+        roles::{Generator, Reward, RoleError, Score, Trajectory},
+        tests::scripted::{Critic, PROMPT, World, block_on},
         trace,
     },
     sampling::Sampling,
@@ -186,6 +187,68 @@ fn samples_of_the_target_are_judged_at_their_last_step_as_if_the_draft_had_writt
             assert!(others.iter().all(|step| step.reward.is_none()));
         }
     }
+}
+
+/// A critic that has to see what the draft sees of every step.
+struct Seeing(Critic);
+
+#[async_trait]
+impl Reward for Seeing {
+    fn name(&self) -> &'static str {
+        "seeing"
+    }
+
+    fn parameters(&self) -> Option<u64> {
+        Some(1)
+    }
+
+    fn reads_features(&self) -> bool {
+        true
+    }
+
+    async fn score(&self, trajectory: Trajectory<'_>) -> Result<Score, RoleError> {
+        let seen: Vec<f32> =
+            trajectory.drafted.iter().chain(trajectory.written.features.as_deref()).map(|step| step.mean[0]).collect();
+        let there = trajectory.steps.iter().map(String::len).chain([trajectory.step.len()]);
+        assert_eq!(seen, there.map(|length| length as f32).collect::<Vec<_>>());
+        self.0.score(trajectory).await
+    }
+}
+
+#[test]
+fn a_reward_in_the_drafts_states_has_the_draft_read_the_targets_answer() {
+    let methods = [Method::Samples(trace::Source::Target)];
+    let ask = |world: &World| {
+        let world = world.clone();
+        block_on(async move {
+            let mut runner = runner(&world);
+            runner.rsd.reward = Arc::new(Seeing(world.critic.clone()));
+            runner.answers(&question(), &methods).await.unwrap()
+        })
+    };
+    let (mut empty, mut cut_off) = (0, 0);
+    for seed in 0..60 {
+        let mut world = world(seed);
+        let by_text = answers(&world, &methods);
+        // The same in a vocabulary of the draft's own.
+        for shift in [0, 7] {
+            world.draft.shift = shift;
+            for (seen, read) in ask(&world).iter().zip(&by_text) {
+                assert_eq!(seen.text, read.text);
+                let last = |answer: &Answer| answer.steps.last().unwrap().reward;
+                assert!(last(seen).is_some() && last(seen) == last(read), "{seen:?}");
+                // Tokens are bytes.
+                assert_eq!(seen.draft.prefilled, PROMPT.len() + seen.text.len());
+                assert!(seen.flops.unwrap().total > read.flops.unwrap().total);
+                empty += usize::from(seen.text.is_empty());
+                cut_off += usize::from(!seen.finished);
+            }
+        }
+        // Without a verdict it stays an answer.
+        world.draft.fail_start = Some(usize::MAX);
+        assert!(ask(&world).iter().all(|answer| answer.steps.iter().all(|step| step.reward.is_none())));
+    }
+    assert!(empty > 0 && cut_off > 0, "{empty} {cut_off}");
 }
 
 /// The answer with another run's seconds, which are nobody's promise.

@@ -37,8 +37,10 @@ async fn last_step(
     segmentation: Segmentation,
     outcome: &mut Outcome,
 ) -> Result<Option<Score>, RoleError> {
-    let steps =
-        if rsd.reward.reads_features() { read(rsd, prompt, segmentation, outcome).await? } else { written(outcome) };
+    let steps = match outcome.trace.steps.is_empty() {
+        false if rsd.reward.reads_features() => read(rsd, prompt, segmentation, outcome).await?,
+        _ => written(outcome),
+    };
     let Some((last, before)) = steps.split_last() else { return Ok(None) };
     let texts: Vec<String> = before.iter().map(Step::text).collect();
     let drafted: Vec<StepFeatures> = before.iter().filter_map(|step| step.features.as_deref().cloned()).collect();
@@ -56,11 +58,11 @@ async fn read(
 ) -> Result<Vec<Step>, RoleError> {
     let shared = rsd.draft.vocabulary() == rsd.target.vocabulary();
     let answer = if shared { outcome.tokens.clone() } else { rsd.draft.encode_text(&outcome.text)? };
-    if answer.is_empty() {
-        return Ok(Vec::new());
-    }
+    // Reading empties its cache on a CPU, which must not happen within another answer.
+    let _turn = rsd.draft.turn().await;
     let began = Instant::now();
     let prefix = rsd.draft.encode_prompt(prompt).await?;
+    // As if nothing were read twice: mistral.rs gives out logits in windows, and a long answer's overlap.
     let read = prefix.len() + answer.len();
     let request = RunRequest {
         prefix,

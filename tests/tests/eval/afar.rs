@@ -49,6 +49,8 @@ fn asked(rig: &Rig, url: &str) {
     assert!(printed.contains(&format!("{url} answered 401: ")), "{printed}");
     let printed = fail(afar(url, "open sesame", "--methods target,beam"));
     assert!(printed.contains("beam needs the models in this process: leave out --url, or this method"), "{printed}");
+    let printed = fail(afar(url, "open sesame", "--methods best-of-n --samples-from target"));
+    assert!(printed.contains("best-of-n of the target's samples needs the models in this process"), "{printed}");
     let printed = fail(rig.command("eval", "afar", &format!("--url {url} --api-key-env EVAL_NO_KEY {METHODS}")));
     assert!(printed.contains("--api-key-env: the environment variable EVAL_NO_KEY is not set"), "{printed}");
     assert!(!rig.path("afar").join("answers.jsonl").exists(), "something was asked before it was refused");

@@ -19,8 +19,8 @@ fn every_part_is_measured_and_written() {
     for heading in [
         "| ratio |",
         "| ms per token |",
-        "| steps to keep |",
-        "| steps kept |",
+        "| speed-up over the target alone |",
+        "| time over lookahead 0 |",
         "| clients |",
         "| tokens of a step |",
         "| answers cached |",

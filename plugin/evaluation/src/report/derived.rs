@@ -3,24 +3,21 @@
 use super::outcome::{Answers, Arm, Graded, Outcome};
 use crate::grade;
 
-/// Best-of-n and majority over a method's samples. Only questions with all samples count.
+/// Best-of-n and majority over a method's samples. Only questions with all samples count, and for best-of-n with all
+/// verdicts.
 pub(super) fn of_samples(who: &str, answers: &Answers) -> Vec<Arm> {
     let most = answers.values().map(Vec::len).max().unwrap_or(0);
     if most < 2 {
         return Vec::new();
     }
     let whole = || answers.iter().filter(|(_, samples)| samples.len() == most);
-    let arm = |name: String, choose: fn(&[Graded]) -> usize| {
-        let outcome = |samples: &[Graded]| Outcome::chosen(&samples[choose(samples)], samples);
-        Arm { name, outcomes: whole().map(|(&place, samples)| (place, outcome(samples))).collect() }
-    };
-    let mut votes = arm(format!("majority-of-{most} ({who})"), majority);
-    votes.outcomes = votes.outcomes.into_iter().map(|(place, outcome)| (place, outcome.unjudged())).collect();
-    let mut arms = vec![votes];
-    if whole().flat_map(|(_, samples)| samples).all(|graded| last_reward(graded).is_some()) {
-        arms.insert(0, arm(format!("best-of-{most} ({who})"), best));
-    }
-    arms
+    let judged = whole().filter(|(_, samples)| samples.iter().all(|graded| last_reward(graded).is_some()));
+    let chosen =
+        |samples: &[Graded], choose: fn(&[Graded]) -> usize| Outcome::chosen(&samples[choose(samples)], samples);
+    let best = judged.map(|(&place, samples)| (place, chosen(samples, best))).collect();
+    let voted = whole().map(|(&place, samples)| (place, chosen(samples, majority).unjudged())).collect();
+    let arm = |family: &str, outcomes| Arm { name: format!("{family}-of-{most} ({who})"), outcomes };
+    vec![arm("best", best), arm("majority", voted)]
 }
 
 /// A router that knows whether the draft's answer will be right, and asks the target only where it will not.
@@ -139,12 +136,17 @@ mod tests {
     }
 
     #[test]
-    fn without_rewards_there_is_a_majority_but_no_best() {
-        let questions = [testing::question("q", "7", None)];
-        let answers = samples(&[("5", Some(0.9)), ("7", None)]);
+    fn where_a_verdict_is_missing_there_is_a_majority_but_no_best() {
+        let questions = [testing::question("q", "7", None), testing::question("p", "7", None)];
+        let mut answers = samples(&[("5", Some(0.9)), ("7", None)]);
+        answers.extend(samples(&[("5", Some(0.1)), ("7", Some(0.2))]).into_iter().map(|mut answer| {
+            answer.question = "p".to_owned();
+            answer
+        }));
         let (methods, _) = super::super::outcome::grade(&questions, &answers);
         let arms = of_samples("target", &methods["draft-sampled"]);
-        assert_eq!(arms.iter().map(|arm| arm.name.as_str()).collect::<Vec<_>>(), ["majority-of-2 (target)"]);
+        let found: Vec<_> = arms.iter().map(|arm| (arm.name.as_str(), arm.places())).collect();
+        assert_eq!(found, [("best-of-2 (target)", vec![1]), ("majority-of-2 (target)", vec![0, 1])]);
     }
 
     #[test]

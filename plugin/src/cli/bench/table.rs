@@ -62,18 +62,19 @@ pub(super) fn acceptance(of: &[Kept]) -> String {
 
 pub(super) fn lookahead(of: &[Ahead]) -> String {
     let mut out = String::from(
-        "| steps kept | lookahead | time over lookahead 0 | time of verdicts, % | thrown away ahead, % of the answer |\n\
-         |---|---|---|---|---|\n",
+        "| steps to keep | drafted tokens kept | lookahead | time over lookahead 0 | time of verdicts | thrown away ahead, \
+         of the answer |\n|---|---|---|---|---|---|\n",
     );
     for row in of {
-        let percent = |of: crate::bench::Spread| 100.0 * of.median;
+        let percent = |share: f64| 100.0 * share;
         let _ = writeln!(
             out,
-            "| {:.0} % | {} | {:.3} | {:.1} | {:.1} |",
-            100.0 * row.keeping,
+            "| {:.0} % | {:.0} % | {} | {:.3} | {:.0} % | {:.1} % |",
+            percent(row.keeping),
+            percent(row.tokens),
             row.lookahead,
             row.time,
-            percent(row.verdicts),
+            percent(row.verdicts.median),
             percent(row.wasted)
         );
     }

@@ -91,6 +91,17 @@ impl EvalArgs {
         Ok(methods)
     }
 
+    /// Fails where a server is asked for what it does not do; nothing is asked then.
+    pub(super) fn check_remote(&self) -> anyhow::Result<()> {
+        let best = self.methods.iter().any(|name| name == "best-of-n") && self.samples_from.contains(&Source::Target);
+        anyhow::ensure!(
+            self.url.is_none() || !best,
+            "best-of-n of the target's samples needs the models in this process, for a server judges none of them: leave out \
+             --url, or ask for majority alone"
+        );
+        Ok(())
+    }
+
     /// The methods asked for as the report names them, which is by their family.
     pub(super) fn wanted(&self) -> Vec<String> {
         let of_samples = |name: &str| matches!(name.parse(), Ok(Method::Samples(_)));

@@ -37,6 +37,7 @@ pub(super) async fn run(args: EvalArgs) -> anyhow::Result<()> {
         settings::same_questions(&args.questions)?;
         return write_report(out, &questions, &args.wanted());
     }
+    args.check_remote()?;
     let mut session = match &args.url {
         None => Box::pin(Session::here(&args.questions, args.recipe())).await?,
         Some(url) => {

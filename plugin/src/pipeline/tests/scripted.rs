@@ -26,6 +26,7 @@ use crate::{
         segment::{Boundary, Cut},
     },
     policy::{PolicyConfig, PolicyHandle},
+    reward::features::StepFeatures,
     sampling::{Sampling, uniform},
 };
 
@@ -170,6 +171,35 @@ impl Generator for Script {
 
     fn token_bytes(&self, token: u32) -> Vec<u8> {
         self.decode(&[token])
+    }
+
+    /// Features say how many bytes a step has.
+    async fn replay(&self, request: RunRequest, answer: Vec<u32>) -> Result<Vec<Step>, RoleError> {
+        if self.fail_start.is_some() {
+            return Err(self.failure("it would not read"));
+        }
+        let (mut steps, mut bytes) = (Vec::new(), Vec::new());
+        let mut publish = |bytes: &mut Vec<u8>, end| {
+            let bytes = std::mem::take(bytes);
+            let features = StepFeatures { mean: vec![bytes.len() as f32], ..StepFeatures::default() };
+            let tokens = self.encode(&bytes);
+            let features = Some(Box::new(features));
+            steps.push(Step { tokens, bytes, end, features, logprobs: Vec::new(), seconds: 0.0 });
+        };
+        let ended = request.max_tokens > answer.len();
+        for byte in self.decode(&answer) {
+            let new = bytes.len();
+            bytes.push(byte);
+            match request.segmentation.cut(&bytes, new, bytes.len()) {
+                Some(Cut::Boundary) => publish(&mut bytes, StepEnd::Boundary),
+                Some(Cut::Limit) => publish(&mut bytes, StepEnd::StepLimit),
+                None => {}
+            }
+        }
+        if ended || !bytes.is_empty() {
+            publish(&mut bytes, if ended { StepEnd::EndOfText } else { StepEnd::Length });
+        }
+        Ok(steps)
     }
 
     async fn start(&self, request: RunRequest) -> Result<Box<dyn Run>, RoleError> {
