@@ -32,7 +32,8 @@ run() {
     "$bin" eval --data "$data/$file" --out "$out" --skip "$skip" --max-tokens "$tokens" "$@"
 }
 # However it ends, the report is of all that is there.
-trap '[ ! -s "$out/answers.jsonl" ] || run --limit "$limit" --report-only' EXIT
+all=target,draft,best-of-n,majority,beam,oracle-answer,oracle-target
+trap '[ ! -s "$out/answers.jsonl" ] || run --limit "$limit" --methods "$all" --samples-from draft,target --report-only' EXIT
 common=(--sweep "${DELTAS:-0.19,0.25,0.35,0.5}")
-[ "$few" = 0 ] || run "${common[@]}" --limit "$few" --methods target,draft,best-of-n,majority,oracle-answer,oracle-target "$@"
+[ "$few" = 0 ] || run "${common[@]}" --limit "$few" --methods "$all" --samples-from draft,target "$@"
 run "${common[@]}" --limit "$limit" --methods target,draft "$@"

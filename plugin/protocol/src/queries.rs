@@ -1,11 +1,11 @@
-//! What is computed from the metrics: PromQL, once for documentation, recording rules, dashboard and their tests.
+//! What is computed from the metrics: `PromQL`, once for documentation, recording rules, dashboard and their tests.
 
 /// One figure.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Query {
     /// The recording rule's name.
     pub record: &'static str,
-    /// PromQL with `$window` for the window of its rates.
+    /// `PromQL` with `$window` for the window of its rates.
     pub expr: &'static str,
     /// What it says.
     pub help: &'static str,

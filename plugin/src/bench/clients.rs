@@ -66,13 +66,13 @@ async fn crowd(bench: &Bench, clients: usize, each: usize, keeping: Option<f64>)
     let answers = || served.iter().flat_map(|(answers, _)| answers);
     let mut latencies: Vec<f64> = answers().map(|(_, seconds)| *seconds).collect();
     latencies.sort_by(f64::total_cmp);
-    let rank = |of: f64| latencies[((latencies.len() as f64 * of).ceil() as usize).clamp(1, latencies.len()) - 1];
+    let rank = |percent: usize| latencies[(latencies.len() * percent).div_ceil(100).clamp(1, latencies.len()) - 1];
     let through = Spread::of(served.iter().map(|(_, seconds)| *seconds));
     Ok(Crowd {
         clients,
         target_only: keeping.is_none(),
         tokens_per_second: answers().map(|(tokens, _)| *tokens).sum::<usize>() as f64 / seconds,
-        latency: (rank(0.5), rank(0.95)),
+        latency: (rank(50), rank(95)),
         through: through.map_or((seconds, seconds), |through| (through.low, through.high)),
         resident_bytes: resident_bytes(),
     })

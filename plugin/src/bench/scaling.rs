@@ -74,13 +74,13 @@ pub async fn scaling(
         let fitting = || lengths.iter().copied().filter(|tokens| tokens + WRITTEN < model.context_length());
         // Warms up; the others find it warm.
         if let Some(tokens) = fitting().min() {
-            read(model, text(model, bench.prompt(0), tokens).await?, WRITTEN).await?;
+            read(model, text(model, bench.prompt(0), tokens)?, WRITTEN).await?;
         }
         for tokens in fitting() {
             let (mut reads, mut writes) = (Vec::new(), Vec::new());
             for round in 1..=bench.rounds {
                 model.forget().await?;
-                let run = read(model, text(model, bench.prompt(round), tokens).await?, WRITTEN).await?;
+                let run = read(model, text(model, bench.prompt(round), tokens)?, WRITTEN).await?;
                 reads.push(1e3 * run.prefill_seconds / tokens as f64);
                 writes.push(1e3 * (run.seconds - run.prefill_seconds) / run.forwards.saturating_sub(1).max(1) as f64);
             }
@@ -109,7 +109,7 @@ pub async fn scaling(
 }
 
 /// A question's tokens over and over, so many of them.
-async fn text(model: &Arc<dyn Generator>, prompt: &Prompt, tokens: usize) -> Result<Vec<u32>, RoleError> {
+fn text(model: &Arc<dyn Generator>, prompt: &Prompt, tokens: usize) -> Result<Vec<u32>, RoleError> {
     let once = model.encode_text(prompt.question())?;
     if once.is_empty() {
         return Err(RoleError::Invalid("a question without text".to_owned()));
@@ -173,10 +173,10 @@ async fn beside(model: &Arc<dyn Generator>, cached: usize, prompt: &Prompt) -> R
     for number in 0..cached {
         // No two begin alike.
         let mut prefix = model.encode_text(&format!("{number} "))?;
-        prefix.extend(text(model, prompt, SHORT).await?);
+        prefix.extend(text(model, prompt, SHORT)?);
         read(model, prefix, 2).await?;
     }
-    let prefix = text(model, prompt, SHORT).await?;
+    let prefix = text(model, prompt, SHORT)?;
     let began = Instant::now();
     read(model, prefix, 1).await?;
     Ok(began.elapsed().as_secs_f64() * 1e3)

@@ -44,7 +44,7 @@ fn one(text: &str, path: &str, value: &Value) -> Option<String> {
         path.rsplit_once('.').map_or((Vec::new(), path), |(sections, key)| (sections.split('.').collect(), key));
     for name in sections {
         if section.get_mapping(name).is_none() {
-            section.set(name, &Lines::new());
+            section.set(name, Lines::new());
         }
         section = section.get_mapping(name)?;
     }

@@ -128,7 +128,7 @@ impl Generator for Recall {
         let features = request.features || self.0.features;
         // What would be drafted ahead of a verdict is not known where steps come from memory, so nothing is.
         let lookahead = if from_memory && request.lookahead != usize::MAX { 0 } else { request.lookahead };
-        let request = RunRequest { features, lookahead, ..request };
+        let request = RunRequest { lookahead, features, ..request };
         let live = if from_memory { None } else { Some(self.0.model.start(request.clone()).await?) };
         Ok(Box::new(RecallRun {
             prefilled: self.0.prefilled(&request.prefix),

@@ -37,9 +37,10 @@ async fn last_step(
     segmentation: Segmentation,
     outcome: &mut Outcome,
 ) -> Result<Option<Score>, RoleError> {
-    let steps = match outcome.trace.steps.is_empty() {
-        false if rsd.reward.reads_features() => read(rsd, prompt, segmentation, outcome).await?,
-        _ => written(outcome),
+    let steps = if !outcome.trace.steps.is_empty() && rsd.reward.reads_features() {
+        read(rsd, prompt, segmentation, outcome).await?
+    } else {
+        written(outcome)
     };
     let Some((last, before)) = steps.split_last() else { return Ok(None) };
     let texts: Vec<String> = before.iter().map(Step::text).collect();

@@ -20,6 +20,9 @@ use crate::policy::Decision;
 const ACCEPTED: &[(&str, &str)] = &[("outcome", "accepted")];
 const REJECTED: &[(&str, &str)] = &[("outcome", "rejected")];
 
+/// A metric, its labels and its count.
+type Count = (&'static Metric, &'static [(&'static str, &'static str)], u64);
+
 /// Steps and tokens of one verdict.
 #[derive(Debug, Default)]
 struct Part {
@@ -56,7 +59,7 @@ impl Verdicts {
     fn counters(&self) -> Result<Vec<IntCounter>> {
         let read = |part: &Part| (part.steps.load(Ordering::Relaxed), part.tokens.load(Ordering::Relaxed));
         let ((accepted, accepted_tokens), (rejected, rejected_tokens)) = (read(&self.accepted), read(&self.rejected));
-        let counters: [(&Metric, &[(&str, &str)], u64); 8] = [
+        let counters: [Count; 8] = [
             (&JUDGED_STEPS, &[], accepted + rejected),
             (&STEPS, ACCEPTED, accepted),
             (&STEPS, REJECTED, rejected),
@@ -66,7 +69,7 @@ impl Verdicts {
             (&SPEC_DRAFT_TOKENS, &[], accepted_tokens + rejected_tokens),
             (&SPEC_ACCEPTED_TOKENS, &[], accepted_tokens),
         ];
-        let counter = |&(metric, labels, value): &(&Metric, &[(&str, &str)], u64)| {
+        let counter = |&(metric, labels, value): &Count| {
             let counter: IntCounter = child(metric, labels)?;
             counter.inc_by(value);
             Ok(counter)

@@ -84,7 +84,7 @@ impl Plan {
         let (mut low, mut high) = (0.0, 1.0);
         // Speed-up rises with acceptance; forty halvings are more than a number on a screen can show.
         for _ in 0..40 {
-            let middle = (low + high) / 2.0;
+            let middle = f64::midpoint(low, high);
             if pays(middle) { high = middle } else { low = middle }
         }
         Some(high)

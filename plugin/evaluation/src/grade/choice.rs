@@ -18,6 +18,8 @@ pub fn final_choice(solution: &str) -> Option<char> {
 /// The letter of a reference, or of an answer that is nothing but the choice: `B`, `(B)`, `\text{B. 12 cm}`.
 #[must_use]
 pub fn choice(answer: &str) -> Option<char> {
+    // What closes a letter, or begins its text: not what makes a formula of it, as in `e^{2}`.
+    const CLOSERS: [char; 12] = [')', ']', '}', '.', ':', ',', ';', '$', '*', '\\', '-', '"'];
     let mut plain = answer.trim();
     while let Some(inside) = ["\\boxed{", "\\text{", "\\textbf{", "\\mathrm{", "\\mathbf{", "(", "[", "$", "**"]
         .iter()
@@ -29,8 +31,6 @@ pub fn choice(answer: &str) -> Option<char> {
     let first = letters.next()?;
     let letter = first.to_ascii_uppercase();
     let rest = letters.as_str();
-    // What closes a letter, or begins its text: not what makes a formula of it, as in `e^{2}`.
-    const CLOSERS: [char; 12] = [')', ']', '}', '.', ':', ',', ';', '$', '*', '\\', '-', '"'];
     let alone = rest.chars().next().is_none_or(|next| CLOSERS.contains(&next));
     let with_words =
         rest.starts_with(' ') && !is_word(letter, rest) && !rest.trim_start().starts_with(['=', '+', '<', '>']);

@@ -60,7 +60,7 @@ pub(super) struct BenchArgs {
     /// tokens that are judged for nothing
     #[arg(long, value_name = "DRAFT:TARGET", value_parser = shapes, conflicts_with_all = ["rsd", "set"])]
     random_weights: Option<(String, String)>,
-    /// Block type of random weights: q4_0, q8_0 or f16
+    /// Block type of random weights: `q4_0`, `q8_0` or f16
     #[arg(long, value_name = "TYPE", default_value = "q4_0", requires = "random_weights")]
     random_type: String,
     /// Random weights on the CPU, even where there is a GPU
@@ -120,8 +120,7 @@ impl BenchArgs {
     /// How many things a bar has to count.
     fn work(&self, part: Part, bench: &Bench) -> usize {
         match part {
-            Part::Ratios => bench.rounds + 1,
-            Part::Acceptance => bench.rounds + 1,
+            Part::Ratios | Part::Acceptance => bench.rounds + 1,
             Part::Lookahead => self.keeping.len() * (bench.rounds + 1),
             Part::Clients => 2 * self.clients.len(),
             Part::Scaling => 2 * self.lengths.len() + STEP_TOKENS.len() + CACHED.len(),
@@ -135,13 +134,12 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<()> {
         "--svg draws the part `scaling`: add --parts scaling"
     );
     let prompts = args.prompts()?;
-    let Deployed { rsd, target } = match &args.random_weights {
-        Some((draft, target)) => Box::pin(bench::deploy_random(draft, target, &args.random_type, args.cpu)).await?,
-        None => {
-            let rule = TargetRule::Required;
-            let loaded = config::load(Some(&args.rsd), config::environment(), &args.set, rule)?;
-            Box::pin(deploy(&loaded.deployment, None)).await?
-        }
+    let Deployed { rsd, target } = if let Some((draft, target)) = &args.random_weights {
+        Box::pin(bench::deploy_random(draft, target, &args.random_type, args.cpu)).await?
+    } else {
+        let rule = TargetRule::Required;
+        let loaded = config::load(Some(&args.rsd), config::environment(), &args.set, rule)?;
+        Box::pin(deploy(&loaded.deployment, None)).await?
     };
     let (rounds, max_tokens) = if args.quick { QUICK } else { (args.rounds.into(), args.max_tokens as usize) };
     let bench = Bench { rsd, prompts, rounds, max_tokens };

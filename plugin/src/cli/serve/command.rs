@@ -77,7 +77,6 @@ pub(in crate::cli) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let app = Arc::new(app);
     let watching = operator::watch(&control, &app, deployment.admin.watch_file, hangups);
     let operating = operator.map(|operator| operator.serve(app.clone(), control, recorder, traces, &deployment));
-    let operating = operating.transpose()?;
     let served = serve(app, theirs, listener, &deployment).await;
     // The operator sees the server drain; then this listener ends too, and its token file goes.
     for task in operating.into_iter().chain([watching]) {
@@ -97,7 +96,7 @@ fn read(args: &ServeArgs) -> anyhow::Result<(Option<TargetFromLine>, Loaded, Sou
         overrides.push(Override::value("roles.target.prefix_cache_n", n as u64, "--prefix-cache-n"));
     }
     let target = if line.is_some() { TargetRule::FromCommandLine } else { TargetRule::Required };
-    let environment: Vec<_> = config::environment().into_iter().collect();
+    let environment: Vec<_> = config::environment().collect();
     let loaded = config::load(Some(file), environment.clone(), &overrides, target)?;
     Ok((line, loaded, Sources { file: Some(file.to_owned()), environment, overrides, target }))
 }

@@ -59,7 +59,7 @@ impl Operator {
         recorder: Arc<Recorder>,
         traces: Arc<RecentTraces>,
         deployment: &Deployment,
-    ) -> anyhow::Result<JoinHandle<()>> {
+    ) -> JoinHandle<()> {
         let AdminConfig { host, hosts, origins, .. } = &deployment.admin;
         let file = control.file().map(ToOwned::to_owned);
         let admin = Arc::new(Admin {
@@ -75,11 +75,11 @@ impl Operator {
             file,
         });
         let service = admin::router(admin).into_make_service_with_connect_info::<SocketAddr>();
-        Ok(tokio::spawn(async move {
+        tokio::spawn(async move {
             if let Err(error) = axum::serve(self.listener, service).await {
                 tracing::error!(%error, "the admin API has ended");
             }
-        }))
+        })
     }
 }
 

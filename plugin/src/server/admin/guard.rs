@@ -89,8 +89,10 @@ fn admit(
     scope: Option<Scope>,
 ) -> Result<Scope, AdminError> {
     // Against a web page whose name was made to point here: its requests carry that name.
-    let host =
-        headers.get(header::HOST).and_then(|host| host.to_str().ok()).or(uri.authority().map(|host| host.as_str()));
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .or(uri.authority().map(axum::http::uri::Authority::as_str));
     if !host.is_some_and(|host| is_ours(host, &admin.hosts)) {
         let message =
             "this name is not one the admin API answers for: call it by its address, or add the name to admin.hosts";

@@ -1,4 +1,4 @@
-//! The OpenAPI document, made from the list of routes and the wire types.
+//! The `OpenAPI` document, made from the list of routes and the wire types.
 
 use rsd_protocol::error::ErrorBody;
 use schemars::generate::SchemaSettings;
@@ -6,10 +6,10 @@ use serde_json::{Map, Value, json};
 
 use super::routes::{Endpoint, endpoints};
 
-/// OpenAPI 3.1 of the admin API.
+/// `OpenAPI` 3.1 of the admin API.
 pub(super) fn document() -> Value {
     let settings = SchemaSettings::draft2020_12()
-        .with(|settings| "/components/schemas".clone_into(&mut settings.definitions_path.to_mut()));
+        .with(|settings| "/components/schemas".clone_into(settings.definitions_path.to_mut()));
     let mut generator = settings.into_generator();
     let error = serde_json::to_value(generator.subschema_for::<ErrorBody>()).unwrap_or_default();
     let mut paths = Map::new();

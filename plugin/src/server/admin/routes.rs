@@ -1,4 +1,4 @@
-//! The one list of routes: the router, the OpenAPI document and the tests are made from it.
+//! The one list of routes: the router, the `OpenAPI` document and the tests are made from it.
 
 use std::sync::Arc;
 
