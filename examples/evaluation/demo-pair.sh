@@ -8,20 +8,21 @@
 # --budget 90m. Answers and report are in docs/results/SET (OUT names another place); what is answered is not asked again,
 # so a run can be stopped at any time. BIN names the program.
 #
-# FEW questions of a set (10; none for gsm8k-train) are answered by every method, then the others by target, draft and RSD
-# at every threshold (DELTAS, 0.19,0.25,0.35,0.5). Two sets can run side by side, each with RAYON_NUM_THREADS=1.
+# FEW questions of a set (10; none for gsm8k-train) are answered by every method, SOME (30; none for gsm8k-train) by
+# speculative decoding and the two oracles too, then the others by target, draft and RSD at every threshold (DELTAS,
+# 0.19,0.25,0.35,0.5). Two sets can run side by side, each with RAYON_NUM_THREADS=1.
 set -euo pipefail
 
-case "${1:-}" in '' | -h | --help) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
+case "${1:-}" in '' | -h | --help) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 name=$1 data=${2:?which folder holds the questions? See --help}
 shift 2
 cd "$(dirname "$0")/../.."
-bin=${BIN:-target/release/mistralrs-rsd} out=${OUT:-docs/results/$name} few=${FEW:-10}
+bin=${BIN:-target/release/mistralrs-rsd} out=${OUT:-docs/results/$name} few=${FEW:-10} some=${SOME:-30}
 
 skip=0 tokens=400
 case $name in
 # The head was trained on problems among the first thousand.
-gsm8k-train) file=gsm8k/train.jsonl skip=1000 limit=100 few=0 ;;
+gsm8k-train) file=gsm8k/train.jsonl skip=1000 limit=100 few=0 some=0 ;;
 gsm8k) file=gsm8k/dev.jsonl limit=200 ;;
 svamp) file=svamp/dev.jsonl limit=100 ;;
 math500) file=math500/dev.jsonl limit=60 tokens=512 ;;
@@ -32,8 +33,9 @@ run() {
     "$bin" eval --data "$data/$file" --out "$out" --skip "$skip" --max-tokens "$tokens" "$@"
 }
 # However it ends, the report is of all that is there.
-all=target,draft,best-of-n,majority,beam,oracle-answer,oracle-target
+all=target,draft,sd,best-of-n,majority,beam,oracle-answer,oracle-target
 trap '[ ! -s "$out/answers.jsonl" ] || run --limit "$limit" --methods "$all" --samples-from draft,target --report-only' EXIT
 common=(--sweep "${DELTAS:-0.19,0.25,0.35,0.5}")
 [ "$few" = 0 ] || run "${common[@]}" --limit "$few" --methods "$all" --samples-from draft,target "$@"
+[ "$some" = 0 ] || run "${common[@]}" --limit "$some" --methods target,draft,sd,oracle-answer,oracle-target "$@"
 run "${common[@]}" --limit "$limit" --methods target,draft "$@"

@@ -4,15 +4,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::{
-    pipeline::{
-        Rsd,
-        observe::{Event, new_answer},
-        roles::{Generator, Prompt, RoleError, RunReport, RunRequest},
-        segment::{Boundary, Segmentation},
-        trace::Source,
-    },
-    sampling::{Sampling, Stream},
+use crate::pipeline::{
+    Rsd,
+    observe::{Event, new_answer},
+    roles::{Generator, Prompt, RoleError, RunReport, RunRequest},
+    segment::{Boundary, Segmentation},
+    trace::Source,
 };
 
 /// What is read: more than [`READ`] tokens in any vocabulary, and nothing that asks to be ended.
@@ -55,22 +52,9 @@ async fn run(model: &dyn Generator) -> Result<RunReport, RoleError> {
     let _turn = model.turn().await;
     let mut prefix = model.encode_prompt(&Prompt::Text(TEXT.to_owned())).await?;
     prefix.truncate(READ.min(model.context_length().saturating_sub(WRITTEN)));
-    let mut run = model
-        .start(RunRequest {
-            prefix,
-            position: 0,
-            sampling: Sampling::default(),
-            stream: Stream::Target.id(),
-            segmentation: Segmentation { boundary: Boundary::Tokens(AT_LEAST), max_tokens: AT_LEAST },
-            max_tokens: WRITTEN,
-            max_steps: None,
-            lookahead: 0,
-            stop: Vec::new(),
-            tail: Vec::new(),
-            logprobs: None,
-            features: false,
-        })
-        .await?;
+    let segmentation = Segmentation { boundary: Boundary::Tokens(AT_LEAST), max_tokens: AT_LEAST };
+    let request = RunRequest { lookahead: 0, ..RunRequest::greedy(prefix, segmentation, WRITTEN) };
+    let mut run = model.start(request).await?;
     let patience = Instant::now() + PATIENCE;
     let mut failure = None;
     while let Some(step) = run.next().await {

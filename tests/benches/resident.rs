@@ -19,7 +19,6 @@ use mistralrs_rsd::{
         segment::{Boundary, Segmentation},
     },
     reward::Head,
-    sampling::Sampling,
 };
 
 const PAIRS: usize = 9;
@@ -73,20 +72,9 @@ fn role_of(role: &config::RoleConfig, file: &std::path::Path) -> config::RoleCon
 
 /// Decoded tokens per second after the first step, and the tokens.
 async fn speed(draft: &Engine, prompt: &Prompt, head: Option<&Head>) -> anyhow::Result<(f64, Vec<u32>)> {
-    let request = RunRequest {
-        prefix: draft.encode_prompt(prompt).await?,
-        position: 0,
-        sampling: Sampling::default(),
-        stream: 2,
-        segmentation: Segmentation { boundary: Boundary::Delimiter(vec!["\n\n".to_owned()]), max_tokens: 256 },
-        max_tokens: TOKENS,
-        max_steps: None,
-        lookahead: 0,
-        stop: Vec::new(),
-        tail: Vec::new(),
-        logprobs: None,
-        features: head.is_some(),
-    };
+    let segmentation = Segmentation { boundary: Boundary::Delimiter(vec!["\n\n".to_owned()]), max_tokens: 256 };
+    let greedy = RunRequest::greedy(draft.encode_prompt(prompt).await?, segmentation, TOKENS);
+    let request = RunRequest { lookahead: 0, features: head.is_some(), ..greedy };
     let mut run = draft.start(request).await?;
     let (mut tokens, mut drafted, mut since) = (Vec::new(), Vec::new(), None);
     while let Some(step) = run.next().await {

@@ -119,22 +119,8 @@ fn text(model: &Arc<dyn Generator>, prompt: &Prompt, tokens: usize) -> Result<Ve
 
 /// Reads a prefix and writes a little.
 async fn read(model: &Arc<dyn Generator>, prefix: Vec<u32>, max_tokens: usize) -> Result<RunReport, RoleError> {
-    let mut run = model
-        .start(RunRequest {
-            prefix,
-            position: 0,
-            sampling: crate::sampling::Sampling::default(),
-            stream: 0,
-            segmentation: Segmentation { boundary: Boundary::Tokens(usize::MAX), max_tokens: usize::MAX },
-            max_tokens,
-            max_steps: None,
-            lookahead: usize::MAX,
-            stop: Vec::new(),
-            tail: Vec::new(),
-            logprobs: None,
-            features: false,
-        })
-        .await?;
+    let in_one = Segmentation { boundary: Boundary::Tokens(usize::MAX), max_tokens: usize::MAX };
+    let mut run = model.start(RunRequest::greedy(prefix, in_one, max_tokens)).await?;
     while let Some(step) = run.next().await {
         step?;
     }

@@ -95,19 +95,15 @@ impl Search<'_> {
     }
 
     async fn expand(&self, prompt: &[u32], path: &Path, seed: u64) -> Result<(Step, RunReport), RoleError> {
+        let (prefix, position) = ([prompt, &path.tokens].concat(), path.tokens.len());
         let run = self.rsd.draft.start(RunRequest {
-            prefix: [prompt, &path.tokens].concat(),
-            position: path.tokens.len(),
+            position,
             sampling: Sampling { seed, ..self.sampling.clone() },
             stream: Stream::Draft { rejections: 0 }.id(),
-            segmentation: self.segmentation.clone(),
-            max_tokens: self.max_tokens - path.tokens.len(),
             max_steps: Some(1),
             lookahead: 0,
-            stop: Vec::new(),
-            tail: Vec::new(),
-            logprobs: None,
             features: self.rsd.reward.reads_features(),
+            ..RunRequest::greedy(prefix, self.segmentation.clone(), self.max_tokens - position)
         });
         let mut run = run.await?;
         let step = run.next().await;

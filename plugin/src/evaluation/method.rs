@@ -20,6 +20,8 @@ pub enum Method {
     Samples(Source),
     /// Step-level beam search over the draft's steps with the same reward.
     Beam,
+    /// Greedy speculative decoding with so many proposed tokens a round: the target's answer, counted and not timed.
+    Speculative(u16),
     /// RSD with a reward that knows whether the target, going on after the step, gets the right answer.
     OracleAnswer,
     /// RSD with a reward that knows whether the target, going on after the step, still gets to its own answer.
@@ -37,6 +39,7 @@ impl Method {
             Self::Sweep(delta) => format!("rsd@{delta}"),
             Self::Samples(source) => format!("{source}-sampled"),
             Self::Beam => "beam".to_owned(),
+            Self::Speculative(proposals) => format!("sd@{proposals}"),
             Self::OracleAnswer => "oracle-answer".to_owned(),
             Self::OracleTarget => "oracle-target".to_owned(),
         }
@@ -52,21 +55,22 @@ impl Method {
     /// Whether a running server can be asked for it.
     #[must_use]
     pub fn is_remote(self) -> bool {
-        !matches!(self, Self::Beam | Self::OracleAnswer | Self::OracleTarget)
+        !matches!(self, Self::Beam | Self::Speculative(_) | Self::OracleAnswer | Self::OracleTarget)
     }
 
     /// Whether its time is measured: nothing is taken over from another method.
     #[must_use]
     pub fn is_measured(self) -> bool {
-        !matches!(self, Self::Sweep(_) | Self::OracleAnswer | Self::OracleTarget)
+        !matches!(self, Self::Sweep(_) | Self::Speculative(_) | Self::OracleAnswer | Self::OracleTarget)
     }
 }
 
 /// What can be asked for.
-const NAMES: [(&str, Method); 8] = [
+const NAMES: [(&str, Method); 9] = [
     ("target", Method::Target),
     ("draft", Method::Draft),
     ("rsd", Method::Rsd),
+    ("sd", Method::Speculative(4)),
     ("best-of-n", Method::Samples(Source::Draft)),
     ("majority", Method::Samples(Source::Draft)),
     ("beam", Method::Beam),
@@ -78,11 +82,6 @@ impl FromStr for Method {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == "sd" {
-            return Err(
-                "mistral.rs 0.8.1 cannot run it: its first step waits for a lock that it holds itself".to_owned()
-            );
-        }
         let found = NAMES.iter().find(|(name, _)| *name == text).map(|(_, method)| *method);
         found.ok_or_else(|| {
             let names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
@@ -95,6 +94,7 @@ impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Samples(source) => write!(f, "samples of the {source}"),
+            Self::Speculative(_) => f.write_str("sd"),
             method => f.write_str(NAMES.iter().find(|(_, known)| known == method).map_or("sweep", |(name, _)| name)),
         }
     }
@@ -110,7 +110,8 @@ mod tests {
         assert_eq!(Method::Rsd.name(0.19), "rsd@0.19");
         assert_eq!(Method::Sweep(0.5).name(0.19), "rsd@0.5");
         assert_eq!(Method::Samples(Source::Target).name(0.19), "target-sampled");
+        assert_eq!(Method::Speculative(5).name(0.19), "sd@5");
         let error = "rds".parse::<Method>().unwrap_err();
-        assert!(error.ends_with("target, draft, rsd, best-of-n, majority, beam, oracle-answer, oracle-target"));
+        assert!(error.ends_with("target, draft, rsd, sd, best-of-n, majority, beam, oracle-answer, oracle-target"));
     }
 }

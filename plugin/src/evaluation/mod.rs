@@ -10,6 +10,7 @@ mod oracle;
 mod recall;
 mod remote;
 mod runner;
+mod speculative;
 mod verdict;
 
 pub use beam::Width;

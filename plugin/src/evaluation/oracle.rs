@@ -7,12 +7,9 @@ use async_trait::async_trait;
 use rsd_evaluation::{grade, question::Question};
 
 use super::recall::Recall;
-use crate::{
-    pipeline::{
-        roles::{Generator, Prompt, Reward, RoleError, RunRequest, Score, StepEnd, Trajectory},
-        segment::Segmentation,
-    },
-    sampling::{Sampling, Stream},
+use crate::pipeline::{
+    roles::{Generator, Prompt, Reward, RoleError, RunRequest, Score, StepEnd, Trajectory},
+    segment::Segmentation,
 };
 
 /// What an oracle knows.
@@ -44,21 +41,8 @@ impl Oracle {
         if position >= self.max_tokens || prefix.len() >= self.target.context_length() {
             return Ok(None);
         }
-        let run = self.target.start(RunRequest {
-            prefix,
-            position,
-            sampling: Sampling::default(),
-            stream: Stream::Target.id(),
-            segmentation: self.segmentation.clone(),
-            max_tokens: self.max_tokens - position,
-            max_steps: None,
-            lookahead: usize::MAX,
-            stop: Vec::new(),
-            tail: Vec::new(),
-            logprobs: None,
-            features: false,
-        });
-        let mut run = run.await?;
+        let request = RunRequest::greedy(prefix, self.segmentation.clone(), self.max_tokens - position);
+        let mut run = self.target.start(RunRequest { position, ..request }).await?;
         let mut bytes = text.as_bytes().to_vec();
         let mut ended = false;
         while let Some(step) = run.next().await {

@@ -173,7 +173,7 @@ impl Remote {
                 // The API's seeds are signed numbers.
                 body["seed"] = json!(sample_seed(recipe, question, sample as u64) >> 1);
             }
-            Method::Beam | Method::OracleAnswer | Method::OracleTarget => {
+            Method::Beam | Method::Speculative(_) | Method::OracleAnswer | Method::OracleTarget => {
                 return Err(RemoteError::NotRemote(method));
             }
         }

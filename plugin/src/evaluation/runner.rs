@@ -17,6 +17,7 @@ use super::{
     entry::Said,
     oracle::{Knows, Oracle},
     recall::Recall,
+    speculative::{Speculated, speculate},
     verdict,
 };
 use crate::{
@@ -159,6 +160,13 @@ impl Remembering<'_> {
                 answers.push(self.searched(&name, &found, began.elapsed().as_secs_f64()));
                 Ok(())
             }
+            Method::Speculative(proposals) => {
+                let alone = self.complete(&self.rsd, Sampling::default(), plain(Answers::Target), true).await?;
+                let (segmentation, proposals) = (self.runner.segmentation(), proposals.into());
+                let found = speculate(&self.rsd, &self.prompt, segmentation, &alone, proposals).await?;
+                answers.push(self.speculated(&name, &alone, &found));
+                Ok(())
+            }
         }
     }
 
@@ -281,12 +289,23 @@ impl Remembering<'_> {
             prompt_tokens: found.prompt_tokens,
             tokens: path.tokens.len(),
         };
+        let seconds = self.runner.recipe.timed.then_some(seconds);
         self.counted(said, path.marks.iter().map(step).collect(), &totals, seconds)
     }
 
-    fn counted(&self, said: Said<'_>, steps: Vec<Step>, totals: &Totals, seconds: f64) -> Answer {
+    /// Its steps are what one of the two wrote in a row.
+    fn speculated(&self, name: &str, alone: &Outcome, found: &Speculated) -> Answer {
+        let step = |(source, tokens)| Step { source, tokens, reward: None, rejected: None, fallback: None };
+        let rounds = found.rounds.iter();
+        let parts = rounds
+            .flat_map(|round| [(record::Source::Draft, round.kept), (record::Source::Target, usize::from(round.own))]);
+        let steps = parts.filter(|(_, tokens)| *tokens > 0).map(step).collect();
+        self.counted(self.said(name, 0, alone), steps, &found.totals, None)
+    }
+
+    fn counted(&self, said: Said<'_>, steps: Vec<Step>, totals: &Totals, seconds: Option<f64>) -> Answer {
         let flops = self.rsd.parameters().map(|parameters| Flops::estimate(totals, parameters));
-        said.counted(steps, totals, flops, self.runner.recipe.timed.then_some(seconds))
+        said.counted(steps, totals, flops, seconds)
     }
 }
 

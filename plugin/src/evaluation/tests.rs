@@ -275,6 +275,62 @@ fn beam_search_keeps_what_its_reward_likes_best() {
     }
 }
 
+/// Speculative decoding as it is done: rounds, and what of the target's passes was in vain.
+fn speculate(world: &World, proposals: usize, max_tokens: usize) -> (String, usize, usize) {
+    let (mut text, mut rounds, mut vain) = (PROMPT.as_bytes().to_vec(), 0, 0);
+    let answer = |text: &[u8]| String::from_utf8(text[PROMPT.len()..].to_vec()).unwrap();
+    loop {
+        if text.len() - PROMPT.len() >= max_tokens {
+            return (answer(&text), rounds, vain);
+        }
+        let mut proposed = text.clone();
+        // A draft that proposes the end has no more to propose.
+        while let Some(byte) = world.draft.greedy(&proposed).filter(|_| proposed.len() < text.len() + proposals) {
+            proposed.push(byte);
+        }
+        rounds += 1;
+        let own = (text.len()..=proposed.len()).find_map(|place| {
+            let own = world.target.greedy(&proposed[..place]);
+            (own != proposed.get(place).copied() || own.is_none()).then_some((place, own))
+        });
+        let (place, own) = own.unwrap();
+        let before = text.len();
+        text = proposed[..place].to_vec();
+        text.extend(own);
+        let over = text.len().saturating_sub(PROMPT.len() + max_tokens);
+        text.truncate(PROMPT.len() + max_tokens);
+        // So many were read, and so many are in the answer.
+        vain += proposals + 1 - (text.len() - before + usize::from(own.is_none() && over == 0));
+        if own.is_none() {
+            return (answer(&text), rounds, vain);
+        }
+    }
+}
+
+#[test]
+fn speculative_decoding_gives_the_targets_answer_for_what_its_rounds_take() {
+    let (mut kept, mut cut_off) = (0, 0);
+    for seed in 0..60 {
+        let mut world = world(seed);
+        // The two often agree.
+        world.draft.seed = if seed % 3 == 0 { world.target.seed } else { world.draft.seed };
+        for proposals in [1, 2, 4, 9] {
+            let found = answers(&world, &[Method::Target, Method::Speculative(proposals)]);
+            let [target, found] = &found[..] else { panic!("{found:?}") };
+            let proposals = usize::from(proposals);
+            let (text, rounds, vain) = speculate(&world, proposals, 60);
+            assert_eq!((&found.text, &found.text, found.tokens), (&target.text, &text, target.tokens));
+            assert_eq!(found.draft.generated, rounds * proposals, "{found:?}");
+            assert_eq!(found.target.generated, target.target.generated);
+            assert_eq!(found.target.prefilled, PROMPT.len() + vain, "{found:?}");
+            assert_eq!(found.seconds, None);
+            kept += found.steps.iter().filter(|step| step.source == Source::Draft).count();
+            cut_off += usize::from(!found.finished);
+        }
+    }
+    assert!(kept > 100 && cut_off > 0, "{kept} {cut_off}");
+}
+
 /// An answer's steps as text; tokens of scripted models are bytes.
 fn split(answer: &Answer) -> Vec<String> {
     let mut rest = answer.text.as_str();

@@ -9,7 +9,6 @@ use crate::{
         segment::Segmentation,
     },
     reward::features::StepFeatures,
-    sampling::{Sampling, Stream},
 };
 
 /// Judges the last step as if the draft had written the answer, and adds what that took to the answer's account. Where
@@ -65,21 +64,9 @@ async fn read(
     let prefix = rsd.draft.encode_prompt(prompt).await?;
     // As if nothing were read twice: mistral.rs gives out logits in windows, and a long answer's overlap.
     let read = prefix.len() + answer.len();
-    let request = RunRequest {
-        prefix,
-        position: 0,
-        sampling: Sampling::default(),
-        stream: Stream::Draft { rejections: 0 }.id(),
-        segmentation,
-        // One more than there are leaves room for the end token.
-        max_tokens: answer.len() + usize::from(outcome.finish == Finish::Stop),
-        max_steps: None,
-        lookahead: usize::MAX,
-        stop: Vec::new(),
-        tail: Vec::new(),
-        logprobs: None,
-        features: true,
-    };
+    // One more than there are leaves room for the end token.
+    let max_tokens = answer.len() + usize::from(outcome.finish == Finish::Stop);
+    let request = RunRequest { features: true, ..RunRequest::greedy(prefix, segmentation, max_tokens) };
     let steps = rsd.draft.replay(request, answer).await?;
     outcome.trace.totals.draft.add(0, read, read, began.elapsed().as_secs_f64());
     Ok(steps)

@@ -133,6 +133,27 @@ pub struct RunRequest {
     pub features: bool,
 }
 
+impl RunRequest {
+    /// A whole greedy answer after a prompt, which waits for no verdict.
+    #[must_use]
+    pub fn greedy(prefix: Vec<u32>, segmentation: Segmentation, max_tokens: usize) -> Self {
+        Self {
+            prefix,
+            position: 0,
+            sampling: Sampling::default(),
+            stream: 0,
+            segmentation,
+            max_tokens,
+            max_steps: None,
+            lookahead: usize::MAX,
+            stop: Vec::new(),
+            tail: Vec::new(),
+            logprobs: None,
+            features: false,
+        }
+    }
+}
+
 /// What a finished run cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct RunReport {

@@ -12,3 +12,4 @@ mod oracle;
 #[path = "../console/programs.rs"]
 mod programs;
 mod rig;
+mod speculative;

@@ -5,10 +5,10 @@ use std::fs;
 use rsd_evaluation::record::Answer;
 use serde_json::Value;
 
-use crate::rig::{Pair, Rig, fail, succeed};
+use crate::rig::{Pair, Rig, succeed};
 
 const QUESTIONS: usize = 6;
-const METHODS: &str = "target,draft,rsd,best-of-n,majority,oracle-answer,oracle-target";
+const METHODS: &str = "target,draft,rsd,sd,best-of-n,majority,oracle-answer,oracle-target";
 
 fn report(rig: &Rig) -> (Value, String) {
     let read = |name: &str| fs::read_to_string(rig.path("run").join(name)).unwrap();
@@ -26,8 +26,8 @@ fn every_method_answers_every_question_and_the_report_names_those_that_were_not_
     assert!(printed.contains("6 questions to ask, 0 answered before"), "{printed}");
     assert!(printed.contains(&rig.path("run").join("report.md").display().to_string()), "{printed}");
     let logged = rig.answers("run");
-    // Nine names, and the samples are two.
-    assert_eq!(logged.len(), QUESTIONS * 9);
+    // Ten names, and the samples are two.
+    assert_eq!(logged.len(), QUESTIONS * 10);
     let (json, _) = report(&rig);
     assert_eq!(json["not_run"], serde_json::json!([]));
     let all = [
@@ -36,6 +36,7 @@ fn every_method_answers_every_question_and_the_report_names_those_that_were_not_
         "rsd@0.3",
         "rsd@0.5",
         "rsd@0.7",
+        "sd@4",
         "draft-sampled",
         "best-of-2 (draft)",
         "majority-of-2 (draft)",
@@ -58,14 +59,10 @@ fn every_method_answers_every_question_and_the_report_names_those_that_were_not_
     assert_eq!(json["not_run"], serde_json::json!(["beam"]));
     assert!(text.lines().any(|line| line.contains("`beam`") && line.contains("not run")), "{text}");
 
-    // mistral.rs would never come back from it.
-    let printed = fail(rig.eval("run", "--methods target,sd"));
-    assert!(printed.contains("--methods sd: mistral.rs 0.8.1 cannot run it"), "{printed}");
-
     // What is there stays, and the missing method is added.
     succeed(rig.eval("run", &format!("--methods {METHODS},beam --samples 2")));
     let more = rig.answers("run");
-    assert_eq!(more.len(), QUESTIONS * 10);
+    assert_eq!(more.len(), QUESTIONS * 11);
     assert!(logged.iter().all(|(key, answer)| more[key] == *answer));
     let (json, text) = report(&rig);
     assert_eq!(json["not_run"], serde_json::json!([]));

@@ -38,7 +38,8 @@ pub enum Pair {
 /// A folder with all that a command needs.
 pub struct Rig {
     pub home: TempDir,
-    _models: [Tiny; 2],
+    /// Draft and target.
+    pub models: [Tiny; 2],
 }
 
 impl Rig {
@@ -56,7 +57,7 @@ impl Rig {
         let line = |n: usize| json!({"id": format!("q{n}"), "question": format!("What is {n} + 1?"), "answer": n % 10});
         let lines: Vec<String> = (0..questions).map(|n| line(n).to_string()).collect();
         fs::write(home.path().join("questions.jsonl"), lines.join("\n")).unwrap();
-        Self { home, _models: [draft, target] }
+        Self { home, models: [draft, target] }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

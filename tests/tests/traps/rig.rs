@@ -35,20 +35,9 @@ impl Rig {
 
     /// Greedy, one step until `max_tokens`, the end tokens forbidden.
     pub fn request(&self, prefix: &[u32], max_tokens: usize) -> RunRequest {
-        RunRequest {
-            prefix: prefix.to_vec(),
-            position: 0,
-            sampling: Sampling { logit_bias: self.no_ends(), ..Sampling::default() },
-            stream: 0,
-            segmentation: Segmentation { boundary: Boundary::Tokens(usize::MAX), max_tokens: usize::MAX },
-            max_tokens,
-            max_steps: None,
-            lookahead: usize::MAX,
-            stop: Vec::new(),
-            tail: Vec::new(),
-            logprobs: None,
-            features: false,
-        }
+        let in_one = Segmentation { boundary: Boundary::Tokens(usize::MAX), max_tokens: usize::MAX };
+        let sampling = Sampling { logit_bias: self.no_ends(), ..Sampling::default() };
+        RunRequest { sampling, ..RunRequest::greedy(prefix.to_vec(), in_one, max_tokens) }
     }
 
     pub fn no_ends(&self) -> HashMap<u32, f32> {

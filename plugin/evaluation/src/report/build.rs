@@ -16,10 +16,11 @@ use crate::{
 };
 
 /// Methods in the order in which people look for them; what is not among them comes last.
-const ORDER: [&str; 11] = [
+const ORDER: [&str; 12] = [
     "target",
     "draft",
     "rsd@",
+    "sd@",
     "draft-sampled",
     "target-sampled",
     "best-of-",
@@ -84,7 +85,7 @@ fn stands_for(method: &str, wanted: &str) -> bool {
     let of = |family: &str, who: &str| method.starts_with(family) && method.ends_with(&format!(" {who}"));
     method == wanted
         || match wanted.split_once(' ') {
-            None => wanted == "rsd" && method.starts_with("rsd@"),
+            None => ["rsd", "sd"].contains(&wanted) && method.split('@').next() == Some(wanted),
             Some(("best-of-n", who)) => of("best-of-", who),
             Some(("majority", who)) => of("majority-of-", who),
             Some(_) => false,

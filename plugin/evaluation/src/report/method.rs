@@ -92,7 +92,7 @@ pub struct Tokens {
     pub target_generated: f64,
 }
 
-/// Drafted steps and those kept.
+/// Drafted steps and those kept; of speculative decoding, drafted tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Acceptance {
     /// Drafted steps judged.
@@ -206,6 +206,13 @@ impl<T> Flops<T> {
 impl Acceptance {
     /// Nothing is judged when one model answers alone, or when whole answers are chosen among.
     fn of(arm: &Arm) -> Option<Self> {
+        // Of speculative decoding a step is a token: what the draft proposed, and what of it is in the answer.
+        if arm.name.starts_with("sd@") {
+            let proposed: f64 = arm.values(&arm.places(), |outcome| outcome.tokens[0]).iter().sum();
+            let kept: usize = arm.outcomes.values().map(|outcome| outcome.verdicts.accepted_tokens).sum();
+            let share = kept as f64 / proposed;
+            return (proposed > 0.0).then_some(Self { judged: proposed as usize, steps: share, tokens: share });
+        }
         let judges = arm.name.starts_with("rsd@") || ["oracle-answer", "oracle-target"].contains(&arm.name.as_str());
         let all = arm.outcomes.values().fold(Verdicts::default(), |sum, outcome| sum.and(outcome.verdicts));
         (judges && all.tokens > 0).then(|| Self {

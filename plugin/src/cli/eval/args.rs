@@ -14,7 +14,7 @@ use crate::{
 pub(in crate::cli) struct EvalArgs {
     #[command(flatten)]
     pub(super) questions: QuestionArgs,
-    /// Methods: target, draft, rsd, best-of-n, majority, beam, oracle-answer, oracle-target
+    /// Methods: target, draft, rsd, sd, best-of-n, majority, beam, oracle-answer, oracle-target
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "target,draft,rsd")]
     pub(super) methods: Vec<String>,
     /// RSD at these thresholds too. Steps that another method wrote already are taken over, so no time is measured
@@ -47,6 +47,9 @@ pub(in crate::cli) struct EvalArgs {
     /// Seed of all that is sampled
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Tokens that the draft proposes at a time in speculative decoding (sd)
+    #[arg(long, value_name = "TOKENS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    proposals: u16,
     /// Answers that beam search keeps
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
     beams: u8,
@@ -84,6 +87,7 @@ impl EvalArgs {
         for name in &self.methods {
             match name.parse().map_err(|error| anyhow::anyhow!("--methods {name}: {error}"))? {
                 Method::Samples(_) => self.samples_from.iter().for_each(|source| add(Method::Samples(*source))),
+                Method::Speculative(_) => add(Method::Speculative(self.proposals)),
                 method => add(method),
             }
         }

@@ -49,6 +49,7 @@ pub(super) async fn run(args: EvalArgs) -> anyhow::Result<()> {
             Session::afar(&args.questions, args.recipe(), &methods, url, key).await?
         }
     };
+    session.check(&methods)?;
     session.ask(&questions, &methods, args.concurrency.into()).await?;
     // RSD as deployed is what the report is about.
     let mut wanted = args.wanted();

@@ -88,6 +88,17 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Fails where these models cannot be asked for a method at all.
+    pub fn check(&self, methods: &[Method]) -> anyhow::Result<()> {
+        let Models::Here(runner) = &self.models else { return Ok(()) };
+        let speculates = methods.iter().any(|method| matches!(method, Method::Speculative(_)));
+        anyhow::ensure!(
+            !speculates || runner.rsd.draft.vocabulary() == runner.rsd.target.vocabulary(),
+            "--methods sd: the draft's tokens are not the target's, so it cannot propose any; leave it out"
+        );
+        Ok(())
+    }
+
     /// Fails where the threshold does not decide, or does not alone.
     pub fn has_a_threshold(&self) -> anyhow::Result<()> {
         let Models::Here(runner) = &self.models else { return Ok(()) };

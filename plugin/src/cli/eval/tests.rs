@@ -22,6 +22,7 @@ fn methods_are_taken_once() {
     let samples = Method::Samples(Source::Draft);
     let wanted = [Method::OracleTarget, samples, Method::Rsd, Method::Sweep(0.1), Method::Sweep(-1.0)];
     assert_eq!(args.methods().unwrap(), wanted);
+    assert_eq!(parse("--methods sd --proposals 7").unwrap().methods().unwrap(), [Method::Speculative(7)]);
     let args = parse("--methods majority,rsd --samples-from target,draft").unwrap();
     assert_eq!(args.methods().unwrap(), [Method::Samples(Source::Target), samples, Method::Rsd]);
     assert_eq!(args.wanted(), ["majority (target)", "majority (draft)", "rsd"]);

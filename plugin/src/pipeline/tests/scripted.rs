@@ -22,7 +22,10 @@ use crate::{
     pipeline::{
         Outcome, Overrides, PipelineError, Progress, Request, Rsd, Settings,
         observe::Unobserved,
-        roles::{Generator, Prompt, Reward, RoleError, Run, RunReport, RunRequest, Score, Step, StepEnd, Trajectory},
+        roles::{
+            Generator, Prompt, Reward, RoleError, Run, RunReport, RunRequest, Score, Step, StepEnd, TokenLogprob,
+            Trajectory,
+        },
         segment::{Boundary, Cut},
     },
     policy::{PolicyConfig, PolicyHandle},
@@ -133,6 +136,12 @@ impl Script {
         weights.iter().map(|w| w / total).collect()
     }
 
+    /// The likeliest next byte, or `None` for the end token.
+    pub(crate) fn greedy(&self, text: &[u8]) -> Option<u8> {
+        let token = Sampling::default().pick(&mut self.logits(text), &HashMap::new(), 0.0);
+        ALPHABET.get(token as usize).copied()
+    }
+
     fn decode(&self, tokens: &[u32]) -> Vec<u8> {
         tokens.iter().map(|t| u8::try_from(t - self.shift).expect("a token of this vocabulary")).collect()
     }
@@ -173,18 +182,25 @@ impl Generator for Script {
         self.decode(&[token])
     }
 
-    /// Features say how many bytes a step has.
+    /// Features say how many bytes a step has; log-probabilities say which byte it would have written, 0 for the end.
     async fn replay(&self, request: RunRequest, answer: Vec<u32>) -> Result<Vec<Step>, RoleError> {
         if self.fail_start.is_some() {
             return Err(self.failure("it would not read"));
         }
         let (mut steps, mut bytes) = (Vec::new(), Vec::new());
+        let mut text = self.decode(&request.prefix);
         let mut publish = |bytes: &mut Vec<u8>, end| {
+            let own = |byte: &u8| {
+                let greedy = self.greedy(&text).map_or(0, |byte| u32::from(byte) + self.shift);
+                text.push(*byte);
+                TokenLogprob { id: u32::from(*byte) + self.shift, logprob: 0.0, top: vec![(greedy, 0.0)] }
+            };
+            let logprobs = if request.logprobs.is_some() { bytes.iter().map(own).collect() } else { Vec::new() };
             let bytes = std::mem::take(bytes);
             let features = StepFeatures { mean: vec![bytes.len() as f32], ..StepFeatures::default() };
             let tokens = self.encode(&bytes);
             let features = Some(Box::new(features));
-            steps.push(Step { tokens, bytes, end, features, logprobs: Vec::new(), seconds: 0.0 });
+            steps.push(Step { tokens, bytes, end, features, logprobs, seconds: 0.0 });
         };
         let ended = request.max_tokens > answer.len();
         for byte in self.decode(&answer) {

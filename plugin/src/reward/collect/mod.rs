@@ -90,19 +90,12 @@ impl Collector {
     }
 
     async fn request(&self, prompt: &Prompt, seed: u64) -> Result<RunRequest, RoleError> {
+        let prefix = self.draft.encode_prompt(prompt).await?;
         Ok(RunRequest {
-            prefix: self.draft.encode_prompt(prompt).await?,
-            position: 0,
             sampling: Sampling { seed, ..self.recipe.sampling.clone() },
             stream: Stream::Draft { rejections: 0 }.id(),
-            segmentation: self.recipe.segmentation.clone(),
-            max_tokens: self.recipe.max_tokens,
-            max_steps: None,
-            lookahead: usize::MAX,
-            stop: Vec::new(),
-            tail: Vec::new(),
-            logprobs: None,
             features: true,
+            ..RunRequest::greedy(prefix, self.recipe.segmentation.clone(), self.recipe.max_tokens)
         })
     }
 

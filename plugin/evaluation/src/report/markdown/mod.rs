@@ -79,6 +79,12 @@ fn accuracy(report: &Report) -> String {
     let starts = |start: &str| report.methods.iter().any(|method| method.name.starts_with(start));
     for (start, line) in [
         (
+            "sd@",
+            "**sd@N**: greedy speculative decoding, N tokens proposed at a time. The answer is the target's own, and what it \
+             takes is counted from where the draft would have written the same; no rounds are run, so no time is \
+             measured. Its steps are what one of the two wrote in a row.",
+        ),
+        (
             "draft-sampled",
             "**draft-sampled**: one answer at the sampling temperature, the mean over samples; cut off: of all.",
         ),
