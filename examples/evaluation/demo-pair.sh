@@ -5,8 +5,8 @@
 #
 # SET: gsm8k-train (the threshold is chosen there), gsm8k, svamp or math500. DATA: the folder, from the repository's root, of
 # gsm8k/train.jsonl, gsm8k/dev.jsonl, svamp/dev.jsonl and math500/dev.jsonl. OPTIONs go to `mistralrs-rsd eval`, such as
-# --budget 90m. Answers and report are in docs/results/SET (OUT names another place); what is answered is not asked again,
-# so a run can be stopped at any time. BIN names the program.
+# --budget 90m, which each of the three stages below has to itself. Answers and report are in docs/results/SET (OUT names
+# another place); what is answered is not asked again, so a run can be stopped at any time. BIN names the program.
 #
 # FEW questions of a set (10; none for gsm8k-train) are answered by every method, SOME (30; none for gsm8k-train) by
 # speculative decoding and the two oracles too, then the others by target, draft and RSD at every threshold (DELTAS,

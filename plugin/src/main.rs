@@ -1,7 +1,7 @@
 //! The `mistralrs-rsd` binary.
 
 use clap::Parser;
-use mistralrs_rsd::cli::Cli;
+use mistralrs_rsd::cli::{Cli, Stopped};
 use tracing_subscriber::EnvFilter;
 
 /// mistral.rs's engine logs every failed forward, of which we make one on purpose to empty a cache; its errors
@@ -20,6 +20,11 @@ async fn main() -> std::process::ExitCode {
     }
     match Cli::parse().run().await {
         Ok(()) => std::process::ExitCode::SUCCESS,
+        // As a shell says it of what SIGINT ended.
+        Err(error) if error.is::<Stopped>() => {
+            eprintln!("{error}");
+            std::process::ExitCode::from(130)
+        }
         Err(error) => {
             eprintln!("error: {error:#}");
             std::process::ExitCode::FAILURE

@@ -49,6 +49,7 @@ pub(super) async fn run(args: CalibrateArgs) -> anyhow::Result<()> {
     // All in one go where the thresholds are known: what is remembered of a question is forgotten after it.
     let first = [vec![Method::Target, Method::Sweep(0.0)], sweep(&args.deltas)].concat();
     let mut asked = session.ask(&questions, &first, 1).await?;
+    asked.or_stopped()?;
     let mut deltas = if args.deltas.is_empty() { spread(&args, &questions)? } else { args.deltas.clone() };
     deltas.push(0.0);
     deltas.sort_by(f64::total_cmp);
@@ -59,6 +60,7 @@ pub(super) async fn run(args: CalibrateArgs) -> anyhow::Result<()> {
     let (_, answers) = record::read(&args.questions.out)?;
     let choice = calibration::choose(args.goal, &deltas, &questions, &answers)?;
     print!("{}", table(&choice, args.goal));
+    asked.or_stopped()?;
     let Some(best) = choice.best else { bail!("no threshold that was tried gives {}", args.goal) };
     let delta = choice.candidates[best].delta;
     if !args.write {

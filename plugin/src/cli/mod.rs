@@ -18,6 +18,11 @@ use self::{
     models::ModelsCommand, prm::PrmCommand, run::RunArgs, serve::ServeArgs,
 };
 
+/// The user stopped a long command (Ctrl-C). What it has done is kept.
+#[derive(Debug, thiserror::Error)]
+#[error("stopped; the same command goes on from here")]
+pub struct Stopped;
+
 /// Reward-Guided Speculative Decoding for mistral.rs: a small model writes, a reward model judges, the big one
 /// rewrites only the steps that fail.
 #[derive(Parser)]

@@ -6,7 +6,7 @@ use candle_core::{DType, Result, Tensor};
 use mistralrs_core::CustomLogitsProcessor;
 use parking_lot::Mutex;
 
-use super::writer::Chooser;
+use super::{threads, writer::Chooser};
 
 /// Hands a request's logits to its [`Chooser`] and returns a one-hot tensor.
 ///
@@ -25,6 +25,9 @@ impl<C: Chooser> Hook<C> {
 
 impl<C: Chooser> CustomLogitsProcessor for Hook<C> {
     fn apply(&self, logits: &Tensor, context: &[u32]) -> Result<Tensor> {
+        if logits.device().is_cpu() {
+            threads::compute_here();
+        }
         let read = logits.to_dtype(DType::F32).and_then(|l| l.flatten_all()).and_then(|l| l.to_vec1::<f32>());
         let (token, rows) = match read {
             Ok(mut values) => (self.chooser.lock().choose(&mut values, context.len()), values.len()),

@@ -19,6 +19,7 @@ mod run;
 mod spec;
 mod states;
 mod stock;
+mod threads;
 mod vocabulary;
 mod writer;
 

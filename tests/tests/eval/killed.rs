@@ -2,7 +2,7 @@
 
 use std::{
     os::unix::process::ExitStatusExt,
-    process::Stdio,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -75,4 +75,25 @@ fn ten_kills_change_nothing_but_the_time() {
     }
     assert_eq!(killed.0.len(), whole.0.len());
     assert_eq!(killed.1, whole.1);
+}
+
+#[test]
+fn an_interrupted_run_reports_what_it_has_and_says_that_it_was_stopped() {
+    let rig = Rig::new(Pair::Kin, QUESTIONS);
+    let out = rig.path("stopped");
+    let mut command = rig.eval("stopped", "--methods target,draft");
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let began = Instant::now();
+    while lines(&out.join("answers.jsonl")) == 0 {
+        assert!(began.elapsed() < Duration::from_secs(120), "nothing is written");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupt.success());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("stopped; the same command goes on from here"), "{said}");
+    assert!(out.join("report.md").exists());
+    assert!(lines(&out.join("answers.jsonl")) < 2 * QUESTIONS, "it came too late");
 }

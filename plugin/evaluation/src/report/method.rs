@@ -211,7 +211,10 @@ impl Acceptance {
             let proposed: f64 = arm.values(&arm.places(), |outcome| outcome.tokens[0]).iter().sum();
             let kept: usize = arm.outcomes.values().map(|outcome| outcome.verdicts.accepted_tokens).sum();
             let share = kept as f64 / proposed;
-            return (proposed > 0.0).then_some(Self { judged: proposed as usize, steps: share, tokens: share });
+            // A sum of counts.
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            let judged = proposed as usize;
+            return (judged > 0).then_some(Self { judged, steps: share, tokens: share });
         }
         let judges = arm.name.starts_with("rsd@") || ["oracle-answer", "oracle-target"].contains(&arm.name.as_str());
         let all = arm.outcomes.values().fold(Verdicts::default(), |sum, outcome| sum.and(outcome.verdicts));

@@ -50,13 +50,14 @@ pub(super) async fn run(args: EvalArgs) -> anyhow::Result<()> {
         }
     };
     session.check(&methods)?;
-    session.ask(&questions, &methods, args.concurrency.into()).await?;
+    let asked = session.ask(&questions, &methods, args.concurrency.into()).await?;
     // RSD as deployed is what the report is about.
     let mut wanted = args.wanted();
     if methods.contains(&Method::Rsd) {
         wanted.insert(0, Method::Rsd.name(session.delta()));
     }
-    write_report(out, &questions, &wanted)
+    write_report(out, &questions, &wanted)?;
+    asked.or_stopped()
 }
 
 /// Writes the report of all that is in a run's folder.

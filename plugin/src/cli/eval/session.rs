@@ -11,7 +11,7 @@ use rsd_evaluation::{
 
 use super::{questions::QuestionArgs, settings};
 use crate::{
-    cli::progress,
+    cli::{Stopped, progress},
     config::{self, Deployment, Secret, TargetRule},
     deploy::deploy,
     evaluation::{Method, Recipe, Remote, RemoteError, Runner},
@@ -37,8 +37,17 @@ pub(in crate::cli) struct Session<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cli) enum Asked {
     All,
-    /// Stopped, by the user or by the time.
+    /// The time was up.
     Some,
+    /// The user stopped it.
+    Stopped,
+}
+
+impl Asked {
+    /// The end of a command that was not stopped.
+    pub fn or_stopped(self) -> anyhow::Result<()> {
+        if self == Self::Stopped { Err(Stopped.into()) } else { Ok(()) }
+    }
 }
 
 impl<'a> Session<'a> {
@@ -155,8 +164,7 @@ impl<'a> Session<'a> {
             let next = tokio::select! {
                 _ = &mut stop => {
                     bar.abandon();
-                    eprintln!("stopped; the same command goes on from here");
-                    return Ok(Asked::Some);
+                    return Ok(Asked::Stopped);
                 }
                 next = answered.next() => next,
             };

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::labels::LabelArgs;
 use crate::{
-    cli::{progress, run::SYSTEM},
+    cli::{Stopped, progress, run::SYSTEM},
     config::{self, Deployment, Override, TargetRule},
     deploy::{self, Observed},
     models::digest,
@@ -151,8 +151,7 @@ async fn collect(collector: &Collector, tasks: &[Task<'_>], store: &mut Store) -
         let solved = tokio::select! {
             _ = &mut stop => {
                 bar.abandon();
-                eprintln!("stopped; the same command goes on from here");
-                break;
+                return Err(Stopped.into());
             }
             solved = collector.solve(task.problem, task.sample, task.written) => solved,
         };
