@@ -1,7 +1,7 @@
 //! The `mistralrs-rsd` binary.
 
 use clap::Parser;
-use mistralrs_rsd::cli::{Cli, Stopped};
+use mistralrs_rsd::cli::Cli;
 use tracing_subscriber::EnvFilter;
 
 /// mistral.rs's engine logs every failed forward, of which we make one on purpose to empty a cache; its errors
@@ -18,16 +18,5 @@ async fn main() -> std::process::ExitCode {
              or with RUSTFLAGS=\"-C target-cpu=native\""
         );
     }
-    match Cli::parse().run().await {
-        Ok(()) => std::process::ExitCode::SUCCESS,
-        // As a shell says it of what SIGINT ended.
-        Err(error) if error.is::<Stopped>() => {
-            eprintln!("{error}");
-            std::process::ExitCode::from(130)
-        }
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            std::process::ExitCode::FAILURE
-        }
-    }
+    Cli::parse().run().await.into()
 }

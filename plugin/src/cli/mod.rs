@@ -21,7 +21,7 @@ use self::{
 /// The user stopped a long command (Ctrl-C). What it has done is kept.
 #[derive(Debug, thiserror::Error)]
 #[error("stopped; the same command goes on from here")]
-pub struct Stopped;
+struct Stopped;
 
 /// Reward-Guided Speculative Decoding for mistral.rs: a small model writes, a reward model judges, the big one
 /// rewrites only the steps that fail.
@@ -60,11 +60,23 @@ enum Command {
 }
 
 impl Cli {
-    /// Runs the command.
-    ///
-    /// # Errors
-    /// What went wrong and what to do.
-    pub async fn run(self) -> anyhow::Result<()> {
+    /// Runs the command, says on stderr what went wrong and what to do, and gives the process's exit status.
+    pub async fn run(self) -> u8 {
+        match self.dispatch().await {
+            Ok(()) => 0,
+            // As a shell says it of what SIGINT ended.
+            Err(error) if error.is::<Stopped>() => {
+                eprintln!("{error}");
+                130
+            }
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                1
+            }
+        }
+    }
+
+    async fn dispatch(self) -> anyhow::Result<()> {
         match self.command {
             Command::Serve(args) => Box::pin(serve::command::run(*args)).await,
             Command::Run(args) => Box::pin(run::run(*args)).await,

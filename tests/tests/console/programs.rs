@@ -25,11 +25,7 @@ fn program() {
         exit(rsd_console::program::program(words).into());
     }
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    if let Err(error) = runtime.block_on(mistralrs_rsd::cli::Cli::parse_from(words).run()) {
-        eprintln!("error: {error:#}");
-        exit(1);
-    }
-    exit(0);
+    exit(runtime.block_on(mistralrs_rsd::cli::Cli::parse_from(words).run()).into());
 }
 
 fn line(words: &[&str]) -> String {
