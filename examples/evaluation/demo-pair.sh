@@ -32,9 +32,9 @@ esac
 run() {
     "$bin" eval --data "$data/$file" --out "$out" --skip "$skip" --max-tokens "$tokens" "$@"
 }
-# However it ends, the report is of all that is there.
+# However it ends, the report is of all that is there, and about the threshold that train chose (DELTA).
 all=target,draft,sd,best-of-n,majority,beam,oracle-answer,oracle-target
-trap '[ ! -s "$out/answers.jsonl" ] || run --limit "$limit" --methods "$all" --samples-from draft,target --report-only' EXIT
+trap '[ ! -s "$out/answers.jsonl" ] || run --limit "$limit" --methods "$all" --samples-from draft,target --sweep "${DELTA:-0.5}" --report-only' EXIT
 common=(--sweep "${DELTAS:-0.19,0.25,0.35,0.5}")
 [ "$few" = 0 ] || run "${common[@]}" --limit "$few" --methods "$all" --samples-from draft,target "$@"
 [ "$some" = 0 ] || run "${common[@]}" --limit "$some" --methods target,draft,sd,oracle-answer,oracle-target "$@"

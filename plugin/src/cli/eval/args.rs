@@ -59,8 +59,8 @@ pub(in crate::cli) struct EvalArgs {
     /// Say what would be run, and load nothing
     #[arg(long)]
     pub(super) dry_run: bool,
-    /// Load nothing: write the report of the answers that are there
-    #[arg(long, conflicts_with_all = ["dry_run", "url", "sweep"])]
+    /// Load nothing: write the report of the answers that are there, about RSD at the first --sweep
+    #[arg(long, conflicts_with_all = ["dry_run", "url"])]
     pub(super) report_only: bool,
 }
 
@@ -106,7 +106,7 @@ impl EvalArgs {
         Ok(())
     }
 
-    /// The methods asked for as the report names them, which is by their family.
+    /// The methods asked for as the report names them, which is by their family, and then the thresholds.
     pub(super) fn wanted(&self) -> Vec<String> {
         let of_samples = |name: &str| matches!(name.parse(), Ok(Method::Samples(_)));
         let members = |name: &String| -> Vec<String> {
@@ -116,7 +116,8 @@ impl EvalArgs {
                 vec![name.clone()]
             }
         };
-        self.methods.iter().flat_map(members).collect()
+        let thresholds = self.sweep.iter().map(|delta| Method::Sweep(*delta).name(*delta));
+        self.methods.iter().flat_map(members).chain(thresholds).collect()
     }
 
     /// What all methods have in common.

@@ -26,6 +26,8 @@ fn methods_are_taken_once() {
     let args = parse("--methods majority,rsd --samples-from target,draft").unwrap();
     assert_eq!(args.methods().unwrap(), [Method::Samples(Source::Target), samples, Method::Rsd]);
     assert_eq!(args.wanted(), ["majority (target)", "majority (draft)", "rsd"]);
+    let args = parse("--report-only --methods target --sweep 0.5,0.25").unwrap();
+    assert_eq!(args.wanted(), ["target", "rsd@0.5", "rsd@0.25"]);
     assert!(parse("--samples-from reward").unwrap_err().contains("expected draft or target"));
     let error = parse("--methods target,rds").unwrap().methods().unwrap_err().to_string();
     assert!(error.starts_with("--methods rds: no method of that name"), "{error}");
