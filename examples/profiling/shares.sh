@@ -5,7 +5,7 @@
 #
 # Samples `mistralrs-rsd COMMAND` (one round of `bench --parts ratios`) with Linux `perf`, from AFTER seconds on (30, in which
 # the models are loaded), and prints the shares of self time, grouped, and the largest functions, those of one name apart.
-# RAYON_NUM_THREADS is 1 unless set: one thread computes while the engine's own waits. BIN names the program, SAMPLES a file
+# RAYON_NUM_THREADS is 1 unless set, so that beside the engine's own thread none computes. BIN names the program, SAMPLES a file
 # to keep for `perf annotate`.
 set -euo pipefail
 

@@ -67,7 +67,7 @@ pub(super) async fn run(args: CalibrateArgs) -> anyhow::Result<()> {
         println!("--write puts policy.delta: {delta} into {}", args.questions.rsd.display());
         return Ok(());
     }
-    if asked == Asked::Some {
+    if asked == Asked::TimeUp {
         bail!("not everything is answered yet, so nothing is written; the same command goes on from here");
     }
     if answers.iter().any(|answer| answer.steps.iter().any(|step| step.fallback.is_some())) {

@@ -37,8 +37,8 @@ pub(in crate::cli) struct Session<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cli) enum Asked {
     All,
-    /// The time was up.
-    Some,
+    /// The time was up first.
+    TimeUp,
     /// The user stopped it.
     Stopped,
 }
@@ -183,7 +183,7 @@ impl<'a> Session<'a> {
         bar.finish_and_clear();
         if done < count {
             eprintln!("the time is up; the same command goes on from here");
-            return Ok(Asked::Some);
+            return Ok(Asked::TimeUp);
         }
         Ok(Asked::All)
     }
