@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-use mistralrs_core::{DefaultSchedulerMethod, LoaderBuilder, MistralRsBuilder, SchedulerConfig, get_model_dtype};
+use mistralrs_core::{DefaultSchedulerMethod, LoaderBuilder, MistralRsBuilder, SchedulerConfig};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -53,7 +53,7 @@ impl Engine {
         let token_source = spec.token_source().map_err(wrong)?;
         let isq = spec.isq(&device).map_err(wrong)?;
         let map = spec.device_map().map_err(wrong)?;
-        let dtype = get_model_dtype(&spec.selected).map_err(|error| failed(error.to_string()))?;
+        let dtype = spec.dtype(&device).map_err(wrong)?;
         let files = parameters::local_files(&spec.selected);
         spec.states.check(&files).map_err(failed)?;
         let file = files.first().filter(|file| file.extension().is_some_and(|e| e == "gguf"));

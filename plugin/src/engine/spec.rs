@@ -6,7 +6,7 @@ use candle_core::Device;
 use mistralrs_core::{
     AutoDeviceMapParams, DeviceLayerMapMetadata, DeviceMapMetadata, DeviceMapSetting, IsqOrganization, IsqType,
     MemoryGpuConfig, ModelDType, ModelSelected, NormalLoaderType, PagedAttentionConfig, PagedCacheType, TokenSource,
-    get_auto_device_map_params, paged_attn_supported, parse_isq_value,
+    get_auto_device_map_params, get_model_dtype, paged_attn_supported, parse_isq_value,
 };
 
 use super::States;
@@ -80,6 +80,22 @@ impl EngineSpec {
                 field: "token_source",
                 reason: "expected cache, none, env:VAR, path:FILE or literal:TOKEN".to_owned(),
             })
+        })
+    }
+
+    /// What a quantised model's attention and its cache are in, and everything of another model.
+    ///
+    /// On a CPU mistral.rs's `auto` is f16, whose every number is turned into f32 when it is used: with 2,000 tokens in
+    /// the cache that is over a third of a token's time. So there `auto` is f32 for a quantised model. What it
+    /// doubles is the cache, not the weights; a model of plain weights it would double, so that stays as it is.
+    pub(super) fn dtype(&self, device: &Device) -> Result<ModelDType, SpecError> {
+        use ModelSelected::{GGML, GGUF, LoraGGUF, XLoraGGUF};
+        let asked =
+            get_model_dtype(&self.selected).map_err(|error| SpecError { field: "dtype", reason: error.to_string() })?;
+        let quantised = matches!(self.selected, GGUF { .. } | LoraGGUF { .. } | XLoraGGUF { .. } | GGML { .. });
+        Ok(match asked {
+            ModelDType::Auto if quantised && device.is_cpu() => ModelDType::F32,
+            asked => asked,
         })
     }
 
@@ -284,4 +300,28 @@ fn select(role: &RoleConfig) -> Result<ModelSelected, SpecError> {
             return Err(missing("format", "adapters on a GGML file are not supported; convert the file to GGUF"));
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn on_a_cpu(format: Format, dtype: Option<&str>) -> ModelDType {
+        let role = RoleConfig {
+            model_id: Some("folder".to_owned()),
+            quantized_file: (format == Format::Gguf).then(|| "file.gguf".into()),
+            format: Some(format),
+            dtype: dtype.map(ToOwned::to_owned),
+            ..RoleConfig::default()
+        };
+        EngineSpec::from_role(&role).unwrap().dtype(&Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn a_quantised_model_on_a_cpu_is_in_f32_unless_asked_otherwise() {
+        assert_eq!(on_a_cpu(Format::Gguf, None), ModelDType::F32);
+        assert_eq!(on_a_cpu(Format::Gguf, Some("auto")), ModelDType::F32);
+        assert_eq!(on_a_cpu(Format::Gguf, Some("f16")), ModelDType::F16);
+        assert_eq!(on_a_cpu(Format::Plain, None), ModelDType::Auto);
+    }
 }
