@@ -97,11 +97,11 @@ def main():
         args.gguf.parent, gguf_file=args.gguf.name, torch_dtype=torch.float32
     )
     engine = llama.Engine(argparse.Namespace(gguf=str(args.gguf), context=llama.BATCH, parallel=1, threads=2))
+    # Where two tokens spell the same, the first. The end of an answer, which spells nothing, is not among those compared.
     ids = {engine.vocabulary.detokenize([token]): token for token in reversed(range(engine.size))}
     here, there = Distance(), Distance()
     for _, question, _ in llama.questions(args.data, args.limit, finish=False):
         written, likeliest = ask(args, question)
-        # A token whose bytes no vocabulary entry has would be the end's.
         tokens = [ids[token] for token in written]
         prompt = engine.tokens(llama.prompt(question, ""))
         read = [*prompt, *tokens]

@@ -89,7 +89,8 @@ pub struct RoleConfig {
     /// Architecture, where it is not detected.
     #[schemars(length(min = 1))]
     pub arch: Option<String>,
-    /// Data type: auto, bf16, f16, f32.
+    /// Data type: auto, bf16, f16, f32. Default: auto, which is f32 for a GGUF or GGML file on a CPU, else mistral.rs's
+    /// choice.
     #[schemars(extend("enum" = ["auto", "bf16", "f16", "f32", null]))]
     pub dtype: Option<String>,
     /// File format.

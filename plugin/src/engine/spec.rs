@@ -90,6 +90,7 @@ impl EngineSpec {
     /// doubles is the cache, not the weights; a model of plain weights it would double, so that stays as it is.
     pub(super) fn dtype(&self, device: &Device) -> Result<ModelDType, SpecError> {
         use ModelSelected::{GGML, GGUF, LoraGGUF, XLoraGGUF};
+
         let asked =
             get_model_dtype(&self.selected).map_err(|error| SpecError { field: "dtype", reason: error.to_string() })?;
         let quantised = matches!(self.selected, GGUF { .. } | LoraGGUF { .. } | XLoraGGUF { .. } | GGML { .. });

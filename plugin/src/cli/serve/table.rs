@@ -95,7 +95,13 @@ pub const OPTIONS: &[Row] = &[
         "architecture",
         "honoured without the subcommand `text` too, where mistral.rs overlooks it; refused with a GGUF or GGML file",
     ),
-    same("dtype", None, Some("auto"), "data type: auto, bf16, f16, f32"),
+    differs(
+        "dtype",
+        None,
+        (Some("auto"), Some("auto")),
+        "data type: auto, bf16, f16, f32",
+        "`auto` is f32 for a GGUF or GGML file on a CPU, where mistral.rs takes f16",
+    ),
     differs(
         "format",
         None,
