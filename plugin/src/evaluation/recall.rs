@@ -137,6 +137,7 @@ impl Generator for Recall {
             request,
             from_memory,
             served: 0,
+            unfed: 0,
             over: false,
             live,
         }))
@@ -152,6 +153,8 @@ struct RecallRun {
     prefilled: usize,
     /// Tokens given out.
     served: usize,
+    /// Tokens at the end that were sampled and not fed: the last one, where no end token followed.
+    unfed: usize,
     over: bool,
     /// The model at work, where memory has ended.
     live: Option<Box<dyn Run>>,
@@ -161,6 +164,7 @@ impl RecallRun {
     /// The step goes out: the run goes on after it.
     fn advance(&mut self, step: &Step) {
         self.served += step.tokens.len();
+        self.unfed = usize::from(step.end != StepEnd::EndOfText);
         self.request.prefix.extend_from_slice(&step.tokens);
         self.request.position += step.tokens.len();
         self.request.max_tokens = self.request.max_tokens.saturating_sub(step.tokens.len());
@@ -208,14 +212,13 @@ impl Run for RecallRun {
     }
 
     async fn finish(self: Box<Self>) -> RunReport {
-        let Self { inner, request, from_memory, prompt, prefilled, served, live, .. } = *self;
+        let Self { inner, request, from_memory, prompt, prefilled, served, unfed, live, .. } = *self;
         let measured = match live {
             Some(live) => Some(live.finish().await),
             None => None,
         };
-        // The last token was sampled and not fed.
         let mut fed = request.prefix;
-        fed.truncate(fed.len() - usize::from(served > 0));
+        fed.truncate(fed.len() - unfed);
         inner.fed.lock().push(fed);
         match measured {
             Some(report) if !from_memory => report,

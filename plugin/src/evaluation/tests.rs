@@ -85,6 +85,8 @@ proptest! {
                 draft.begin(index > 0);
                 target.begin(index > 0);
                 let remembered = at(&rsd, &world, delta).await;
+                world.draft.forget().await.unwrap();
+                world.target.forget().await.unwrap();
                 let fresh = at(&world.rsd(), &world, delta).await;
                 assert_eq!(remembered.tokens, fresh.tokens);
                 assert_eq!(remembered.finish, fresh.finish);
@@ -93,6 +95,9 @@ proptest! {
                     (t.accepted_steps, t.rejected_steps, t.rejected_tokens, t.draft.generated, t.target.generated)
                 };
                 assert_eq!(count(&remembered), count(&fresh));
+                // What a cache would have held is counted as such, too.
+                let read = |o: &Outcome| (o.trace.totals.draft.prefilled, o.trace.totals.target.prefilled);
+                assert_eq!(read(&remembered), read(&fresh));
             }
         });
     }

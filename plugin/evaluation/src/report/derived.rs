@@ -1,6 +1,6 @@
 //! Methods that need no run of their own: they choose among answers that are there.
 
-use super::outcome::{Answers, Arm, Graded, Outcome};
+use super::outcome::{Answers, Arm, Graded, Outcome, unjudged};
 use crate::grade;
 
 /// Best-of-n and majority over a method's samples. Only questions with all samples count, and for best-of-n with all
@@ -15,7 +15,12 @@ pub(super) fn of_samples(who: &str, answers: &Answers) -> Vec<Arm> {
     let chosen =
         |samples: &[Graded], choose: fn(&[Graded]) -> usize| Outcome::chosen(&samples[choose(samples)], samples);
     let best = judged.map(|(&place, samples)| (place, chosen(samples, best))).collect();
-    let voted = whole().map(|(&place, samples)| (place, chosen(samples, majority).unjudged())).collect();
+    let voted = whole().map(|(&place, samples)| {
+        let bare: Vec<_> = samples.iter().map(|graded| unjudged(graded.answer)).collect();
+        let voters: Vec<_> = samples.iter().zip(&bare).map(|(graded, answer)| Graded { answer, ..*graded }).collect();
+        (place, chosen(&voters, majority))
+    });
+    let voted = voted.collect();
     let arm = |family: &str, outcomes| Arm { name: format!("{family}-of-{most} ({who})"), outcomes };
     vec![arm("best", best), arm("majority", voted)]
 }
@@ -66,7 +71,7 @@ fn majority(samples: &[Graded]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::{super::testing, *};
-    use crate::record::Answer;
+    use crate::record::{Answer, Flops, Work};
 
     fn samples(answers: &[(&str, Option<f64>)]) -> Vec<Answer> {
         let sample = |(sample, &(text, reward)): (usize, &(&str, Option<f64>))| {
@@ -133,6 +138,23 @@ mod tests {
         let [generated, with_prm, total] = best.flops.unwrap();
         assert!(with_prm > generated);
         assert_eq!(majority.flops, Some([generated, generated, total - (with_prm - generated)]));
+    }
+
+    #[test]
+    fn votes_of_the_target_do_not_pay_for_the_draft_that_read_them() {
+        let mut answers = samples(&[("5", Some(0.9)), ("7", Some(0.1)), ("7", Some(0.2))]);
+        for answer in &mut answers {
+            answer.target = Work { generated: 100, prefilled: 10, seconds: 1.0 };
+            answer.draft = Work { generated: 0, prefilled: 110, seconds: 0.5 };
+            // A token is 10e9 of the target's and 1e9 of the others'.
+            answer.flops = Some(Flops { generated: 1000e9, with_prm: 1110e9, total: 1320e9 });
+            answer.seconds = Some(1.75);
+        }
+        let (methods, _) = super::super::outcome::grade(&[testing::question("q", "7", None)], &answers);
+        let arms = of_samples("target", &methods["draft-sampled"]);
+        let [best, majority] = [&arms[0].outcomes[&0], &arms[1].outcomes[&0]];
+        assert_eq!((best.flops, best.seconds), (Some([3000e9, 3330e9, 3960e9]), Some(5.25)));
+        assert_eq!((majority.flops, majority.seconds), (Some([3000e9, 3000e9, 3300e9]), Some(3.0)));
     }
 
     #[test]

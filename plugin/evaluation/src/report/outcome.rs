@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     grade,
     question::{Kind, Question},
-    record::{Answer, Source},
+    record::{Answer, Source, Work},
 };
 
 /// An answer and whether it is right.
@@ -100,6 +100,30 @@ impl Arm {
     }
 }
 
+/// An answer as it would be logged had nobody asked for verdicts. The time they took beside a writing draft cannot be
+/// told apart and stays in.
+pub(super) fn unjudged(answer: &Answer) -> Answer {
+    let mut answer = answer.clone();
+    let Answer { draft, reward, target, flops, seconds, .. } = &mut answer;
+    if let Some(flops) = flops {
+        flops.total -= flops.with_prm - flops.generated;
+        flops.with_prm = flops.generated;
+    }
+    // What the target wrote alone, the draft read for the verdict on it, after it.
+    if draft.generated == 0 && target.generated > 0 {
+        if let Some(flops) = flops {
+            let token = flops.generated / target.generated as f64;
+            flops.total = token * (target.generated + target.prefilled) as f64;
+        }
+        if let Some(seconds) = seconds {
+            *seconds -= draft.seconds + reward.seconds;
+        }
+        *draft = Work::default();
+    }
+    *reward = Work::default();
+    answer
+}
+
 impl Outcome {
     pub fn of(graded: &Graded) -> Self {
         let answer = graded.answer;
@@ -133,14 +157,6 @@ impl Outcome {
     pub fn chosen(chosen: &Graded, samples: &[Graded]) -> Self {
         let all = Self::together(samples);
         Self { tokens: all.tokens, flops: all.flops, seconds: all.seconds, ..Self::of(chosen) }
-    }
-
-    /// The same by a rule that asks for no verdicts. The time they took cannot be told apart and stays in.
-    pub fn unjudged(mut self) -> Self {
-        self.tokens[1] = 0.0;
-        self.flops =
-            self.flops.map(|[generated, with_prm, total]| [generated, generated, total - (with_prm - generated)]);
-        self
     }
 
     fn together(samples: &[Graded]) -> Self {

@@ -3,7 +3,7 @@
 //! Every wait of theirs passes a [`Valve`], where a test can make it hang or cancel the request.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     hash::{DefaultHasher, Hash, Hasher},
     sync::{
         Arc,
@@ -96,6 +96,8 @@ pub(crate) struct Script {
     pub(crate) live: Arc<AtomicUsize>,
     /// Stream and position of every draw.
     pub(crate) draws: Arc<Mutex<Vec<(u64, u64)>>>,
+    /// Every text that a run has fed: a prefix cache without limits.
+    fed: Arc<Mutex<HashSet<Vec<u8>>>>,
 }
 
 impl Script {
@@ -113,7 +115,15 @@ impl Script {
             steps: Arc::default(),
             live: Arc::default(),
             draws: Arc::default(),
+            fed: Arc::default(),
         }
+    }
+
+    /// Bytes of a prefix that are not cached. One is always left to compute.
+    fn prefilled(&self, prefix: &[u8]) -> usize {
+        let fed = self.fed.lock();
+        let known = (1..prefix.len()).rev().find(|length| fed.contains(&prefix[..*length]));
+        prefix.len() - known.unwrap_or(0)
     }
 
     fn failure(&self, reason: &str) -> RoleError {
@@ -218,6 +228,11 @@ impl Generator for Script {
         Ok(steps)
     }
 
+    async fn forget(&self) -> Result<(), RoleError> {
+        self.fed.lock().clear();
+        Ok(())
+    }
+
     async fn start(&self, request: RunRequest) -> Result<Box<dyn Run>, RoleError> {
         let start = self.starts.fetch_add(1, SeqCst);
         self.valve.pass().await;
@@ -226,8 +241,10 @@ impl Generator for Script {
         }
         assert!(request.max_tokens > 0, "a run without room for a token");
         assert_eq!(self.live.fetch_add(1, SeqCst), 0, "one run at a time");
+        let text = self.decode(&request.prefix);
         Ok(Box::new(ScriptRun {
-            text: self.decode(&request.prefix),
+            prefilled: self.prefilled(&text),
+            text,
             script: self.clone(),
             tail: request.tail.clone(),
             request,
@@ -235,6 +252,7 @@ impl Generator for Script {
             steps: 0,
             accepted: 0,
             generated: 0,
+            unfed: 0,
             ended: false,
         }))
     }
@@ -249,6 +267,9 @@ struct ScriptRun {
     steps: usize,
     accepted: usize,
     generated: usize,
+    prefilled: usize,
+    /// Bytes at the end that were sampled and not fed.
+    unfed: usize,
     ended: bool,
 }
 
@@ -259,6 +280,8 @@ impl ScriptRun {
         self.script.draws.lock().push((self.request.stream, position));
         let u = uniform(self.request.sampling.seed, self.request.stream, position);
         let token = self.request.sampling.pick(&mut self.script.logits(&self.text), &HashMap::new(), u);
+        // What was sampled is fed where another token is sampled after it.
+        self.unfed = usize::from((token as usize) < ALPHABET.len());
         ALPHABET.get(token as usize).copied()
     }
 
@@ -324,7 +347,11 @@ impl Run for ScriptRun {
 
     async fn finish(self: Box<Self>) -> RunReport {
         tokio::task::yield_now().await;
-        RunReport { generated: self.generated, prefilled: 1, prompt: self.request.prefix.len(), ..RunReport::default() }
+        let Self { script, text, generated, prefilled, .. } = &*self;
+        let fed = (1..=text.len() - self.unfed).map(|length| text[..length].to_vec());
+        script.fed.lock().extend(fed);
+        let (generated, prefilled, prompt) = (*generated, *prefilled, self.request.prefix.len());
+        RunReport { generated, prefilled, prompt, ..RunReport::default() }
     }
 }
 
