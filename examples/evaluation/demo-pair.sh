@@ -25,7 +25,7 @@ case $name in
 gsm8k-train) file=gsm8k/train.jsonl skip=1000 limit=100 few=0 some=0 ;;
 gsm8k) file=gsm8k/dev.jsonl limit=200 ;;
 svamp) file=svamp/dev.jsonl limit=100 ;;
-math500) file=math500/dev.jsonl limit=60 tokens=512 ;;
+math500) file=math500/dev.jsonl limit=100 tokens=512 ;;
 *) echo "no set $name: gsm8k-train, gsm8k, svamp or math500" >&2; exit 2 ;;
 esac
 

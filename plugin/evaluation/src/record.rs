@@ -65,7 +65,7 @@ pub struct Step {
     /// The verdict on the drafted step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reward: Option<f64>,
-    /// Tokens of the drafted step that it replaces.
+    /// Tokens of the drafted step that it replaces, those written ahead of the verdict included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected: Option<usize>,
     /// Why there was no verdict, where one was missing.

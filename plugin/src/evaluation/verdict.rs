@@ -14,7 +14,7 @@ use crate::{
 /// Judges the last step as if the draft had written the answer, and adds what that took to the answer's account. Where
 /// there is no verdict the step stays without one, as in the loop where a verdict decides nothing.
 pub(super) async fn judge(rsd: &Rsd, prompt: &Prompt, segmentation: Segmentation, outcome: &mut Outcome) {
-    let began = Instant::now();
+    let (began, before) = (Instant::now(), outcome.trace.totals.draft.seconds);
     match last_step(rsd, prompt, segmentation, outcome).await {
         Ok(Some(score)) => {
             outcome.trace.totals.reward.add(0, score.prefilled, score.prompt, score.seconds);
@@ -22,7 +22,12 @@ pub(super) async fn judge(rsd: &Rsd, prompt: &Prompt, segmentation: Segmentation
             outcome.trace.steps.iter_mut().last().into_iter().for_each(|step| step.reward = reward);
         }
         Ok(None) => {}
-        Err(error) => tracing::warn!(%error, reward = rsd.reward.name(), "no verdict on an answer of the target"),
+        Err(error) => {
+            tracing::warn!(%error, reward = rsd.reward.name(), "no verdict on an answer of the target");
+            // The time is the verdict's all the same.
+            let totals = &mut outcome.trace.totals;
+            totals.reward.seconds += began.elapsed().as_secs_f64() - (totals.draft.seconds - before);
+        }
     }
     let totals = &mut outcome.trace.totals;
     totals.seconds += began.elapsed().as_secs_f64();

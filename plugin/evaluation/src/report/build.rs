@@ -37,8 +37,10 @@ impl Report {
     pub fn build(setup: &Setup, questions: &[Question], answers: &[Answer], wanted: &[String]) -> Self {
         let (logged, strangers) = grade(questions, answers);
         let mut arms: Vec<Arm> = logged.iter().map(|(name, answers)| Arm::of(name, answers)).collect();
-        for (name, who) in [("draft-sampled", "draft"), ("target-sampled", "target")] {
-            arms.extend(logged.get(name).into_iter().flat_map(|sampled| derived::of_samples(who, sampled)));
+        // Where sizes are not known, a server wrote the answers, and none of the target's were judged.
+        let reader = setup.parameters.map_or(0.0, |[draft, _, _]| 2.0 * draft as f64);
+        for (name, who, reader) in [("draft-sampled", "draft", None), ("target-sampled", "target", Some(reader))] {
+            arms.extend(logged.get(name).into_iter().flat_map(|sampled| derived::of_samples(who, sampled, reader)));
         }
         if let (Some(draft), Some(target)) = (logged.get("draft"), logged.get("target")) {
             arms.push(derived::oracle_question(draft, target));
@@ -137,7 +139,7 @@ fn notes(setup: &Setup, methods: &[Method], questions: usize, chosen: usize, str
     if let Some(ahead) = ahead.filter(|_| thresholds.count() > 1) {
         notes.push(format!(
             "With `steps.lookahead: {ahead}` the draft writes on while a verdict is pending. What it then wrote in vain is in \
-             the tokens and FLOPs of a threshold that was run, and not of one that took its steps over (without seconds)."
+             the tokens, FLOPs and share of tokens kept of a threshold that was run, and not of one that took its steps over (without seconds)."
         ));
     }
     if methods.iter().any(|method| method.flops.is_none()) {

@@ -1,26 +1,23 @@
 //! Methods that need no run of their own: they choose among answers that are there.
 
-use super::outcome::{Answers, Arm, Graded, Outcome, unjudged};
+use super::outcome::{Answers, Arm, Graded, Outcome};
 use crate::grade;
 
 /// Best-of-n and majority over a method's samples. Only questions with all samples count, and for best-of-n with all
-/// verdicts.
-pub(super) fn of_samples(who: &str, answers: &Answers) -> Vec<Arm> {
+/// verdicts. `reader`: as [`Outcome::unjudged`] has it.
+pub(super) fn of_samples(who: &str, answers: &Answers, reader: Option<f64>) -> Vec<Arm> {
     let most = answers.values().map(Vec::len).max().unwrap_or(0);
     if most < 2 {
         return Vec::new();
     }
     let whole = || answers.iter().filter(|(_, samples)| samples.len() == most);
     let judged = whole().filter(|(_, samples)| samples.iter().all(|graded| last_reward(graded).is_some()));
-    let chosen =
-        |samples: &[Graded], choose: fn(&[Graded]) -> usize| Outcome::chosen(&samples[choose(samples)], samples);
-    let best = judged.map(|(&place, samples)| (place, chosen(samples, best))).collect();
-    let voted = whole().map(|(&place, samples)| {
-        let bare: Vec<_> = samples.iter().map(|graded| unjudged(graded.answer)).collect();
-        let voters: Vec<_> = samples.iter().zip(&bare).map(|(graded, answer)| Graded { answer, ..*graded }).collect();
-        (place, chosen(&voters, majority))
-    });
-    let voted = voted.collect();
+    let chosen = |place, samples: &[Graded], outcome: &dyn Fn(&Graded) -> Outcome| {
+        Outcome::chosen(place, samples.iter().map(outcome).collect())
+    };
+    let unjudged = |graded: &Graded| Outcome::unjudged(graded, reader);
+    let best = judged.map(|(&place, samples)| (place, chosen(best(samples), samples, &Outcome::of))).collect();
+    let voted = whole().map(|(&place, samples)| (place, chosen(majority(samples), samples, &unjudged))).collect();
     let arm = |family: &str, outcomes| Arm { name: format!("{family}-of-{most} ({who})"), outcomes };
     vec![arm("best", best), arm("majority", voted)]
 }
@@ -71,7 +68,7 @@ fn majority(samples: &[Graded]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::{super::testing, *};
-    use crate::record::{Answer, Flops, Work};
+    use crate::record::{Answer, Flops, Source, Work};
 
     fn samples(answers: &[(&str, Option<f64>)]) -> Vec<Answer> {
         let sample = |(sample, &(text, reward)): (usize, &(&str, Option<f64>))| {
@@ -122,7 +119,7 @@ mod tests {
         let questions = [testing::question("q", "7", None)];
         let answers = samples(&[("5", Some(0.9)), ("7", Some(0.1)), ("7", Some(0.2))]);
         let (methods, _) = super::super::outcome::grade(&questions, &answers);
-        let arms = of_samples("draft", &methods["draft-sampled"]);
+        let arms = of_samples("draft", &methods["draft-sampled"], None);
         let names: Vec<&str> = arms.iter().map(|arm| arm.name.as_str()).collect();
         assert_eq!(names, ["best-of-3 (draft)", "majority-of-3 (draft)"]);
         let [best, majority] = [&arms[0].outcomes[&0], &arms[1].outcomes[&0]];
@@ -141,20 +138,33 @@ mod tests {
     }
 
     #[test]
-    fn votes_of_the_target_do_not_pay_for_the_draft_that_read_them() {
-        let mut answers = samples(&[("5", Some(0.9)), ("7", Some(0.1)), ("7", Some(0.2))]);
-        for answer in &mut answers {
-            answer.target = Work { generated: 100, prefilled: 10, seconds: 1.0 };
-            answer.draft = Work { generated: 0, prefilled: 110, seconds: 0.5 };
-            // A token is 10e9 of the target's and 1e9 of the others'.
-            answer.flops = Some(Flops { generated: 1000e9, with_prm: 1110e9, total: 1320e9 });
-            answer.seconds = Some(1.75);
+    fn votes_of_the_target_pay_neither_for_its_verdicts_nor_for_the_draft_that_read_it() {
+        let target = Work { generated: 100, prefilled: 10, seconds: 1.0 };
+        let silent = Work { generated: 0, ..target };
+        let read = |prefilled| Work { generated: 0, prefilled, seconds: 0.5 };
+        // A token is 10e9 of the target's and 1e9 of the others'. By a head in the draft's states, by a model of its own,
+        // and of an answer that ended at once.
+        let cases = [
+            (target, read(110), Work::default(), [1000e9, 1000e9, 1210e9], [1000e9, 1000e9, 1100e9]),
+            (target, Work::default(), read(110), [1000e9, 1110e9, 1210e9], [1000e9, 1000e9, 1100e9]),
+            (silent, read(10), Work::default(), [0.0, 0.0, 110e9], [0.0, 0.0, 100e9]),
+        ];
+        for (target, draft, reward, [generated, with_prm, total], voted) in cases {
+            let mut answers = samples(&[("5", Some(0.9)), ("7", Some(0.1)), ("7", Some(0.2))]);
+            for answer in &mut answers {
+                answer.method = "target-sampled".to_owned();
+                answer.steps.iter_mut().for_each(|step| step.source = Source::Target);
+                (answer.target, answer.draft, answer.reward) = (target, draft, reward);
+                answer.flops = Some(Flops { generated, with_prm, total });
+                answer.seconds = Some(1.5);
+            }
+            let (methods, _) = super::super::outcome::grade(&[testing::question("q", "7", None)], &answers);
+            let arms = of_samples("target", &methods["target-sampled"], Some(1e9));
+            let [best, majority] = [&arms[0].outcomes[&0], &arms[1].outcomes[&0]];
+            let three = |of: [f64; 3]| Some(of.map(|flops| 3.0 * flops));
+            assert_eq!((best.flops, best.seconds), (three([generated, with_prm, total]), Some(4.5)));
+            assert_eq!((majority.flops, majority.seconds), (three(voted), Some(3.0)));
         }
-        let (methods, _) = super::super::outcome::grade(&[testing::question("q", "7", None)], &answers);
-        let arms = of_samples("target", &methods["draft-sampled"]);
-        let [best, majority] = [&arms[0].outcomes[&0], &arms[1].outcomes[&0]];
-        assert_eq!((best.flops, best.seconds), (Some([3000e9, 3330e9, 3960e9]), Some(5.25)));
-        assert_eq!((majority.flops, majority.seconds), (Some([3000e9, 3000e9, 3300e9]), Some(3.0)));
     }
 
     #[test]
@@ -166,7 +176,7 @@ mod tests {
             answer
         }));
         let (methods, _) = super::super::outcome::grade(&questions, &answers);
-        let arms = of_samples("target", &methods["draft-sampled"]);
+        let arms = of_samples("target", &methods["draft-sampled"], None);
         let found: Vec<_> = arms.iter().map(|arm| (arm.name.as_str(), arm.places())).collect();
         assert_eq!(found, [("best-of-2 (target)", vec![1]), ("majority-of-2 (target)", vec![0, 1])]);
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     grade,
     question::{Kind, Question},
-    record::{Answer, Source, Work},
+    record::{Answer, Source},
 };
 
 /// An answer and whether it is right.
@@ -100,30 +100,6 @@ impl Arm {
     }
 }
 
-/// An answer as it would be logged had nobody asked for verdicts. The time they took beside a writing draft cannot be
-/// told apart and stays in.
-pub(super) fn unjudged(answer: &Answer) -> Answer {
-    let mut answer = answer.clone();
-    let Answer { draft, reward, target, flops, seconds, .. } = &mut answer;
-    if let Some(flops) = flops {
-        flops.total -= flops.with_prm - flops.generated;
-        flops.with_prm = flops.generated;
-    }
-    // What the target wrote alone, the draft read for the verdict on it, after it.
-    if draft.generated == 0 && target.generated > 0 {
-        if let Some(flops) = flops {
-            let token = flops.generated / target.generated as f64;
-            flops.total = token * (target.generated + target.prefilled) as f64;
-        }
-        if let Some(seconds) = seconds {
-            *seconds -= draft.seconds + reward.seconds;
-        }
-        *draft = Work::default();
-    }
-    *reward = Work::default();
-    answer
-}
-
 impl Outcome {
     pub fn of(graded: &Graded) -> Self {
         let answer = graded.answer;
@@ -140,9 +116,27 @@ impl Outcome {
         }
     }
 
+    /// The same had nobody asked for a verdict. `reader` is for what the target wrote alone: the FLOPs of a token of the
+    /// draft, which reads such an answer only to judge it, and after it. The time of a verdict beside a writing draft
+    /// cannot be told apart and stays in.
+    pub fn unjudged(graded: &Graded, reader: Option<f64>) -> Self {
+        let Answer { draft, reward, .. } = graded.answer;
+        let mut outcome = Self::of(graded);
+        outcome.tokens[1] = 0.0;
+        let read = reader.unwrap_or(0.0) * draft.prefilled as f64;
+        outcome.flops = outcome.flops.map(|[generated, with_prm, total]| {
+            let verdict = with_prm - generated + read;
+            [generated, generated, total - verdict]
+        });
+        if reader.is_some() {
+            outcome.seconds = outcome.seconds.map(|seconds| seconds - draft.seconds - reward.seconds);
+        }
+        outcome
+    }
+
     /// The mean over samples.
     pub fn mean(samples: &[Graded]) -> Self {
-        let mut sum = Self::together(samples);
+        let mut sum = Self::together(samples.iter().map(Self::of));
         let share = 1.0 / samples.len() as f64;
         for value in [&mut sum.right, &mut sum.length, &mut sum.steps].into_iter().chain(&mut sum.tokens) {
             *value *= share;
@@ -154,14 +148,14 @@ impl Outcome {
     }
 
     /// One of the samples, at the price of all.
-    pub fn chosen(chosen: &Graded, samples: &[Graded]) -> Self {
-        let all = Self::together(samples);
-        Self { tokens: all.tokens, flops: all.flops, seconds: all.seconds, ..Self::of(chosen) }
+    pub fn chosen(place: usize, mut samples: Vec<Self>) -> Self {
+        let all = Self::together(samples.iter().cloned());
+        Self { tokens: all.tokens, flops: all.flops, seconds: all.seconds, ..samples.swap_remove(place) }
     }
 
-    fn together(samples: &[Graded]) -> Self {
+    fn together(samples: impl Iterator<Item = Self>) -> Self {
         let known = Self { flops: Some([0.0; 3]), seconds: Some(0.0), ..Self::default() };
-        samples.iter().map(Self::of).fold(known, |sum, one| {
+        samples.fold(known, |sum, one| {
             let both = |a: [f64; 3], b: [f64; 3]| [a[0] + b[0], a[1] + b[1], a[2] + b[2]];
             Self {
                 answers: sum.answers + one.answers,

@@ -104,6 +104,9 @@ impl Invention<'_> {
             Step { source, tokens, reward: Some(reward), rejected, fallback: None }
         });
         answer.steps = steps.collect();
+        if self.method == "target-sampled" {
+            answer.steps.last_mut().unwrap().reward = Some(hash(&[n, sample, 8]));
+        }
         answer.sample = usize::try_from(sample).unwrap();
         answer.text = format!("\\boxed{{{}}}", if right { n } else { 1000 + n % 2 * sample });
         answer.finished = n % 33 != 5;
@@ -145,8 +148,9 @@ pub(super) fn answers() -> Vec<Answer> {
     let mut answers = Vec::new();
     for n in 0..100 {
         answers.extend(once.iter().map(|invention| invention.answer(n, 0)));
-        let sampled = run("draft-sampled", 0.0, 0.46);
-        answers.extend((0..4).map(|sample| sampled.answer(n, sample)));
+        for sampled in [run("draft-sampled", 0.0, 0.46), run("target-sampled", 2.0, 0.7)] {
+            answers.extend((0..4).map(|sample| sampled.answer(n, sample)));
+        }
     }
     // The search was stopped early.
     answers.retain(|answer| answer.method != "beam" || answer.question.len() < 3);

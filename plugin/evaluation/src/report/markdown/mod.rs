@@ -91,7 +91,7 @@ fn accuracy(report: &Report) -> String {
         (
             "target-sampled",
             "**target-sampled**: the same of the target. Its last step is judged; where the reward lies in the draft's \
-             states, the draft reads the answer for that, which counts as *total*, for votes too.",
+             states, the draft reads the answer for that, which counts as *total*.",
         ),
         ("best-of-", "**best-of-N**: of N samples the one whose last step has the highest reward; all N are paid for."),
         ("majority-of-", "**majority-of-N**: the most frequent final answer of N samples; verdicts are not paid for."),

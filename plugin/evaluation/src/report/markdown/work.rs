@@ -29,7 +29,8 @@ pub(super) fn tokens(report: &Report) -> String {
          - Sums over the questions that the method answered. **draft**, **target**: tokens generated, \
          thrown-away ones included. **reward**: tokens read.\n\
          - **× target**: tokens the target generated, over those it generates alone.\n\
-         - **steps**: mean of an answer. **steps kept**, **tokens kept**: of what was drafted and judged.\n",
+         - **steps**: mean of an answer. **steps kept**: of those that were judged. **tokens kept**: of all that were \
+         drafted.\n",
         table(1, &header, &rows)
     )
 }
@@ -89,7 +90,8 @@ pub(super) fn time(report: &Report) -> String {
     let header = ["method", "n", "s", "s per question", "× target", "tokens/s"];
     let mut text = format!(
         "\n## Time\n\n{}\n\
-         - One question at a time. Samples are drawn one after another and their seconds added, verdicts included.\n\
+         - One question at a time. Samples are drawn one after another and their seconds added, verdicts \
+         included (for majority only the draft's).\n\
          - **tokens/s**: tokens of the final answers over all the time taken.\n",
         table(1, &header, &rows)
     );
