@@ -6,8 +6,6 @@ use rsd_evaluation::{
 };
 use serde::Deserialize;
 
-const PAIRS: &str = include_str!("../fixtures/pairs.jsonl");
-
 #[derive(Deserialize)]
 struct Pair {
     id: String,
@@ -16,11 +14,11 @@ struct Pair {
     math_verify: bool,
 }
 
-#[test]
-fn answers_are_graded_as_math_verify_grades_them() {
+/// Grades all pairs of a file and asserts that the two agree on 98 in 100.
+fn agrees(name: &str, pairs: &str) {
     let (mut agreed, mut both, mut ours, mut theirs) = (0, 0, 0, 0);
     let mut disagreements = Vec::new();
-    for line in PAIRS.lines() {
+    for line in pairs.lines() {
         let pair: Pair = serde_json::from_str(line).unwrap();
         let question = Question {
             id: pair.id.clone(),
@@ -40,13 +38,23 @@ fn answers_are_graded_as_math_verify_grades_them() {
             disagreements.push(format!("{}: here {right}: {:?} and {answer:?}", pair.id, pair.reference));
         }
     }
-    let pairs = PAIRS.lines().count();
-    let boxed = PAIRS.lines().filter(|line| line.contains(r"\\boxed{")).count();
+    let boxed = pairs.lines().filter(|line| line.contains(r"\\boxed{")).count();
+    let pairs = pairs.lines().count();
     let f1 = 2.0 * f64::from(u32::try_from(both).unwrap()) / f64::from(u32::try_from(ours + theirs).unwrap());
     println!(
-        "{pairs} pairs, {theirs} of them the same; agreement {agreed}/{pairs}, F1 {f1:.4}; {boxed} answers with a box"
+        "{name}: {pairs} pairs, {theirs} of them the same; agreement {agreed}/{pairs}, F1 {f1:.4}; {boxed} answers with a box"
     );
     println!("{}", disagreements.join("\n"));
     assert!(pairs >= 500, "only {pairs} pairs");
     assert!(agreed * 100 >= pairs * 98, "{agreed} of {pairs}");
+}
+
+#[test]
+fn whole_answers_to_math500_are_graded_as_math_verify_grades_them() {
+    agrees("MATH-500", include_str!("../fixtures/math500.jsonl"));
+}
+
+#[test]
+fn ends_of_solutions_and_answers_to_gsm8k_are_graded_as_math_verify_grades_them() {
+    agrees("others", include_str!("../fixtures/others.jsonl"));
 }
