@@ -139,7 +139,8 @@ fn notes(setup: &Setup, methods: &[Method], questions: usize, chosen: usize, str
     if let Some(ahead) = ahead.filter(|_| thresholds.count() > 1) {
         notes.push(format!(
             "With `steps.lookahead: {ahead}` the draft writes on while a verdict is pending. What it then wrote in vain is in \
-             the tokens, FLOPs and share of tokens kept of a threshold that was run, and not of one that took its steps over (without seconds)."
+             the tokens, FLOPs and share of tokens kept of a threshold that was run, and not of one that took its steps \
+             over (without seconds)."
         ));
     }
     if methods.iter().any(|method| method.flops.is_none()) {
