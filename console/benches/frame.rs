@@ -9,31 +9,29 @@ use std::time::Instant;
 
 use ratatui::{Terminal, backend::TestBackend};
 use rsd_console::{
-    input::{Intent, Screen},
-    state::app::{App, Options},
+    input::{Screen, UserIntent},
+    state::app::{App, AppOptions},
     view::{
         draw,
-        theme::{Name, Theme},
+        theme::{Theme, ThemeName},
     },
 };
 
-#[path = "../tests/fixture.rs"]
-#[allow(dead_code)]
-mod fixture;
+use rsd_console::test_support::fixture;
 
 const SERVERS: usize = 20;
 const FRAMES: usize = 500;
 
 fn main() {
     let servers: Vec<(String, bool)> = (0..SERVERS).map(|n| (format!("server-{n}:1235"), true)).collect();
-    let mut app = App::new(&servers, Options::default());
+    let mut app = App::new(&servers, AppOptions::default());
     for server in 0..SERVERS {
         fixture::feed(&mut app, server);
     }
-    let theme = Theme::new(Name::Dark, false);
+    let theme = Theme::new(ThemeName::Dark, false);
     println!("| screen | ms per frame (lowest to highest of {FRAMES}) |\n|---|---|");
     for screen in Screen::ALL {
-        app.act(Intent::Show(screen));
+        app.apply_intent(UserIntent::Show(screen));
         let mut terminal = Terminal::new(TestBackend::new(140, 45)).unwrap();
         let mut frames: Vec<f64> = (0..FRAMES)
             .map(|_| {

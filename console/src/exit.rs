@@ -1,59 +1,46 @@
-//! Why the program ends, as scripts read it: the exit codes of sysexits.h.
+//! Why the program ends, and its exit code (those of sysexits.h).
 
 use rsd_protocol::error::ErrorCode;
 use thiserror::Error;
 
-use crate::source::{admin::AdminError, find::FindError, http::HttpError};
+use crate::source::{admin::AdminError, discovery::DiscoveryError, http::HttpError};
 
-/// Why the program ends early.
+/// Why the program ends with an error.
 #[derive(Debug, Error)]
-pub enum Stop {
-    /// The command line means nothing.
+pub enum ExitReason {
+    /// An argument of the command line is invalid.
     #[error("{0}")]
     Usage(String),
-    /// No server is known, or a list is wrong.
+    /// No server is known, or the list of servers is invalid.
     #[error(transparent)]
-    Find(#[from] FindError),
-    /// The server did not do it.
+    Find(#[from] DiscoveryError),
+    /// The admin API did not do what was asked.
     #[error(transparent)]
     Admin(#[from] AdminError),
-    /// No answer.
+    /// The server did not answer.
     #[error(transparent)]
     Http(#[from] HttpError),
-    /// The server is there and something it needs is not.
+    /// A server is down or did not answer in time.
     #[error("{0}")]
     Unavailable(String),
-    /// Somebody else was faster.
+    /// The policy has another revision than the one given.
     #[error("{0}")]
     Conflict(String),
-    /// It may not be done.
+    /// `--readonly`, or no token is known.
     #[error("{0}")]
     Forbidden(String),
-    /// A recording cannot be read.
     #[error("{path}: {cause}")]
-    Recording {
-        /// Which.
-        path: String,
-        /// Why.
-        cause: String,
-    },
-    /// A file cannot be written.
+    Recording { path: String, cause: String },
     #[error("{path}: {cause}")]
-    CannotWrite {
-        /// Which.
-        path: String,
-        /// Why.
-        cause: String,
-    },
-    /// The terminal does not obey.
+    CannotWrite { path: String, cause: String },
+    /// The terminal or standard output failed.
     #[error("terminal: {0}")]
     Terminal(#[from] std::io::Error),
-    /// A signal asked for the end.
     #[error("ended by signal {0}")]
     Signal(u8),
 }
 
-impl Stop {
+impl ExitReason {
     /// The exit code.
     #[must_use]
     pub fn code(&self) -> u8 {
@@ -70,13 +57,13 @@ impl Stop {
             Self::Admin(error) => match error {
                 AdminError::Http(_) => 69,
                 AdminError::Redirected(_) | AdminError::Foreign { .. } | AdminError::Unreadable { .. } => 76,
-                AdminError::Refused(detail) => refused(detail.code),
+                AdminError::Refused(detail) => code_of_refusal(detail.code),
             },
         }
     }
 }
 
-fn refused(code: ErrorCode) -> u8 {
+fn code_of_refusal(code: ErrorCode) -> u8 {
     match code {
         ErrorCode::InvalidToken | ErrorCode::WriteTokenRequired | ErrorCode::HostRefused | ErrorCode::OriginRefused => {
             77

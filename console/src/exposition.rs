@@ -1,32 +1,30 @@
-//! Reads the Prometheus text format, tolerantly: a line that is none is skipped and counted, and no input makes it
-//! panic. Names keep their ":", label values their braces, commas and escapes.
+//! A tolerant parser of the Prometheus text format: it skips and counts invalid lines, and no input makes it panic.
+//! Metric names may contain colons, label values may contain braces, commas and escapes.
 
-/// One line: a name, its labels, a value.
+/// One sample, which is one line.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Sample {
-    /// Metric name.
+pub struct ExpositionSample {
     pub name: String,
-    /// Labels in the order of the line.
+    /// Name and value of each label, in the order of the line.
     pub labels: Vec<(String, String)>,
-    /// Value; NaN and infinities are what the server said.
+    /// May be NaN or infinite, as the server wrote it.
     pub value: f64,
 }
 
-/// What was read.
+/// A parsed exposition.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Exposition {
-    /// The samples in order.
-    pub samples: Vec<Sample>,
-    /// Lines that were no samples and no comments.
+    pub samples: Vec<ExpositionSample>,
+    /// Lines that are neither samples nor comments.
     pub bad_lines: usize,
 }
 
-/// A line longer than this is no metric.
-const LONGEST_LINE: usize = 16 * 1024;
-/// More samples than this are not kept; they count as bad lines.
-const MOST_SAMPLES: usize = 50_000;
+/// Bytes of the longest line that is parsed.
+const MAX_LINE_SIZE: usize = 16 * 1024;
+/// Samples beyond this number are not stored; they count as bad lines.
+const MAX_SAMPLES: usize = 50_000;
 
-/// Reads everything that can be read.
+/// Parses every line that is valid.
 #[must_use]
 pub fn parse(text: &str) -> Exposition {
     let mut found = Exposition::default();
@@ -36,15 +34,15 @@ pub fn parse(text: &str) -> Exposition {
             continue;
         }
         match sample(line) {
-            Some(sample) if found.samples.len() < MOST_SAMPLES => found.samples.push(sample),
+            Some(sample) if found.samples.len() < MAX_SAMPLES => found.samples.push(sample),
             _ => found.bad_lines += 1,
         }
     }
     found
 }
 
-fn sample(line: &str) -> Option<Sample> {
-    if line.len() > LONGEST_LINE {
+fn sample(line: &str) -> Option<ExpositionSample> {
+    if line.len() > MAX_LINE_SIZE {
         return None;
     }
     let end = line.find(|c: char| !is_name(c)).unwrap_or(line.len());
@@ -70,14 +68,14 @@ fn sample(line: &str) -> Option<Sample> {
         }
         _ => {}
     }
-    Some(Sample { name: name.to_owned(), labels, value })
+    Some(ExpositionSample { name: name.to_owned(), labels, value })
 }
 
 fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == ':'
 }
 
-/// What stands between the braces, and the rest of the line.
+/// Parses the labels up to the closing brace; returns them and the rest of the line.
 fn labels(mut text: &str) -> Option<(Vec<(String, String)>, &str)> {
     let mut labels = Vec::new();
     loop {
@@ -102,7 +100,7 @@ fn labels(mut text: &str) -> Option<(Vec<(String, String)>, &str)> {
     }
 }
 
-/// A label's value up to its closing quote, with the escapes resolved.
+/// Parses a label's value up to the closing quote, with the escapes resolved; returns it and the rest of the line.
 fn quoted(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut chars = text.char_indices();

@@ -1,32 +1,25 @@
-//! Keys: one table says which key means what, where, and in what words. The hint bar, the help and the reader of keys
-//! all use it.
+//! The keys. One table defines what each key does in each mode, with its texts for the hint bar and the help.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 /// The screens, in the order of their number keys.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Screen {
-    /// Whether it pays.
+    /// Acceptance, speedup, FLOP savings and other numbers.
     #[default]
     Overview,
-    /// Rewards, threshold, preview.
+    /// Rewards, the threshold, and the prediction for others.
     Rewards,
-    /// The models.
     Models,
-    /// Recent requests.
     Requests,
-    /// All servers.
     Fleet,
-    /// Who changed what.
+    /// Revisions of the policy.
     History,
-    /// What is wrong.
     Alerts,
-    /// The console's own log.
     Logs,
 }
 
 impl Screen {
-    /// All of them.
     pub const ALL: [Self; 8] = [
         Self::Overview,
         Self::Rewards,
@@ -38,7 +31,6 @@ impl Screen {
         Self::Logs,
     ];
 
-    /// Its name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -53,201 +45,182 @@ impl Screen {
         }
     }
 
-    /// Its place.
     #[must_use]
     pub fn index(self) -> usize {
         Self::ALL.iter().position(|screen| *screen == self).unwrap_or(0)
     }
 
-    /// The screen so many places on, around the end.
+    /// The screen `by` places on; after the last comes the first.
     #[must_use]
     pub fn next(self, by: usize) -> Self {
         Self::ALL[(self.index() + by) % Self::ALL.len()]
     }
 }
 
-/// Where keys go.
+/// What the keys apply to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// A screen.
+pub enum InputMode {
     Screen,
-    /// The help.
     Help,
-    /// The filter's line.
+    /// The line in which the filter is typed.
     Filter,
-    /// One request.
+    /// One request, step by step.
     Detail,
-    /// The panel of settings.
-    Draft,
-    /// A change that waits for a yes, or one that came second.
+    /// The dialog in which settings are changed.
+    Form,
+    /// A question: apply or cancel a change, or what to do after a conflict.
     Confirm,
 }
 
-/// What the operator wants.
+/// What a key asks the console to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Intent {
-    /// Leave the program.
+pub enum UserIntent {
     Quit,
-    /// Show or hide the help.
     Help,
-    /// Leave what is open.
+    /// Close the dialog, help or request that is open.
     Close,
-    /// Another screen.
     Show(Screen),
-    /// The next screen.
     NextScreen,
-    /// The one before.
     PreviousScreen,
-    /// The next server.
     NextServer,
-    /// The one before.
     PreviousServer,
-    /// Up.
     Up,
-    /// Down.
     Down,
-    /// A page up.
     PageUp,
-    /// A page down.
     PageDown,
-    /// To the first.
     Top,
-    /// To the last.
     Bottom,
-    /// Open, or do, what is chosen.
+    /// Open the selected line, or give the selected answer.
     Enter,
-    /// Lower, or the left of two.
+    /// Step the value down, or select the left answer.
     Left,
-    /// Higher, or the right of two.
+    /// Step the value up, or select the right answer.
     Right,
-    /// Much lower.
+    /// Ten steps down.
     FarLeft,
-    /// Much higher.
+    /// Ten steps up.
     FarRight,
-    /// Stop or go on showing what is new.
+    /// Freeze or unfreeze the view.
     Freeze,
-    /// Choose lines by text.
+    /// Type a filter.
     Filter,
-    /// A typed character.
     Text(char),
-    /// Take the last one back.
+    /// Delete the last character.
     Erase,
-    /// Change the threshold.
     EditDelta,
-    /// Change who answers.
-    EditAnswers,
-    /// Change the budget.
+    /// Change which models answer.
+    EditRoute,
     EditBudget,
-    /// Change what a preset says.
     EditPresets,
-    /// Undo the newest revision.
+    /// Return to the revision before the newest.
     Undo,
-    /// Keep a change that would be taken back.
-    Keep,
-    /// Make the change for a trial only, or for good.
+    /// Confirm a change that would otherwise be reverted.
+    Confirm,
+    /// Toggle whether the change is a trial.
     Trial,
-    /// Write the change into the deployment file too, or not.
+    /// Toggle whether the change is also written into the deployment file.
     Persist,
-    /// Ask for everything now.
+    /// Fetch everything now.
     Refresh,
 }
 
-/// A key.
+/// A key press.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Press {
+enum KeyPress {
     Char(char),
     Ctrl(char),
     Code(KeyCode),
     Shift(KeyCode),
 }
 
-/// One line of the table.
-pub struct Binding {
-    modes: &'static [Mode],
-    presses: &'static [Press],
+/// One row of the table.
+pub struct KeyBinding {
+    modes: &'static [InputMode],
+    presses: &'static [KeyPress],
     /// The keys as they are shown.
     pub keys: &'static str,
-    /// A word for the hint bar; empty where it is not in it.
+    /// A word for the hint bar; empty if the key is not shown there.
     pub hint: &'static str,
     /// A sentence for the help.
     pub help: &'static str,
-    intent: Intent,
+    intent: UserIntent,
 }
 
 use KeyCode::{BackTab, Backspace, Down, End, Enter, Esc, Home, Left, PageDown, PageUp, Right, Tab, Up};
-use Press::{Char, Code, Ctrl, Shift};
+use KeyPress::{Char, Code, Ctrl, Shift};
 
-const SCREEN: &[Mode] = &[Mode::Screen];
-const LISTS: &[Mode] = &[Mode::Screen, Mode::Detail, Mode::Help];
-const MOVES: &[Mode] = &[Mode::Screen, Mode::Detail, Mode::Help, Mode::Draft];
-const CHANGE: &[Mode] = &[Mode::Draft];
-const CONFIRM: &[Mode] = &[Mode::Confirm];
-const OPEN: &[Mode] = &[Mode::Detail, Mode::Help, Mode::Draft, Mode::Confirm, Mode::Filter];
-const ANYWHERE: &[Mode] = &[Mode::Screen, Mode::Help, Mode::Filter, Mode::Detail, Mode::Draft, Mode::Confirm];
+const SCREEN: &[InputMode] = &[InputMode::Screen];
+const LISTS: &[InputMode] = &[InputMode::Screen, InputMode::Detail, InputMode::Help];
+const MOVES: &[InputMode] = &[InputMode::Screen, InputMode::Detail, InputMode::Help, InputMode::Form];
+const FORM: &[InputMode] = &[InputMode::Form];
+const CONFIRM: &[InputMode] = &[InputMode::Confirm];
+const OPEN: &[InputMode] =
+    &[InputMode::Detail, InputMode::Help, InputMode::Form, InputMode::Confirm, InputMode::Filter];
+const ANYWHERE: &[InputMode] =
+    &[InputMode::Screen, InputMode::Help, InputMode::Filter, InputMode::Detail, InputMode::Form, InputMode::Confirm];
 
 macro_rules! bindings {
     ($($modes:expr, [$($press:expr),+], $keys:literal, $hint:literal, $help:literal, $intent:expr;)*) => {
-        /// Every key.
-        pub const BINDINGS: &[Binding] = &[$(Binding {
+        pub const BINDINGS: &[KeyBinding] = &[$(KeyBinding {
             modes: $modes, presses: &[$($press),+], keys: $keys, hint: $hint, help: $help, intent: $intent,
         }),*];
     };
 }
 
 bindings! {
-    SCREEN, [Char('?')], "?", "help", "Show this help.", Intent::Help;
-    SCREEN, [Char('q')], "q", "quit", "Leave.", Intent::Quit;
-    SCREEN, [Char('d'), Char('e')], "d", "delta", "Change the threshold, or any other setting.", Intent::EditDelta;
-    SCREEN, [Char('s')], "s", "switch", "Change who answers: RSD, the draft alone, the target alone.", Intent::EditAnswers;
-    SCREEN, [Char('b')], "b", "budget", "Change the budget mode and its gamma.", Intent::EditBudget;
-    SCREEN, [Char('p')], "p", "", "Change what a preset says: the policy of one model name.", Intent::EditPresets;
-    SCREEN, [Char('u')], "u", "undo", "Undo the newest revision.", Intent::Undo;
-    SCREEN, [Char('K')], "K", "", "Keep a change that would be taken back.", Intent::Keep;
-    SCREEN, [Char('1')], "1", "", "Overview: whether it pays.", Intent::Show(Screen::Overview);
-    SCREEN, [Char('2')], "2", "", "Rewards: their histogram, the threshold, the preview.", Intent::Show(Screen::Rewards);
-    SCREEN, [Char('3')], "3", "", "Models: tokens, seconds, cache.", Intent::Show(Screen::Models);
-    SCREEN, [Char('4')], "4", "", "Requests: recent answers, step by step.", Intent::Show(Screen::Requests);
-    SCREEN, [Char('5')], "5", "", "Fleet: all servers.", Intent::Show(Screen::Fleet);
-    SCREEN, [Char('6')], "6", "", "History: who changed what.", Intent::Show(Screen::History);
-    SCREEN, [Char('7')], "7", "", "Alerts: what is wrong.", Intent::Show(Screen::Alerts);
-    SCREEN, [Char('8')], "8", "", "Logs of this console.", Intent::Show(Screen::Logs);
-    SCREEN, [Code(Right), Char('l'), Code(Tab)], "right l Tab", "", "The next screen.", Intent::NextScreen;
-    SCREEN, [Code(Left), Char('h'), Code(BackTab), Shift(BackTab)], "left h", "", "The screen before.", Intent::PreviousScreen;
-    SCREEN, [Char(']')], "]", "", "The next server.", Intent::NextServer;
-    SCREEN, [Char('[')], "[", "", "The server before.", Intent::PreviousServer;
-    SCREEN, [Char('/')], "/", "filter", "Show only lines with this text.", Intent::Filter;
-    SCREEN, [Char(' ')], "space", "freeze", "Stop showing what is new, or go on. Nothing is lost meanwhile.", Intent::Freeze;
-    SCREEN, [Code(Enter)], "Enter", "open", "Open the chosen line: a request, a server, or the way back to a revision.", Intent::Enter;
-    SCREEN, [Char('r')], "r", "", "Ask the server for everything now.", Intent::Refresh;
-    MOVES, [Code(Down), Char('j')], "down j", "", "The next line.", Intent::Down;
-    MOVES, [Code(Up), Char('k')], "up k", "", "The line before.", Intent::Up;
-    LISTS, [Code(PageDown), Ctrl('d')], "PgDn", "", "A page down.", Intent::PageDown;
-    LISTS, [Code(PageUp), Ctrl('u')], "PgUp", "", "A page up.", Intent::PageUp;
-    LISTS, [Code(Home), Char('g')], "Home g", "", "The first line.", Intent::Top;
-    LISTS, [Code(End), Char('G')], "End G", "", "The last line.", Intent::Bottom;
-    CHANGE, [Code(Left), Char('h')], "left h", "lower", "In the settings: step the value down.", Intent::Left;
-    CHANGE, [Code(Right), Char('l')], "right l", "higher", "In the settings: step it up.", Intent::Right;
-    CHANGE, [Shift(Left), Char('H')], "H", "", "In the settings: step it far down.", Intent::FarLeft;
-    CHANGE, [Shift(Right), Char('L')], "L", "", "In the settings: step it far up.", Intent::FarRight;
-    CHANGE, [Code(Backspace)], "Backspace", "", "In the settings: take back a typed character, or the new value.", Intent::Erase;
-    CHANGE, [Char('t')], "t", "trial", "In the settings: only for 60 s unless it is kept.", Intent::Trial;
-    CHANGE, [Char('w')], "w", "write", "In the settings: write it into the deployment file too.", Intent::Persist;
-    CHANGE, [Code(Enter)], "Enter", "review", "In the settings: see what the server says of it, before anything changes.", Intent::Enter;
-    CONFIRM, [Code(Left), Char('h'), Code(BackTab), Shift(BackTab)], "left h", "", "In a question: the left answer.", Intent::Left;
-    CONFIRM, [Code(Right), Char('l'), Code(Tab)], "right l Tab", "choose", "In a question: the right answer.", Intent::Right;
-    CONFIRM, [Code(Enter)], "Enter", "confirm", "In a question: give the chosen answer. The first is always to change nothing.", Intent::Enter;
-    &[Mode::Help], [Char('?'), Char('q')], "?", "", "Leave the help.", Intent::Close;
-    &[Mode::Detail], [Char('q')], "q", "", "Back to the list.", Intent::Close;
-    &[Mode::Filter], [Code(Enter)], "Enter", "keep", "In the filter: keep it.", Intent::Enter;
-    &[Mode::Filter], [Code(Backspace)], "Backspace", "", "In the filter: take back a character.", Intent::Erase;
-    OPEN, [Code(Esc)], "Esc", "back", "Leave what is open and change nothing.", Intent::Close;
-    SCREEN, [Code(Esc)], "Esc", "", "Forget the filter.", Intent::Close;
-    ANYWHERE, [Ctrl('c')], "Ctrl-C", "", "Leave at once.", Intent::Quit;
+    SCREEN, [Char('?')], "?", "help", "Show this help.", UserIntent::Help;
+    SCREEN, [Char('q')], "q", "quit", "Quit.", UserIntent::Quit;
+    SCREEN, [Char('d'), Char('e')], "d", "delta", "Change the threshold, or any other setting.", UserIntent::EditDelta;
+    SCREEN, [Char('s')], "s", "route", "Change which models answer: RSD, the draft alone, or the target alone.", UserIntent::EditRoute;
+    SCREEN, [Char('b')], "b", "budget", "Change the budget mode and its target rate.", UserIntent::EditBudget;
+    SCREEN, [Char('p')], "p", "", "Change a preset, which is the policy of one model name.", UserIntent::EditPresets;
+    SCREEN, [Char('u')], "u", "undo", "Undo the newest revision.", UserIntent::Undo;
+    SCREEN, [Char('c'), Char('K')], "c", "", "Confirm a change that would otherwise be reverted.", UserIntent::Confirm;
+    SCREEN, [Char('1')], "1", "", "Overview: acceptance rates, speedup, FLOP savings.", UserIntent::Show(Screen::Overview);
+    SCREEN, [Char('2')], "2", "", "Rewards: their histogram, the threshold, the prediction for others.", UserIntent::Show(Screen::Rewards);
+    SCREEN, [Char('3')], "3", "", "Models: decode and prefill, tokens and seconds, caches.", UserIntent::Show(Screen::Models);
+    SCREEN, [Char('4')], "4", "", "Requests: recent answers, step by step.", UserIntent::Show(Screen::Requests);
+    SCREEN, [Char('5')], "5", "", "Fleet: all servers.", UserIntent::Show(Screen::Fleet);
+    SCREEN, [Char('6')], "6", "", "History: who changed what.", UserIntent::Show(Screen::History);
+    SCREEN, [Char('7')], "7", "", "Alerts, and attempts to change settings.", UserIntent::Show(Screen::Alerts);
+    SCREEN, [Char('8')], "8", "", "Logs of this console.", UserIntent::Show(Screen::Logs);
+    SCREEN, [Code(Right), Char('l'), Code(Tab)], "right l Tab", "", "The next screen.", UserIntent::NextScreen;
+    SCREEN, [Code(Left), Char('h'), Code(BackTab), Shift(BackTab)], "left h", "", "The previous screen.", UserIntent::PreviousScreen;
+    SCREEN, [Char(']')], "]", "", "The next server.", UserIntent::NextServer;
+    SCREEN, [Char('[')], "[", "", "The previous server.", UserIntent::PreviousServer;
+    SCREEN, [Char('/')], "/", "filter", "Show only lines with this text.", UserIntent::Filter;
+    SCREEN, [Char(' ')], "space", "freeze", "Freeze or unfreeze the view. No data are lost meanwhile.", UserIntent::Freeze;
+    SCREEN, [Code(Enter)], "Enter", "open", "Open the selected line: a request, a server, or the return to a revision.", UserIntent::Enter;
+    SCREEN, [Char('r')], "r", "", "Fetch everything from the server now.", UserIntent::Refresh;
+    MOVES, [Code(Down), Char('j')], "down j", "", "The next line.", UserIntent::Down;
+    MOVES, [Code(Up), Char('k')], "up k", "", "The previous line.", UserIntent::Up;
+    LISTS, [Code(PageDown), Ctrl('d')], "PgDn", "", "A page down.", UserIntent::PageDown;
+    LISTS, [Code(PageUp), Ctrl('u')], "PgUp", "", "A page up.", UserIntent::PageUp;
+    LISTS, [Code(Home), Char('g')], "Home g", "", "The first line.", UserIntent::Top;
+    LISTS, [Code(End), Char('G')], "End G", "", "The last line.", UserIntent::Bottom;
+    FORM, [Code(Left), Char('h')], "left h", "lower", "In the settings: decrease the value.", UserIntent::Left;
+    FORM, [Code(Right), Char('l')], "right l", "higher", "In the settings: increase the value.", UserIntent::Right;
+    FORM, [Shift(Left), Char('H')], "H", "", "In the settings: decrease the value by ten steps.", UserIntent::FarLeft;
+    FORM, [Shift(Right), Char('L')], "L", "", "In the settings: increase the value by ten steps.", UserIntent::FarRight;
+    FORM, [Code(Backspace)], "Backspace", "", "In the settings: delete a typed character, or the new value.", UserIntent::Erase;
+    FORM, [Char('t')], "t", "trial", "In the settings: revert the change after 60 s unless it is confirmed.", UserIntent::Trial;
+    FORM, [Char('w')], "w", "write", "In the settings: also write the change into the deployment file.", UserIntent::Persist;
+    FORM, [Code(Enter)], "Enter", "review", "In the settings: review what the server would do, before anything changes.", UserIntent::Enter;
+    CONFIRM, [Code(Left), Char('h'), Code(BackTab), Shift(BackTab)], "left h", "", "In a question: the left answer.", UserIntent::Left;
+    CONFIRM, [Code(Right), Char('l'), Code(Tab)], "right l Tab", "choose", "In a question: the right answer.", UserIntent::Right;
+    CONFIRM, [Code(Enter)], "Enter", "confirm", "In a question: give the selected answer. The preselected one changes nothing.", UserIntent::Enter;
+    &[InputMode::Help], [Char('?'), Char('q')], "?", "", "Close the help.", UserIntent::Close;
+    &[InputMode::Detail], [Char('q')], "q", "", "Back to the list.", UserIntent::Close;
+    &[InputMode::Filter], [Code(Enter)], "Enter", "apply", "In the filter: apply it.", UserIntent::Enter;
+    &[InputMode::Filter], [Code(Backspace)], "Backspace", "", "In the filter: delete a character.", UserIntent::Erase;
+    OPEN, [Code(Esc)], "Esc", "back", "Close what is open and change nothing.", UserIntent::Close;
+    SCREEN, [Code(Esc)], "Esc", "", "Clear the filter.", UserIntent::Close;
+    ANYWHERE, [Ctrl('c')], "Ctrl-C", "", "Quit at once.", UserIntent::Quit;
 }
 
-/// What a key means in a mode.
+/// What a key does in a mode.
 #[must_use]
-pub fn intent(mode: Mode, key: KeyEvent) -> Option<Intent> {
+pub fn intent(mode: InputMode, key: KeyEvent) -> Option<UserIntent> {
     if key.kind == KeyEventKind::Release {
         return None;
     }
@@ -259,18 +232,18 @@ pub fn intent(mode: Mode, key: KeyEvent) -> Option<Intent> {
         code if shift => Shift(code),
         code => Code(code),
     };
-    let bound = |binding: &&Binding| binding.modes.contains(&mode) && binding.presses.contains(&press);
+    let bound = |binding: &&KeyBinding| binding.modes.contains(&mode) && binding.presses.contains(&press);
     if let Some(binding) = BINDINGS.iter().find(bound) {
         return Some(binding.intent);
     }
     match (mode, press) {
-        (Mode::Filter | Mode::Draft, Char(c)) => Some(Intent::Text(c)),
+        (InputMode::Filter | InputMode::Form, Char(c)) => Some(UserIntent::Text(c)),
         _ => None,
     }
 }
 
-/// The hints of a mode: keys and a word.
-pub fn hints(mode: Mode) -> impl Iterator<Item = (&'static str, &'static str)> {
+/// The keys of a mode for the hint bar, each with its word.
+pub fn hints(mode: InputMode) -> impl Iterator<Item = (&'static str, &'static str)> {
     BINDINGS
         .iter()
         .filter(move |binding| binding.modes.contains(&mode) && !binding.hint.is_empty())
@@ -299,13 +272,13 @@ mod tests {
         for (n, screen) in Screen::ALL.into_iter().enumerate() {
             let digit = char::from_digit(u32::try_from(n).unwrap() + 1, 10).unwrap();
             let key = KeyEvent::new(KeyCode::Char(digit), KeyModifiers::NONE);
-            assert_eq!(intent(Mode::Screen, key), Some(Intent::Show(screen)));
-            assert_eq!(intent(Mode::Draft, key), Some(Intent::Text(digit)), "in the settings digits are typed");
+            assert_eq!(intent(InputMode::Screen, key), Some(UserIntent::Show(screen)));
+            assert_eq!(intent(InputMode::Form, key), Some(UserIntent::Text(digit)), "in the settings digits are typed");
         }
         for mode in ANYWHERE {
-            assert_eq!(intent(*mode, KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE)), Some(Intent::Close));
+            assert_eq!(intent(*mode, KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE)), Some(UserIntent::Close));
             let ctrl_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
-            assert_eq!(intent(*mode, ctrl_c), Some(Intent::Quit));
+            assert_eq!(intent(*mode, ctrl_c), Some(UserIntent::Quit));
         }
     }
 }

@@ -1,22 +1,53 @@
-//! The operator's terminal of mistralrs-rsd: whether RSD pays, at a glance, and its thresholds, with confidence.
+//! The terminal console of mistralrs-rsd. It shows an operator whether RSD pays and changes the server's thresholds.
 //!
-//! Sources fetch and never draw, state holds and does neither, views draw and never fetch; a key becomes an intent
-//! that the application acts on.
+//! [`source`] fetches and never draws, [`view`] draws and never fetches, and [`state`] does neither: it takes messages
+//! and user intents and returns what has to be sent.
 
 pub mod cli;
 pub mod clock;
+pub mod commands;
+pub mod dispatch;
+pub mod event_loop;
 pub mod exit;
 pub mod exposition;
 pub mod input;
 pub mod log;
-pub mod program;
-pub mod record;
+pub mod recording;
 pub mod report;
-pub mod run;
 pub mod screenshot;
-pub mod script;
 pub mod source;
 pub mod state;
+pub mod svg;
 pub mod terminal;
-pub mod tui;
+#[cfg(feature = "test-support")]
+pub mod test_support;
 pub mod view;
+
+use std::{ffi::OsString, io::Write};
+
+use clap::Parser;
+
+use crate::{cli::Cli, exit::ExitReason};
+
+/// Runs `rsd-console` with these arguments, of which the first is the program's name, and returns its exit code.
+///
+/// The signature is not generic, so that the program is compiled with this library and not again in every caller.
+pub fn run_program(arguments: Vec<OsString>) -> u8 {
+    terminal::end_on_panic();
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version arrive as errors too. A failure to print them has no better place to be reported.
+            let _ = error.print();
+            return if error.use_stderr() { 64 } else { 0 };
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime.map_err(ExitReason::from).and_then(|runtime| runtime.block_on(dispatch::run(cli))) {
+        Ok(()) => 0,
+        Err(reason) => {
+            let _ = writeln!(std::io::stderr(), "rsd-console: {reason}");
+            reason.code()
+        }
+    }
+}

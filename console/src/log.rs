@@ -1,4 +1,4 @@
-//! The console's own log: into a file, and into memory for its screen. Never onto the terminal it draws on.
+//! The console's own log. It goes into a file and to the logs screen, never to the terminal that the console draws on.
 
 use std::{
     collections::VecDeque,
@@ -8,64 +8,67 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use rsd_protocol::token_file;
 use tracing::Level;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// A log file that is longer at the start begins anew; the old one is kept beside it.
-const LONGEST: u64 = 1 << 20;
-/// Lines that wait for the screen.
-const MOST_WAITING: usize = 200;
+/// Bytes from which on a log file is renamed to `.log.1` when the console starts.
+const MAX_FILE_SIZE: u64 = 1 << 20;
+/// Lines that are buffered for the logs screen.
+const MAX_WAITING: usize = 200;
 
 #[derive(Debug, Default)]
-struct Inside {
+struct LogState {
     file: Option<File>,
     waiting: VecDeque<String>,
 }
 
-/// Where log lines go.
+/// The log; clones write to the same one.
 #[derive(Debug, Clone, Default)]
-pub struct Log(Arc<Mutex<Inside>>);
+pub struct ConsoleLog(Arc<Mutex<LogState>>);
 
-impl Log {
-    /// Starts logging into this file, as far as it can be written.
+impl ConsoleLog {
+    /// Starts logging into this file. If it cannot be written, only the logs screen gets the lines.
     #[must_use]
     pub fn start(path: Option<PathBuf>) -> Self {
         let log = Self::default();
-        let path = path.or_else(|| Some(home()?.join(".local/state/mistralrs-rsd/console.log")));
+        let path = path.or_else(|| Some(token_file::state_folder()?.join("console.log")));
         let opened = path.as_deref().map(open);
         if let Some(Ok(file)) = opened {
-            log.inside(|inside| inside.file = Some(file));
+            log.with_state(|state| state.file = Some(file));
         } else if let (Some(Err(error)), Some(path)) = (opened, path) {
-            log.inside(|inside| inside.waiting.push_back(format!("no log file: {}: {error}", path.display())));
+            log.with_state(|state| {
+                state.waiting.push_back(format!("cannot write the log file {}: {error}", path.display()));
+            });
         }
         let level = std::env::var("RSD_CONSOLE_LOG").ok().and_then(|level| level.parse().ok()).unwrap_or(Level::INFO);
         let subscriber = tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_target(false);
-        // A second start in one process, as in tests, keeps the first log.
+        // A second start in one process, as in tests, leaves the first log in place.
         let _ = subscriber.with_writer(log.clone()).try_init();
         log
     }
 
-    /// Lines since the last call.
+    /// The lines since the last call.
     #[must_use]
-    pub fn lines(&self) -> Vec<String> {
-        self.inside(|inside| inside.waiting.drain(..).collect())
+    pub fn take_lines(&self) -> Vec<String> {
+        self.with_state(|state| state.waiting.drain(..).collect())
     }
 
-    fn inside<T>(&self, f: impl FnOnce(&mut Inside) -> T) -> T {
+    fn with_state<T>(&self, f: impl FnOnce(&mut LogState) -> T) -> T {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Write for Log {
+impl Write for ConsoleLog {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.inside(|inside| {
+        self.with_state(|state| {
             for line in String::from_utf8_lossy(bytes).lines() {
-                if inside.waiting.len() == MOST_WAITING {
-                    inside.waiting.pop_front();
+                if state.waiting.len() == MAX_WAITING {
+                    state.waiting.pop_front();
                 }
-                inside.waiting.push_back(line.to_owned());
+                state.waiting.push_back(line.to_owned());
             }
-            match &mut inside.file {
+            match &mut state.file {
                 Some(file) => file.write_all(bytes).map(|()| bytes.len()),
                 None => Ok(bytes.len()),
             }
@@ -77,7 +80,7 @@ impl Write for Log {
     }
 }
 
-impl<'a> MakeWriter<'a> for Log {
+impl<'a> MakeWriter<'a> for ConsoleLog {
     type Writer = Self;
 
     fn make_writer(&'a self) -> Self {
@@ -89,12 +92,8 @@ fn open(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    if path.metadata().is_ok_and(|data| data.len() > LONGEST) {
+    if path.metadata().is_ok_and(|data| data.len() > MAX_FILE_SIZE) {
         std::fs::rename(path, path.with_extension("log.1"))?;
     }
     OpenOptions::new().create(true).append(true).open(path)
-}
-
-fn home() -> Option<PathBuf> {
-    std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
 }

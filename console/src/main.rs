@@ -1,7 +1,7 @@
-//! `rsd-console`, the operator's terminal of mistralrs-rsd.
+//! `rsd-console`, the terminal console of mistralrs-rsd.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(rsd_console::program::program(std::env::args_os().collect()))
+    ExitCode::from(rsd_console::run_program(std::env::args_os().collect()))
 }

@@ -1,8 +1,8 @@
-//! The state as scripts read it: JSON by a published schema, or a line for people.
+//! The state for scripts, as JSON with a published schema or as lines for people.
 
 use rsd_protocol::{
-    live::{Changed, PolicyView, Revision, Setting},
-    policy::Answers,
+    policy::AnswerRoute,
+    settings::{ChangeResult, PolicyRevision, PolicyView, ScheduledRevert, SettingInfo},
 };
 use schemars::{JsonSchema, schema_for};
 use serde::Serialize;
@@ -11,70 +11,66 @@ use serde_json::{Value, json};
 use crate::{
     clock,
     state::{
-        alerts::{self, Alert, Severity},
+        alerts::{self, Alert, AlertSeverity},
         app::App,
-        figures::Figures,
-        server::{Connection, Server},
+        server::{ServerConnection, ServerState},
+        summary::MetricSummary,
     },
     view::text,
 };
 
 /// What `--once` and `watch` print.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Report {
-    /// When, in milliseconds since 1970.
+pub struct StatusReport {
+    /// Time of the report, in milliseconds since 1970.
     pub at_ms: u64,
-    /// The servers.
     pub servers: Vec<ServerReport>,
 }
 
-/// One server.
+/// The state of one server.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ServerReport {
-    /// What it is called.
     pub name: String,
-    /// Whether what follows still holds.
+    /// Whether the data are current.
     pub connection: ConnectionWord,
-    /// Why it does not.
+    /// Why the data are not current, or why there are no metrics.
     pub cause: Option<String>,
-    /// The threshold in force.
+    /// The active threshold.
     pub delta: Option<f64>,
     /// The policy's revision.
     pub revision: Option<u64>,
-    /// Who answers.
-    pub answers: Option<Answers>,
-    /// Figures of the window; absent until the metrics were read. What is no number is null too.
-    pub figures: Option<Figures>,
-    /// What is wrong, the worst first.
+    /// Which models answer.
+    pub route: Option<AnswerRoute>,
+    /// Numbers over the window; absent until the metrics were scraped. Numbers that are NaN or infinite are null.
+    pub metrics: Option<MetricSummary>,
+    /// The most urgent first.
     pub alerts: Vec<Alert>,
 }
 
-/// Whether a server answers.
+/// Whether the data of a server are current.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ConnectionWord {
-    /// Nothing has answered yet.
+    /// There was no answer yet.
     Connecting,
-    /// It answers.
     Live,
-    /// It has not answered for a while.
+    /// There was neither an answer nor a failure for a while.
     Stale,
-    /// It fails.
+    /// The last request failed.
     Down,
 }
 
-impl Report {
-    /// Of the state.
+impl StatusReport {
     #[must_use]
-    pub fn of(app: &App) -> Self {
+    pub fn from_app(app: &App) -> Self {
         let now_ms = app.data.now_ms;
         Self {
             at_ms: now_ms,
-            servers: app.data.servers.iter().map(|server| ServerReport::of(server, now_ms)).collect(),
+            servers: app.data.servers.iter().map(|server| ServerReport::from_server(server, now_ms)).collect(),
         }
     }
 
-    /// A line a server, for people.
+    /// One line per server, for people.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let many = self.servers.len() > 1;
@@ -82,19 +78,19 @@ impl Report {
             .iter()
             .map(|server| {
                 let name = if many { format!("{} ", server.name) } else { String::new() };
-                format!("{} {name}{}", clock::time_of_day(self.at_ms), server.line())
+                format!("{} UTC {name}{}", clock::utc_time_of_day(self.at_ms), server.line())
             })
             .collect()
     }
 }
 
 impl ServerReport {
-    fn of(server: &Server, now_ms: u64) -> Self {
+    fn from_server(server: &ServerState, now_ms: u64) -> Self {
         let (connection, cause) = match server.connection(now_ms) {
-            Connection::Connecting => (ConnectionWord::Connecting, None),
-            Connection::Live => (ConnectionWord::Live, server.half(now_ms)),
-            Connection::Stale(age) => (ConnectionWord::Stale, Some(format!("no answer for {} s", age / 1000))),
-            Connection::Down { cause, .. } => (ConnectionWord::Down, Some(cause)),
+            ServerConnection::Connecting => (ConnectionWord::Connecting, None),
+            ServerConnection::Live => (ConnectionWord::Live, server.metrics_problem(now_ms)),
+            ServerConnection::Stale(age) => (ConnectionWord::Stale, Some(format!("no answer for {} s", age / 1000))),
+            ServerConnection::Down { cause, .. } => (ConnectionWord::Down, Some(cause)),
         };
         Self {
             name: server.name.clone(),
@@ -102,9 +98,9 @@ impl ServerReport {
             cause,
             delta: server.delta(),
             revision: server.policy.as_ref().map(|(_, view)| view.revision),
-            answers: server.status.as_ref().map(|status| status.answers),
-            figures: server.moments.back().map(|moment| moment.figures),
-            alerts: alerts::of(server, now_ms),
+            route: server.status.as_ref().map(|status| status.route),
+            metrics: server.points.back().map(|point| point.summary),
+            alerts: alerts::active_alerts(server, now_ms),
         }
     }
 
@@ -113,35 +109,36 @@ impl ServerReport {
         if self.connection == ConnectionWord::Down {
             return format!("{word}: {}", text::one_line(self.cause.as_deref().unwrap_or_default(), 300, ""));
         }
-        let figures = self.figures.unwrap_or_default();
+        let metrics = self.metrics.unwrap_or_default();
         let revision = self.revision.map_or_else(|| "-".into(), |revision| revision.to_string());
         let bad: Vec<_> =
-            self.alerts.iter().filter(|alert| alert.severity > Severity::Note).map(|alert| alert.rule).collect();
+            self.alerts.iter().filter(|alert| alert.severity > AlertSeverity::Note).map(|alert| alert.rule).collect();
         let bad = if bad.is_empty() { String::new() } else { format!(", alerts: {}", bad.join(" ")) };
         format!(
-            "{word}, delta {} (revision {revision}), kept {} of {} steps, speed-up {}, FLOPs saved {}, {} tok/s, {} waiting{bad}",
+            "{word}, delta {} (revision {revision}), acceptance rate {} of {} steps, speedup {}, FLOP savings {}, {} tok/s, {} waiting{bad}",
             text::threshold(self.delta),
-            text::percent(figures.step_acceptance),
-            text::count(figures.judged),
-            text::factor(figures.speed_up),
-            text::percent(figures.saving_total),
-            text::rate(figures.throughput),
-            text::count(figures.waiting),
+            text::percent(metrics.step_acceptance),
+            text::count(metrics.decided_steps),
+            text::factor(metrics.speedup),
+            text::percent(metrics.flop_savings_total),
+            text::rate(metrics.throughput),
+            text::count(metrics.waiting),
         )
     }
 }
 
-/// The schema of everything that `--output json` prints, by command.
+/// The JSON schema of what `--output json` prints, by command.
 #[must_use]
 pub fn schema() -> Value {
-    let report = schema_for!(Report);
+    let report = schema_for!(StatusReport);
     json!({
         "--once": report,
-        "watch (a line each)": schema_for!(Report),
+        "watch (one object per line)": schema_for!(StatusReport),
         "get": schema_for!(PolicyView),
-        "get PATH": schema_for!(Setting),
-        "set": schema_for!(Changed),
-        "rollback": schema_for!(Changed),
-        "history": schema_for!(Vec<Revision>),
+        "get PATH": schema_for!(SettingInfo),
+        "set": schema_for!(ChangeResult),
+        "confirm": schema_for!(Vec<ScheduledRevert>),
+        "rollback": schema_for!(ChangeResult),
+        "history": schema_for!(Vec<PolicyRevision>),
     })
 }

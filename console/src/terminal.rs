@@ -1,4 +1,4 @@
-//! The terminal: taken over, and given back whatever happens.
+//! Takes the terminal over and restores it in every case, a panic included.
 
 use std::{
     io::{self, Stdout, stdout},
@@ -20,16 +20,19 @@ use tokio::sync::mpsc;
 /// The exit code of a program that a panic ended: `EX_SOFTWARE` of sysexits.h.
 pub const PANICKED: i32 = 70;
 
-static TAKEN: AtomicBool = AtomicBool::new(false);
+/// Whether there is something to restore.
+static TAKEN_OVER: AtomicBool = AtomicBool::new(false);
 
-/// From now on a panic, in whatever task or thread, ends the program: half a console looks like a whole one. The
-/// terminal is given back before the panic speaks, and the log has it too.
+/// Makes a panic in any task or thread end the program, because a console of which a task has died would show old data
+/// as if they were current. The terminal is restored before the panic's message is printed; the log gets it too.
+///
+/// `ratatui::init` is not enough here: its hook restores the terminal, but neither logs the panic nor ends the program.
 pub fn end_on_panic() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            give_back();
+            restore();
             tracing::error!("{panic}");
             before(panic);
             std::process::exit(PANICKED);
@@ -37,43 +40,42 @@ pub fn end_on_panic() {
     });
 }
 
-/// The terminal while it is ours; dropping it gives it back.
-pub struct Taken {
-    /// To draw on.
+/// The terminal while the console uses it; dropping the guard restores it.
+pub struct TerminalGuard {
     pub terminal: Terminal<CrosstermBackend<Stdout>>,
 }
 
-impl Taken {
-    /// Takes the terminal.
-    pub fn take() -> io::Result<Self> {
+impl TerminalGuard {
+    /// Switches to raw mode and to the alternate screen.
+    pub fn take_over() -> io::Result<Self> {
         enable_raw_mode()?;
-        TAKEN.store(true, Ordering::SeqCst);
-        let taken = execute!(stdout(), EnterAlternateScreen)
+        TAKEN_OVER.store(true, Ordering::SeqCst);
+        let guard = execute!(stdout(), EnterAlternateScreen)
             .and_then(|()| Terminal::new(CrosstermBackend::new(stdout())))
             .map(|terminal| Self { terminal });
-        if taken.is_err() {
-            give_back();
+        if guard.is_err() {
+            restore();
         }
-        taken
+        guard
     }
 }
 
-impl Drop for Taken {
+impl Drop for TerminalGuard {
     fn drop(&mut self) {
-        give_back();
+        restore();
     }
 }
 
-/// Nothing can be done where this fails: the program ends.
-fn give_back() {
-    if !TAKEN.swap(false, Ordering::SeqCst) {
+/// Ignores errors: the program ends, and nothing else can be done.
+fn restore() {
+    if !TAKEN_OVER.swap(false, Ordering::SeqCst) {
         return;
     }
     let _ = execute!(stdout(), LeaveAlternateScreen, Show);
     let _ = disable_raw_mode();
 }
 
-/// Keys and resizes. The thread sleeps in the system until there is one, and ends with the program.
+/// Keys and resizes, read by a thread that blocks until there is one and ends with the program.
 #[must_use]
 pub fn events() -> mpsc::Receiver<Event> {
     let (sender, receiver) = mpsc::channel(64);

@@ -3,23 +3,23 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use rsd_console::{
     input::{self, Screen},
-    source::{Answer, Command, Message, Update},
+    source::{CommandAnswer, ServerCommand, SourceMessage, SourceUpdate},
     state::{
-        app::{App, Effect},
-        edit::{Edit, Plan, Verdict},
+        app::{App, AppEffect},
+        change_dialog::{ChangeDialog, ChangePlan, DryRunAnswer},
     },
 };
 use rsd_protocol::{
     error::{ErrorCode, ErrorDetail},
-    live::{Changed, Difference, Revert},
-    policy::Mode,
+    policy::ThresholdMode,
+    settings::{ChangeResult, ScheduledRevert, SettingDifference},
 };
 use serde_json::json;
 
-use crate::fixture::{self, START_MS};
+use rsd_console::test_support::fixture::{self, START_MS};
 
 /// Presses keys: letters, and words such as `<Enter>`.
-fn press(app: &mut App, keys: &str) -> Vec<Effect> {
+fn press(app: &mut App, keys: &str) -> Vec<AppEffect> {
     let mut effects = Vec::new();
     let mut rest = keys;
     while !rest.is_empty() {
@@ -31,7 +31,7 @@ fn press(app: &mut App, keys: &str) -> Vec<Effect> {
             (KeyCode::Char(c), &rest[c.len_utf8()..])
         };
         if let Some(intent) = input::intent(app.mode(), KeyEvent::new(code, KeyModifiers::NONE)) {
-            effects.extend(app.act(intent));
+            effects.extend(app.apply_intent(intent));
         }
         rest = after;
     }
@@ -52,16 +52,16 @@ fn code(name: &str) -> KeyCode {
     }
 }
 
-fn answer(app: &mut App, ticket: u64, answer: Answer) {
-    let update = Update::Answer { ticket, answer: Box::new(answer) };
-    app.take(Message { at_ms: START_MS + 90_000, target: 0, update });
+fn answer(app: &mut App, ticket: u64, answer: CommandAnswer) {
+    let update = SourceUpdate::Answer { ticket, answer: Box::new(answer) };
+    app.receive(SourceMessage { at_ms: START_MS + 90_000, target: 0, update });
 }
 
-fn changed(dry_run: bool, revision: u64) -> Answer {
-    Answer::Changed(Box::new(Changed {
+fn changed(dry_run: bool, revision: u64) -> CommandAnswer {
+    CommandAnswer::Changed(Box::new(ChangeResult {
         dry_run,
         revision,
-        differences: vec![Difference { path: "policy.delta".into(), old: json!(0.7), new: json!(0.42) }],
+        differences: vec![SettingDifference { path: "policy.delta".into(), old: json!(0.7), new: json!(0.42) }],
         prediction: dry_run.then(|| fixture::prediction(0.7, 0.42)),
         warnings: Vec::new(),
         persisted: None,
@@ -69,8 +69,8 @@ fn changed(dry_run: bool, revision: u64) -> Answer {
     }))
 }
 
-fn stale(revision: u64, delta: f64) -> Answer {
-    Answer::Refused(Box::new(ErrorDetail {
+fn stale(revision: u64, delta: f64) -> CommandAnswer {
+    CommandAnswer::Refused(Box::new(ErrorDetail {
         code: ErrorCode::RevisionStale,
         message: "the policy was changed meanwhile".into(),
         problems: Vec::new(),
@@ -94,22 +94,27 @@ fn reviewed() -> App {
 fn a_typed_threshold_is_asked_about_confirmed_and_applied() {
     let mut app = fixture::app();
     let asked = press(&mut app, "d0.42<Enter>");
-    let [Effect::Send(0, Command::DryRun { ticket: 1, change, etag })] = asked.as_slice() else { panic!("{asked:?}") };
+    let [AppEffect::Send(0, ServerCommand::DryRun { ticket: 1, change, etag })] = asked.as_slice() else {
+        panic!("{asked:?}")
+    };
     assert_eq!((change.set.clone(), etag.as_str()), (json!({"policy": {"delta": 0.42}}), "\"one-3\""));
     assert_eq!(change.by.as_deref(), Some("ana"));
-    assert!(press(&mut app, "<Right><Enter>").is_empty() && app.ui.edit == Edit::Closed, "apply is no choice yet");
+    assert!(
+        press(&mut app, "<Right><Enter>").is_empty() && app.ui.dialog == ChangeDialog::Closed,
+        "apply is no choice yet"
+    );
 
     let mut app = reviewed();
     let applied = press(&mut app, "<Right><Enter>");
-    let [Effect::Send(0, Command::Apply { ticket: 2, change, etag })] = applied.as_slice() else {
+    let [AppEffect::Send(0, ServerCommand::Apply { ticket: 2, change, etag })] = applied.as_slice() else {
         panic!("{applied:?}")
     };
     assert_eq!((change.set.clone(), etag.as_str()), (json!({"policy": {"delta": 0.42}}), "\"one-3\""));
     assert!(press(&mut app, "<Right><Enter><Enter>").is_empty(), "it is sent once");
     press(&mut app, "<Esc>");
-    assert!(matches!(app.ui.edit, Edit::Review(_)), "what was sent cannot be cancelled");
+    assert!(matches!(app.ui.dialog, ChangeDialog::Review(_)), "what was sent cannot be cancelled");
     answer(&mut app, 2, changed(false, 4));
-    assert_eq!(app.ui.edit, Edit::Closed);
+    assert_eq!(app.ui.dialog, ChangeDialog::Closed);
     assert_eq!(note(&app), "revision 4: policy.delta 0.7 -> 0.42");
 }
 
@@ -118,41 +123,41 @@ fn cancel_is_the_default_and_every_way_out_changes_nothing() {
     for keys in ["<Enter>", "<Esc>", "<Right><Left><Enter>", "<Tab><Esc>", "lh<Enter>"] {
         let mut app = reviewed();
         assert_eq!(press(&mut app, keys), [], "{keys}");
-        assert_eq!(app.ui.edit, Edit::Closed, "{keys}");
+        assert_eq!(app.ui.dialog, ChangeDialog::Closed, "{keys}");
         assert_eq!(note(&app), "nothing was changed");
     }
     let mut app = fixture::app();
     assert_eq!(press(&mut app, "d0.42<Esc>"), []);
-    assert_eq!(app.ui.edit, Edit::Closed);
+    assert_eq!(app.ui.dialog, ChangeDialog::Closed);
 }
 
 #[test]
 fn values_are_stepped_and_bounds_are_the_servers() {
     let mut app = fixture::app();
     press(&mut app, "d<Right><Right>L");
-    let Edit::Draft(draft) = &app.ui.edit else { panic!() };
-    assert_eq!(draft.delta(), Some(0.82));
+    let ChangeDialog::Form(pending) = &app.ui.dialog else { panic!() };
+    assert_eq!(pending.delta(), Some(0.82));
     press(&mut app, "<Esc>d9<Enter>");
-    let Edit::Draft(draft) = &app.ui.edit else { panic!("a value out of bounds is not asked about") };
-    assert_eq!(draft.problem.as_deref(), Some("9: expected a number from -1 to 2"));
+    let ChangeDialog::Form(pending) = &app.ui.dialog else { panic!("a value out of bounds is not asked about") };
+    assert_eq!(pending.problem.as_deref(), Some("9: expected a number from -1 to 2"));
     assert_eq!(press(&mut app, "<Backspace><Enter>"), [], "nothing is different");
-    let Edit::Draft(draft) = &app.ui.edit else { panic!() };
-    assert_eq!(draft.problem.as_deref(), Some("nothing is different yet"));
+    let ChangeDialog::Form(pending) = &app.ui.dialog else { panic!() };
+    assert_eq!(pending.problem.as_deref(), Some("no value is different yet"));
 }
 
 #[test]
 fn who_answers_and_the_budget_go_the_same_way() {
     let mut app = fixture::app();
     let asked = press(&mut app, "s<Right><Enter>");
-    let [Effect::Send(0, Command::DryRun { change, .. })] = asked.as_slice() else { panic!("{asked:?}") };
-    assert_eq!(change.set, json!({"policy": {"answers": "draft"}}));
+    let [AppEffect::Send(0, ServerCommand::DryRun { change, .. })] = asked.as_slice() else { panic!("{asked:?}") };
+    assert_eq!(change.set, json!({"policy": {"route": "draft"}}));
     let mut app = fixture::app();
     let asked = press(&mut app, "b<Right><Down><Down>0.25t<Enter>");
-    let [Effect::Send(0, Command::DryRun { change, .. })] = asked.as_slice() else { panic!("{asked:?}") };
-    assert_eq!(change.set, json!({"policy": {"mode": "budget", "gamma": 0.25}}));
+    let [AppEffect::Send(0, ServerCommand::DryRun { change, .. })] = asked.as_slice() else { panic!("{asked:?}") };
+    assert_eq!(change.set, json!({"policy": {"mode": "budget", "target_rate": 0.25}}));
     assert_eq!(change.ttl_seconds, Some(60));
-    let policy: rsd_protocol::policy::PolicyConfig = serde_json::from_value(change.set["policy"].clone()).unwrap();
-    assert_eq!(policy.mode, Mode::Budget);
+    let mode: ThresholdMode = serde_json::from_value(change.set["policy"]["mode"].clone()).unwrap();
+    assert_eq!(mode, ThresholdMode::Budget);
 }
 
 /// A console whose server serves a preset.
@@ -160,15 +165,15 @@ fn with_preset() -> App {
     let mut app = fixture::app();
     let mut live = fixture::live(0.7);
     live.presets = serde_json::from_value(json!([{"name": "v1.careful", "delta": 0.9}, {"name": "quick"}])).unwrap();
-    let update = Update::Policy { etag: "\"one-3\"".into(), view: Box::new(fixture::view(&live, 3)) };
-    app.take(Message { at_ms: START_MS + 89_000, target: 0, update });
+    let update = SourceUpdate::Policy { etag: "\"one-3\"".into(), view: Box::new(fixture::view(&live, 3)) };
+    app.receive(SourceMessage { at_ms: START_MS + 89_000, target: 0, update });
     app
 }
 
 /// The list of presets that the server is asked about.
 fn asked_of_presets(keys: &str) -> serde_json::Value {
     let asked = press(&mut with_preset(), keys);
-    let [Effect::Send(0, Command::DryRun { change, .. })] = asked.as_slice() else { panic!("{asked:?}") };
+    let [AppEffect::Send(0, ServerCommand::DryRun { change, .. })] = asked.as_slice() else { panic!("{asked:?}") };
     change.set.clone()
 }
 
@@ -180,7 +185,7 @@ fn what_a_preset_says_goes_the_same_way_and_leaves_the_others_alone() {
     );
     assert_eq!(
         asked_of_presets("p<Down><Right><Right><Down><Left><Enter>"),
-        json!({"presets": [{"name": "v1.careful", "delta": 0.9, "answers": "draft"}, {"name": "quick", "delta": 0.69}]}),
+        json!({"presets": [{"name": "v1.careful", "delta": 0.9, "route": "draft"}, {"name": "quick", "delta": 0.69}]}),
         "a step goes from what holds: the policy's threshold"
     );
     assert_eq!(
@@ -191,25 +196,28 @@ fn what_a_preset_says_goes_the_same_way_and_leaves_the_others_alone() {
     assert_eq!(asked_of_presets("d0.5<Enter>"), json!({"policy": {"delta": 0.5}}), "no preset is sent unasked");
     let mut app = with_preset();
     press(&mut app, "p2.5<Enter>");
-    let Edit::Draft(draft) = &app.ui.edit else { panic!() };
-    assert_eq!(draft.problem.as_deref(), Some("2.5: expected a number from -1 to 2"));
+    let ChangeDialog::Form(pending) = &app.ui.dialog else { panic!() };
+    assert_eq!(pending.problem.as_deref(), Some("2.5: expected a number from -1 to 2"));
     press(&mut app, "<Backspace><Backspace><Backspace>0.3");
-    let Edit::Draft(draft) = &app.ui.edit else { panic!() };
-    assert_eq!(draft.delta(), Some(0.3), "the preview moves with it");
+    let ChangeDialog::Form(pending) = &app.ui.dialog else { panic!() };
+    assert_eq!(pending.delta(), Some(0.3), "the preview moves with it");
     let mut app = fixture::app();
     press(&mut app, "p");
-    assert!(app.ui.edit == Edit::Closed && note(&app).contains("no presets"));
+    assert!(app.ui.dialog == ChangeDialog::Closed && note(&app).contains("no presets"));
 }
 
 #[test]
 fn a_dry_run_never_writes_the_file_and_the_change_does() {
     let mut app = fixture::app();
     let asked = press(&mut app, "d0.42w<Enter>");
-    let [Effect::Send(0, Command::DryRun { change, .. })] = asked.as_slice() else { panic!("{asked:?}") };
+    let [AppEffect::Send(0, ServerCommand::DryRun { change, .. })] = asked.as_slice() else { panic!("{asked:?}") };
     assert!(!change.persist);
     answer(&mut app, 1, changed(true, 3));
     let applied = press(&mut app, "<Right><Enter>");
-    assert!(matches!(&applied[..], [Effect::Send(0, Command::Apply { change, .. })] if change.persist), "{applied:?}");
+    assert!(
+        matches!(&applied[..], [AppEffect::Send(0, ServerCommand::Apply { change, .. })] if change.persist),
+        "{applied:?}"
+    );
 }
 
 #[test]
@@ -217,18 +225,26 @@ fn undo_goes_back_to_the_revision_before_the_newest() {
     let mut app = fixture::app();
     app.data.servers[0].history[1].values = fixture::live(0.5);
     let asked = press(&mut app, "u");
-    let [Effect::Send(0, Command::DryRun { change, .. })] = asked.as_slice() else { panic!("{asked:?}") };
+    let [AppEffect::Send(0, ServerCommand::DryRun { change, .. })] = asked.as_slice() else { panic!("{asked:?}") };
     assert_eq!(change.set, json!({"policy": {"delta": 0.5}}), "the server is asked what it would do");
     answer(&mut app, 1, changed(true, 3));
-    assert!(matches!(&app.ui.edit, Edit::Review(review) if review.plan == Plan::Rollback(2) && !review.apply));
+    assert!(
+        matches!(&app.ui.dialog, ChangeDialog::Review(review) if review.plan == ChangePlan::Rollback(2) && !review.apply)
+    );
     let sent = press(&mut app, "<Right><Enter>");
-    let [Effect::Send(0, Command::Rollback { rollback, etag, .. })] = sent.as_slice() else { panic!("{sent:?}") };
+    let [AppEffect::Send(0, ServerCommand::Rollback { rollback, etag, .. })] = sent.as_slice() else {
+        panic!("{sent:?}")
+    };
     assert_eq!((rollback.revision, etag.as_str()), (2, "\"one-3\""));
     answer(&mut app, 2, changed(false, 4));
     assert!(note(&app).starts_with("revision 4"));
     let (_, view) = app.data.servers[0].policy.as_mut().unwrap();
     view.revision = 4;
-    assert_eq!(press(&mut app, "u"), [Effect::Send(0, Command::Refresh)], "the history is older than the policy");
+    assert_eq!(
+        press(&mut app, "u"),
+        [AppEffect::Send(0, ServerCommand::Refresh)],
+        "the history is older than the policy"
+    );
     let (_, view) = app.data.servers[0].policy.as_mut().unwrap();
     view.revision = 3;
     app.data.servers[0].history.truncate(1);
@@ -242,9 +258,9 @@ fn a_revision_is_chosen_in_the_history() {
     press(&mut app, "6");
     assert_eq!(app.ui.screen, Screen::History);
     assert_eq!(press(&mut app, "<Enter>"), [], "the newest holds already");
-    assert!(note(&app).contains("holds the same values"));
+    assert!(note(&app).contains("has the same values"));
     let asked = press(&mut app, "j<Enter>");
-    assert!(matches!(&asked[..], [Effect::Send(0, Command::DryRun { .. })]), "{asked:?}");
+    assert!(matches!(&asked[..], [AppEffect::Send(0, ServerCommand::DryRun { .. })]), "{asked:?}");
 }
 
 #[test]
@@ -252,22 +268,27 @@ fn who_was_faster_is_shown_with_both_values_and_nothing_is_applied() {
     let mut app = reviewed();
     press(&mut app, "<Right><Enter>");
     answer(&mut app, 2, stale(4, 0.9));
-    let Edit::Conflict(conflict) = &app.ui.edit else { panic!("{:?}", app.ui.edit) };
-    assert_eq!(conflict.both(), [Difference { path: "policy.delta".into(), old: json!(0.9), new: json!(0.42) }]);
+    let ChangeDialog::Conflict(conflict) = &app.ui.dialog else { panic!("{:?}", app.ui.dialog) };
+    assert_eq!(
+        conflict.differences(),
+        [SettingDifference { path: "policy.delta".into(), old: json!(0.9), new: json!(0.42) }]
+    );
     let mut discarded = app.clone();
     assert_eq!(press(&mut discarded, "<Enter>"), [], "discarding is the default");
-    assert_eq!(discarded.ui.edit, Edit::Closed);
+    assert_eq!(discarded.ui.dialog, ChangeDialog::Closed);
 
     let refresh = press(&mut app, "<Right><Enter>");
-    assert_eq!(refresh, [Effect::Send(0, Command::Refresh)], "the newest policy is not here yet");
+    assert_eq!(refresh, [AppEffect::Send(0, ServerCommand::Refresh)], "the newest policy is not here yet");
     let view = Box::new(fixture::view(&fixture::live(0.9), 4));
-    app.take(Message {
+    app.receive(SourceMessage {
         at_ms: START_MS + 91_000,
         target: 0,
-        update: Update::Policy { etag: "\"one-4\"".into(), view },
+        update: SourceUpdate::Policy { etag: "\"one-4\"".into(), view },
     });
     let asked = press(&mut app, "<Enter>");
-    let [Effect::Send(0, Command::DryRun { change, etag, .. })] = asked.as_slice() else { panic!("{asked:?}") };
+    let [AppEffect::Send(0, ServerCommand::DryRun { change, etag, .. })] = asked.as_slice() else {
+        panic!("{asked:?}")
+    };
     assert_eq!((change.set.clone(), etag.as_str()), (json!({"policy": {"delta": 0.42}}), "\"one-4\""));
 }
 
@@ -276,18 +297,18 @@ fn a_dry_run_that_comes_second_is_a_conflict_too() {
     let mut app = fixture::app();
     press(&mut app, "d0.42<Enter>");
     answer(&mut app, 1, stale(4, 0.9));
-    assert!(matches!(app.ui.edit, Edit::Conflict(_)));
+    assert!(matches!(app.ui.dialog, ChangeDialog::Conflict(_)));
 }
 
 #[test]
 fn a_refusal_and_a_lost_answer_are_shown_and_cannot_be_applied() {
     let mut app = reviewed();
     press(&mut app, "<Right><Enter>");
-    answer(&mut app, 2, Answer::Failed("did not answer within 5 s".into()));
-    let Edit::Review(review) = &app.ui.edit else { panic!() };
-    assert!(matches!(&review.verdict, Verdict::Failed(_)) && !review.apply);
+    answer(&mut app, 2, CommandAnswer::Failed("did not answer within 5 s".into()));
+    let ChangeDialog::Review(review) = &app.ui.dialog else { panic!() };
+    assert!(matches!(&review.answer, DryRunAnswer::Failed(_)) && !review.apply);
     assert_eq!(press(&mut app, "<Right><Enter>"), []);
-    assert_eq!(app.ui.edit, Edit::Closed);
+    assert_eq!(app.ui.dialog, ChangeDialog::Closed);
 }
 
 #[test]
@@ -295,20 +316,25 @@ fn an_answer_to_what_was_left_changes_nothing_that_is_open_now() {
     let mut app = fixture::app();
     press(&mut app, "d0.42<Enter><Esc>d0.5<Enter>");
     answer(&mut app, 1, changed(true, 3));
-    assert!(matches!(&app.ui.edit, Edit::Review(review) if review.verdict == Verdict::Asked), "it waits for its own");
+    assert!(
+        matches!(&app.ui.dialog, ChangeDialog::Review(review) if review.answer == DryRunAnswer::Pending),
+        "it waits for its own"
+    );
 }
 
 #[test]
-fn a_trial_can_be_kept() {
+fn a_trial_can_be_confirmed() {
     let mut app = fixture::app();
-    assert_eq!(press(&mut app, "K"), []);
-    assert_eq!(note(&app), "no change is about to be taken back");
+    assert_eq!(press(&mut app, "c"), []);
+    assert_eq!(note(&app), "no change is about to be reverted");
     let (_, view) = app.data.servers[0].policy.as_mut().unwrap();
-    view.reverts = Some(Revert { revision: 3, at_ms: START_MS + 140_000 });
-    let sent = press(&mut app, "K");
-    assert!(matches!(&sent[..], [Effect::Send(0, Command::Keep { etag, .. })] if etag == "\"one-3\""), "{sent:?}");
-    answer(&mut app, 1, changed(false, 3));
-    assert_eq!(note(&app), "revision 3 is kept");
+    view.reverts = Some(ScheduledRevert { revision: 3, at_ms: START_MS + 140_000 });
+    assert_eq!(press(&mut app.clone(), "K").len(), 1, "the former key still works");
+    let sent = press(&mut app, "c");
+    assert!(matches!(&sent[..], [AppEffect::Send(0, ServerCommand::Confirm { ticket: 1 })]), "{sent:?}");
+    let revert = ScheduledRevert { revision: 3, at_ms: START_MS + 140_000 };
+    answer(&mut app, 1, CommandAnswer::Confirmed(vec![revert]));
+    assert_eq!(note(&app), "confirmed: revision 3");
 }
 
 #[test]
@@ -317,14 +343,14 @@ fn who_may_not_write_is_told_why() {
     let cases: [(Limit, &str); 3] = [
         (|app| app.options.readonly = true, "--readonly"),
         (|app| app.data.servers[0].status.as_mut().unwrap().may_write = false, "the token may only read"),
-        (|app| app.data.servers[0].has_admin = false, "metrics alone"),
+        (|app| app.data.servers[0].has_admin = false, "only the metrics of"),
     ];
     for (limit, why) in cases {
-        for keys in ["d", "s", "b", "u", "K"] {
+        for keys in ["d", "s", "b", "u", "c"] {
             let mut app = fixture::app();
             limit(&mut app);
             assert_eq!(press(&mut app, keys), [], "{keys} {why}");
-            assert_eq!(app.ui.edit, Edit::Closed);
+            assert_eq!(app.ui.dialog, ChangeDialog::Closed);
             assert!(note(&app).contains(why), "{keys}: {}", note(&app));
         }
     }
@@ -334,10 +360,10 @@ fn who_may_not_write_is_told_why() {
 fn a_frozen_view_stands_still_and_an_edit_thaws_it() {
     let mut app = fixture::app();
     press(&mut app, " ");
-    let frozen = app.server().unwrap().moments.len();
+    let frozen = app.server().unwrap().points.len();
     fixture::feed(&mut app, 0);
-    assert_eq!(app.server().unwrap().moments.len(), frozen);
-    assert!(app.data.servers[0].moments.len() > frozen, "nothing is lost meanwhile");
+    assert_eq!(app.server().unwrap().points.len(), frozen);
+    assert!(app.data.servers[0].points.len() > frozen, "nothing is lost meanwhile");
     press(&mut app, "d");
     assert!(app.frozen.is_none(), "nobody changes what he does not see");
 }
@@ -346,12 +372,12 @@ fn a_frozen_view_stands_still_and_an_edit_thaws_it() {
 fn a_filter_chooses_lines() {
     let mut app = fixture::app();
     press(&mut app, "4/failed");
-    assert_eq!(app.lines(Screen::Requests), [3]);
+    assert_eq!(app.filtered_lines(Screen::Requests), [3]);
     press(&mut app, "q");
-    assert!(app.lines(Screen::Requests).is_empty(), "in a filter q is a letter");
+    assert!(app.filtered_lines(Screen::Requests).is_empty(), "in a filter q is a letter");
     press(&mut app, "<Backspace><Enter>");
     let sent = press(&mut app, "<Enter>");
-    assert_eq!(sent, [Effect::Send(0, Command::Trace("req-3".into()))]);
+    assert_eq!(sent, [AppEffect::Send(0, ServerCommand::Trace("req-3".into()))]);
     press(&mut app, "<Esc><Esc>");
-    assert_eq!(app.lines(Screen::Requests).len(), 5);
+    assert_eq!(app.filtered_lines(Screen::Requests).len(), 5);
 }

@@ -6,14 +6,13 @@ use std::{
 };
 
 use rsd_console::{
-    record::Head,
-    source::{Message, Update},
+    recording::RecordingHeader,
+    source::{SourceMessage, SourceUpdate},
 };
 
-use crate::{
-    fixture::{self, START_MS},
-    scripts::console,
-};
+use rsd_console::test_support::fixture::{self, START_MS};
+
+use crate::scripts::console;
 
 /// Resident memory of a process in pages, as Linux tells it.
 fn resident(process: u32) -> f64 {
@@ -31,20 +30,20 @@ fn a_hundred_thousand_scrapes_leave_memory_flat() {
         .unwrap();
     let mut pipe = BufWriter::new(child.stdin.take().unwrap());
     let mut say = |line: String| pipe.write_all(line.as_bytes()).and_then(|()| pipe.write_all(b"\n")).unwrap();
-    say(serde_json::to_string(&Head::new(vec![("a".into(), true)])).unwrap());
+    say(serde_json::to_string(&RecordingHeader::new(vec![("a".into(), true)])).unwrap());
     let mut early = 0.0;
     let scrapes = 100_000_u32;
     for n in 0..scrapes {
-        // Every ten thousand scrapes the server is restarted and its counters begin anew.
+        // Every ten thousand scrapes the server is restarted and its counters begin again at 0.
         let steps = f64::from(n % 10_000) * 4.0;
         let text = fixture::metrics(steps, (steps * 0.7).floor(), 0.7, u64::from(1 + n / 500));
         let at_ms = START_MS + u64::from(n) * 864;
-        let mut send = |update| say(serde_json::to_string(&Message { at_ms, target: 0, update }).unwrap());
-        send(Update::Metrics(text));
+        let mut send = |update| say(serde_json::to_string(&SourceMessage { at_ms, target: 0, update }).unwrap());
+        send(SourceUpdate::Metrics(text));
         if n % 50 == 0 {
-            send(Update::History(fixture::history()));
-            send(Update::Traces(fixture::traces()));
-            send(Update::Preview(Box::new(fixture::preview(0.7))));
+            send(SourceUpdate::History(fixture::history()));
+            send(SourceUpdate::Traces(fixture::traces()));
+            send(SourceUpdate::Preview(Box::new(fixture::preview(0.7))));
         }
         if n == scrapes / 10 {
             early = resident(child.id());
@@ -55,7 +54,7 @@ fn a_hundred_thousand_scrapes_leave_memory_flat() {
     drop(pipe);
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success() && text.contains("kept 70 %"), "{text}");
+    assert!(output.status.success() && text.contains("acceptance rate 70 %"), "{text}");
     println!("resident: {early} pages after {} scrapes, {late} after {scrapes}", scrapes / 10);
     assert!((late / early - 1.0).abs() < 0.05, "{early} pages, then {late}");
 }

@@ -5,7 +5,6 @@ use std::{
     net::SocketAddr,
     path::Path,
     sync::{Arc, Mutex, MutexGuard},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use axum::{
@@ -17,10 +16,14 @@ use axum::{
     routing::{get, post},
 };
 use rsd_protocol::{
+    clock::now_ms,
     error::{ErrorBody, ErrorCode, ErrorDetail, FieldProblem},
-    event::Event,
-    live::{Cause, Change, Changed, Difference, Live, Revert, Revision, Rollback},
+    event::AdminEvent,
     routes,
+    settings::{
+        ChangeResult, PolicyChange, PolicyRevision, RevisionCause, RollbackRequest, RuntimeSettings, ScheduledRevert,
+        SettingDifference,
+    },
     token_file::TokenFile,
 };
 use serde_json::Value;
@@ -31,14 +34,14 @@ use tokio::{
     runtime::Runtime,
 };
 
-use crate::fixture;
+use rsd_console::test_support::fixture;
 
 pub const READ: &str = "read-token";
 pub const WRITE: &str = "write-token";
 
 /// How `/metrics` misbehaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum MetricsFault {
     None,
     RandomMegabyte,
     Endless,
@@ -49,19 +52,19 @@ pub enum Fault {
     RedirectLoop,
 }
 
-struct Inside {
-    live: Live,
-    history: Vec<Revision>,
-    reverts: Option<Revert>,
+struct FakeState {
+    live: RuntimeSettings,
+    history: Vec<PolicyRevision>,
+    reverts: Option<ScheduledRevert>,
     steps: f64,
-    kept: f64,
-    fault: Fault,
+    accepted: f64,
+    fault: MetricsFault,
     instance: String,
     endpoint: String,
-    audit: Vec<rsd_protocol::event::Attempt>,
+    audit: Vec<rsd_protocol::event::AdminAttempt>,
 }
 
-impl Inside {
+impl FakeState {
     fn revision(&self) -> u64 {
         self.history[0].revision
     }
@@ -70,19 +73,25 @@ impl Inside {
         format!("\"{}-{}\"", self.instance, self.revision())
     }
 
-    fn view(&self) -> rsd_protocol::live::PolicyView {
+    fn view(&self) -> rsd_protocol::settings::PolicyView {
         let mut view = fixture::view(&self.live, self.revision());
         view.reverts.clone_from(&self.reverts);
         view
     }
 
-    fn revise(&mut self, live: Live, cause: Cause, by: Option<String>, why: Option<String>) -> Vec<Difference> {
+    fn revise(
+        &mut self,
+        live: RuntimeSettings,
+        cause: RevisionCause,
+        by: Option<String>,
+        why: Option<String>,
+    ) -> Vec<SettingDifference> {
         let differences = differences(&self.live, &live);
         let revision = self.revision() + 1;
         self.live = live.clone();
         self.history.insert(
             0,
-            Revision {
+            PolicyRevision {
                 revision,
                 at_ms: now_ms(),
                 cause,
@@ -97,30 +106,26 @@ impl Inside {
         differences
     }
 
-    /// Takes back what has expired.
+    /// Reverts what has expired.
     fn expire(&mut self) {
         if let Some(revert) = self.reverts.clone().filter(|revert| revert.at_ms <= now_ms()) {
             self.reverts = None;
             let before = self.history.iter().find(|entry| entry.revision < revert.revision).unwrap().values.clone();
-            self.revise(before, Cause::Expiry { of: revert.revision }, None, None);
+            self.revise(before, RevisionCause::Expiry { of: revert.revision }, None, None);
         }
     }
 }
 
-fn now_ms() -> u64 {
-    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
-}
-
-fn differences(old: &Live, new: &Live) -> Vec<Difference> {
+fn differences(old: &RuntimeSettings, new: &RuntimeSettings) -> Vec<SettingDifference> {
     let leaves = |live| rsd_console::state::settings::leaves(&serde_json::to_value(live).unwrap());
     let pairs = leaves(old).into_iter().zip(leaves(new));
-    pairs.filter(|(a, b)| a.1 != b.1).map(|(a, b)| Difference { path: a.0, old: a.1, new: b.1 }).collect()
+    pairs.filter(|(a, b)| a.1 != b.1).map(|(a, b)| SettingDifference { path: a.0, old: a.1, new: b.1 }).collect()
 }
 
-type Shared = Arc<Mutex<Inside>>;
+type Shared = Arc<Mutex<FakeState>>;
 
 /// A server that runs until it is dropped.
-pub struct Fake {
+pub struct FakeServer {
     inside: Shared,
     pub admin: String,
     pub endpoint: String,
@@ -128,7 +133,7 @@ pub struct Fake {
     runtime: Option<Runtime>,
 }
 
-impl Fake {
+impl FakeServer {
     pub fn start() -> Self {
         Self::start_on((0, 0), "first")
     }
@@ -146,13 +151,17 @@ impl Fake {
         let ports = (admin.local_addr().unwrap().port(), metrics.local_addr().unwrap().port());
         let endpoint = format!("http://127.0.0.1:{}", ports.1);
         let live = fixture::live(0.7);
-        let inside = Arc::new(Mutex::new(Inside {
-            history: vec![Revision { differences: Vec::new(), values: live.clone(), ..fixture::history().remove(2) }],
+        let inside = Arc::new(Mutex::new(FakeState {
+            history: vec![PolicyRevision {
+                differences: Vec::new(),
+                values: live.clone(),
+                ..fixture::history().remove(2)
+            }],
             live,
             reverts: None,
             steps: 0.0,
-            kept: 0.0,
-            fault: Fault::None,
+            accepted: 0.0,
+            fault: MetricsFault::None,
             instance: instance.to_owned(),
             endpoint: endpoint.clone(),
             audit: Vec::new(),
@@ -168,11 +177,11 @@ impl Fake {
         Self { inside, admin: format!("http://127.0.0.1:{}", ports.0), endpoint, ports, runtime: Some(runtime) }
     }
 
-    fn inside(&self) -> MutexGuard<'_, Inside> {
+    fn inside(&self) -> MutexGuard<'_, FakeState> {
         self.inside.lock().unwrap()
     }
 
-    pub fn misbehave(&self, fault: Fault) {
+    pub fn misbehave(&self, fault: MetricsFault) {
         self.inside().fault = fault;
     }
 
@@ -184,7 +193,7 @@ impl Fake {
         self.inside().revision()
     }
 
-    pub fn newest(&self) -> Revision {
+    pub fn newest(&self) -> PolicyRevision {
         self.inside().history[0].clone()
     }
 
@@ -193,7 +202,7 @@ impl Fake {
         let mut inside = self.inside();
         let mut live = inside.live.clone();
         live.policy.delta = delta;
-        inside.revise(live, Cause::Patch, Some("ben".into()), None);
+        inside.revise(live, RevisionCause::Patch, Some("ben".into()), None);
     }
 
     /// Leaves the file that a server leaves for its console.
@@ -210,7 +219,7 @@ impl Fake {
     }
 }
 
-impl Drop for Fake {
+impl Drop for FakeServer {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
@@ -223,14 +232,14 @@ fn router(inside: Shared) -> Router {
         .route(routes::POLICY, get(get_policy).patch(patch_policy))
         .route(routes::HISTORY, get(|State(s): State<Shared>| async move { Json(s.lock().unwrap().history.clone()) }))
         .route(routes::ROLLBACK, post(rollback))
-        .route(routes::KEEP, post(keep))
+        .route(routes::CONFIRM, post(confirm))
         .route(routes::STATUS, get(status))
         .route(routes::PREVIEW, get(preview))
         .route(routes::TRACES, get(|| async { Json(fixture::traces()) }))
         .route(routes::TRACE, get(trace))
         .route(routes::AUDIT, get(|State(s): State<Shared>| async move { Json(s.lock().unwrap().audit.clone()) }))
         .route(routes::EVENTS, get(events))
-        .layer(middleware::from_fn(authorise))
+        .layer(middleware::from_fn(authorize))
         .with_state(inside)
 }
 
@@ -242,7 +251,7 @@ fn token(headers: &HeaderMap) -> &str {
         .unwrap_or("")
 }
 
-async fn authorise(request: Request, next: Next) -> Response {
+async fn authorize(request: Request, next: Next) -> Response {
     let dry = request.uri().query().is_some_and(|query| query.contains("dry_run=true"));
     let writes = request.method() != "GET" && !dry;
     match token(request.headers()) {
@@ -267,7 +276,7 @@ async fn get_policy(State(inside): State<Shared>) -> Response {
     ([(header::ETAG, inside.etag())], Json(inside.view())).into_response()
 }
 
-fn stale(headers: &HeaderMap, inside: &Inside) -> Option<Response> {
+fn stale(headers: &HeaderMap, inside: &FakeState) -> Option<Response> {
     let named = headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok());
     match named {
         None => Some(refuse(428, ErrorCode::RevisionRequired, "If-Match is needed")),
@@ -288,7 +297,7 @@ async fn patch_policy(
     State(inside): State<Shared>,
     Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
-    Json(change): Json<Change>,
+    Json(change): Json<PolicyChange>,
 ) -> Response {
     let mut inside = inside.lock().unwrap();
     inside.expire();
@@ -297,7 +306,7 @@ async fn patch_policy(
     }
     let mut values = serde_json::to_value(&inside.live).unwrap();
     merge(&mut values, &change.set);
-    let wanted = serde_json::from_value::<Live>(values).map_err(|error| error.to_string());
+    let wanted = serde_json::from_value::<RuntimeSettings>(values).map_err(|error| error.to_string());
     let checked = wanted.and_then(|live| live.policy.validate().map_err(|error| error.to_string()).map(|()| live));
     let live = match checked {
         Ok(live) => live,
@@ -318,24 +327,24 @@ async fn patch_policy(
     let moved = found.iter().any(|difference| difference.path == "policy.delta");
     let prediction = (dry_run && moved).then(|| fixture::prediction(inside.live.policy.delta, live.policy.delta));
     if !dry_run && !found.is_empty() {
-        inside.revise(live, Cause::Patch, change.by, change.why);
+        inside.revise(live, RevisionCause::Patch, change.by, change.why);
         let revision = inside.revision();
-        inside.reverts = change.ttl_seconds.map(|ttl| Revert { revision, at_ms: now_ms() + ttl * 1000 });
+        inside.reverts = change.ttl_seconds.map(|ttl| ScheduledRevert { revision, at_ms: now_ms() + ttl * 1000 });
     }
     let reverts = if dry_run { None } else { inside.reverts.clone() };
     changed(&inside, dry_run, found, prediction, reverts)
 }
 
 fn changed(
-    inside: &Inside,
+    inside: &FakeState,
     dry_run: bool,
-    differences: Vec<Difference>,
-    prediction: Option<rsd_protocol::preview::Prediction>,
-    reverts: Option<Revert>,
+    differences: Vec<SettingDifference>,
+    prediction: Option<rsd_protocol::preview::ChangePrediction>,
+    reverts: Option<ScheduledRevert>,
 ) -> Response {
     let revision = inside.revision();
     let changed =
-        Changed { dry_run, revision, differences, prediction, warnings: Vec::new(), persisted: None, reverts };
+        ChangeResult { dry_run, revision, differences, prediction, warnings: Vec::new(), persisted: None, reverts };
     ([(header::ETAG, inside.etag())], Json(changed)).into_response()
 }
 
@@ -350,7 +359,7 @@ fn merge(values: &mut Value, set: &Value) {
     }
 }
 
-async fn rollback(State(inside): State<Shared>, headers: HeaderMap, Json(asked): Json<Rollback>) -> Response {
+async fn rollback(State(inside): State<Shared>, headers: HeaderMap, Json(asked): Json<RollbackRequest>) -> Response {
     let mut inside = inside.lock().unwrap();
     if let Some(refusal) = stale(&headers, &inside) {
         return refusal;
@@ -358,15 +367,13 @@ async fn rollback(State(inside): State<Shared>, headers: HeaderMap, Json(asked):
     let Some(entry) = inside.history.iter().find(|entry| entry.revision == asked.revision).cloned() else {
         return refuse(404, ErrorCode::UnknownRevision, "the history holds no such revision");
     };
-    let found = inside.revise(entry.values, Cause::Rollback { to: asked.revision }, asked.by, asked.why);
+    let found = inside.revise(entry.values, RevisionCause::Rollback { to: asked.revision }, asked.by, asked.why);
     inside.reverts = None;
     changed(&inside, false, found, None, None)
 }
 
-async fn keep(State(inside): State<Shared>) -> Response {
-    let mut inside = inside.lock().unwrap();
-    inside.reverts = None;
-    changed(&inside, false, Vec::new(), None, None)
+async fn confirm(State(inside): State<Shared>) -> Response {
+    Json(inside.lock().unwrap().reverts.take().into_iter().collect::<Vec<ScheduledRevert>>()).into_response()
 }
 
 async fn status(State(inside): State<Shared>, headers: HeaderMap) -> Response {
@@ -382,7 +389,7 @@ async fn preview(State(inside): State<Shared>, Query(query): Query<HashMap<Strin
     if query.get("delta").is_none_or(|range| !range.contains("..")) || !query.contains_key("step") {
         return refuse(400, ErrorCode::InvalidQuery, "delta and step are needed");
     }
-    if inside.lock().unwrap().fault == Fault::Status500 {
+    if inside.lock().unwrap().fault == MetricsFault::Status500 {
         return refuse(500, ErrorCode::InvalidQuery, "no preview today");
     }
     Json(fixture::preview(inside.lock().unwrap().live.policy.delta)).into_response()
@@ -391,14 +398,14 @@ async fn preview(State(inside): State<Shared>, Query(query): Query<HashMap<Strin
 async fn trace(UrlPath(id): UrlPath<String>) -> Response {
     match fixture::trace(&id) {
         Some(trace) => Json(trace).into_response(),
-        None => refuse(404, ErrorCode::UnknownTrace, "no such request is kept"),
+        None => refuse(404, ErrorCode::UnknownTrace, "no such request is recorded"),
     }
 }
 
 /// The first event, and then an end: the console must come back for more.
 async fn events(State(inside): State<Shared>) -> Response {
     let revision = inside.lock().unwrap().revision();
-    let data = serde_json::to_string(&Event::Hello { revision }).unwrap();
+    let data = serde_json::to_string(&AdminEvent::Hello { revision }).unwrap();
     ([(header::CONTENT_TYPE, "text/event-stream")], format!("event: hello\ndata: {data}\n\n")).into_response()
 }
 
@@ -410,8 +417,8 @@ async fn answer_metrics(mut stream: TcpStream, inside: Shared) {
     let (fault, text) = {
         let mut inside = inside.lock().unwrap();
         inside.steps += 40.0;
-        inside.kept += (40.0 * fixture::acceptance(inside.live.policy.delta)).round();
-        let text = fixture::metrics(inside.steps, inside.kept, inside.live.policy.delta, inside.revision());
+        inside.accepted += (40.0 * fixture::acceptance(inside.live.policy.delta)).round();
+        let text = fixture::metrics(inside.steps, inside.accepted, inside.live.policy.delta, inside.revision());
         (inside.fault, text)
     };
     let head = |status: &str, more: &str| format!("HTTP/1.1 {status}\r\nconnection: close\r\n{more}\r\n").into_bytes();
@@ -419,8 +426,8 @@ async fn answer_metrics(mut stream: TcpStream, inside: Shared) {
         [head("200 OK", &format!("content-length: {}\r\n", text.len())), text.as_bytes().to_vec()].concat()
     };
     let reply = match fault {
-        Fault::None => whole(&text),
-        Fault::RandomMegabyte => {
+        MetricsFault::None => whole(&text),
+        MetricsFault::RandomMegabyte => {
             let mut seed = 42_u64;
             let mut next = || {
                 seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -428,7 +435,7 @@ async fn answer_metrics(mut stream: TcpStream, inside: Shared) {
             };
             [head("200 OK", ""), (0..1 << 20).map(|_| next()).collect()].concat()
         }
-        Fault::Endless => {
+        MetricsFault::Endless => {
             let _ = stream.write_all(&head("200 OK", "")).await;
             let chunk = "rsd_policy_delta 0.5\n".repeat(4096);
             // 50 MB, unless the reader leaves before.
@@ -439,11 +446,13 @@ async fn answer_metrics(mut stream: TcpStream, inside: Shared) {
             }
             return;
         }
-        Fault::HalfLine => whole(&format!("{text}rsd_policy_del")),
-        Fault::BrokenOff => [head("200 OK", "content-length: 100000\r\n"), text.as_bytes()[..200].to_vec()].concat(),
-        Fault::Hang => return tokio::time::sleep(std::time::Duration::from_secs(60)).await,
-        Fault::Status500 => head("500 Internal Server Error", "content-length: 0\r\n"),
-        Fault::RedirectLoop => head("302 Found", "location: /metrics\r\ncontent-length: 0\r\n"),
+        MetricsFault::HalfLine => whole(&format!("{text}rsd_policy_del")),
+        MetricsFault::BrokenOff => {
+            [head("200 OK", "content-length: 100000\r\n"), text.as_bytes()[..200].to_vec()].concat()
+        }
+        MetricsFault::Hang => return tokio::time::sleep(std::time::Duration::from_secs(60)).await,
+        MetricsFault::Status500 => head("500 Internal Server Error", "content-length: 0\r\n"),
+        MetricsFault::RedirectLoop => head("302 Found", "location: /metrics\r\ncontent-length: 0\r\n"),
     };
     let _ = stream.write_all(&reply).await;
 }

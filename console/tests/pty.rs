@@ -3,17 +3,16 @@
 use std::{process::Command, time::Duration};
 
 use rsd_console::{
-    log::Log,
-    terminal::{self, Taken},
+    log::ConsoleLog,
+    terminal::{self, TerminalGuard},
 };
 
-use crate::{
-    fake::Fake,
-    terminal::{AFTER, Pty, sane},
-};
+use rsd_console::test_support::pseudo_terminal::{AFTER, PseudoTerminal, assert_restored};
+
+use crate::fake::FakeServer;
 
 /// A home folder where this server is found.
-fn home_of(fake: &Fake) -> tempfile::TempDir {
+fn home_of(fake: &FakeServer) -> tempfile::TempDir {
     let home = tempfile::tempdir().unwrap();
     fake.leave_token_file(&home.path().join("mistralrs-rsd"));
     home
@@ -23,13 +22,10 @@ const CONSOLE: &str = env!("CARGO_BIN_EXE_rsd-console");
 
 #[test]
 fn a_day_of_an_operator() {
-    let fake = Fake::start();
+    let fake = FakeServer::start();
     let ports = fake.ports;
     let home = home_of(&fake);
-    let Some(mut pty) = Pty::open(home.path(), &format!("{CONSOLE}; {AFTER}")) else {
-        eprintln!("skipped: there is no `script` here");
-        return;
-    };
+    let mut pty = PseudoTerminal::open(home.path(), &format!("{CONSOLE}; {AFTER}"));
     pty.wait("LIVE");
     pty.wait("60 %");
     assert!(pty.screen.lock().unwrap().screen().alternate_screen());
@@ -45,8 +41,8 @@ fn a_day_of_an_operator() {
     pty.wait("delta 0.30  rev 2");
     // Acceptance moves to what was predicted: 0.973 at 0.3.
     pty.wait_for("acceptance rises", |text| {
-        let kept = text.lines().skip_while(|line| !line.contains("steps kept")).nth(1).unwrap_or_default();
-        kept.split(['│', '%']).nth(1).and_then(|n| n.trim().parse::<u32>().ok()).is_some_and(|kept| kept > 80)
+        let line = text.lines().skip_while(|line| !line.contains("acceptance rate, steps")).nth(1).unwrap_or_default();
+        line.split(['│', '%']).nth(1).and_then(|n| n.trim().parse::<u32>().ok()).is_some_and(|rate| rate > 80)
     });
 
     // Undo.
@@ -62,7 +58,7 @@ fn a_day_of_an_operator() {
     pty.wait("predicted from");
     fake.change_by_another(0.9);
     pty.press("l\r");
-    pty.wait("Nothing of yours was applied");
+    pty.wait("Your change was not applied");
     pty.wait("by ben");
     assert_eq!(fake.delta(), 0.9);
     pty.press("\r");
@@ -70,32 +66,29 @@ fn a_day_of_an_operator() {
     // The server is gone, and comes back.
     drop(fake);
     pty.wait("DOWN, next try");
-    let again = Fake::start_on(ports, "second");
+    let again = FakeServer::start_on(ports, "second");
     pty.wait("LIVE");
     assert_eq!(again.revision(), 1);
     pty.wait("rev 1");
 
     pty.press("q");
     pty.wait("[finished]");
-    sane(&pty, "code 0");
+    assert_restored(&pty, "code 0");
 }
 
 #[test]
 fn a_signal_gives_the_terminal_back() {
     for (signal, code) in [("-TERM", "code 143"), ("-HUP", "code 129"), ("-INT", "code 130")] {
-        let fake = Fake::start();
+        let fake = FakeServer::start();
         let home = home_of(&fake);
         let pid = home.path().join("pid");
         let command = format!("sh -c 'echo $$ > {}; exec {CONSOLE}'; {AFTER}", pid.display());
-        let Some(pty) = Pty::open(home.path(), &command) else {
-            eprintln!("skipped: there is no `script` here");
-            return;
-        };
+        let pty = PseudoTerminal::open(home.path(), &command);
         pty.wait("LIVE");
         let pid = std::fs::read_to_string(pid).unwrap();
         assert!(Command::new("kill").args([signal, pid.trim()]).status().unwrap().success());
         pty.wait("[finished]");
-        sane(&pty, code);
+        assert_restored(&pty, code);
     }
 }
 
@@ -107,15 +100,15 @@ const PANIC: &str = "RSD_TEST_PANIC";
 fn panics_where_it_is_told_to() {
     let Ok(place) = std::env::var(PANIC) else { return };
     terminal::end_on_panic();
-    let _log = Log::start(None);
+    let _log = ConsoleLog::start(None);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let mut taken = Taken::take().unwrap();
+        let mut guard = TerminalGuard::take_over().unwrap();
         let mut events = terminal::events();
-        taken.terminal.draw(|frame| frame.render_widget("press a key", frame.area())).unwrap();
+        guard.terminal.draw(|frame| frame.render_widget("press a key", frame.area())).unwrap();
         events.recv().await.unwrap();
         match place.as_str() {
-            "drawing" => drop(taken.terminal.draw(|_| panic!("on purpose"))),
+            "drawing" => drop(guard.terminal.draw(|_| panic!("on purpose"))),
             "updating" => panic!("on purpose"),
             "task" => drop(tokio::spawn(async { panic!("on purpose") }).await),
             _ => drop(std::thread::spawn(|| panic!("on purpose")).join()),
@@ -131,15 +124,12 @@ fn a_panic_anywhere_gives_the_terminal_back_says_where_and_ends_the_program() {
         let this = std::env::current_exe().unwrap();
         let name = "pty::panics_where_it_is_told_to --exact --nocapture";
         let command = format!("RUST_BACKTRACE=0 {PANIC}={place} '{}' {name}; {AFTER}", this.display());
-        let Some(mut pty) = Pty::open(home.path(), &command) else {
-            eprintln!("skipped: there is no `script` here");
-            return;
-        };
+        let mut pty = PseudoTerminal::open(home.path(), &command);
         pty.wait("press a key");
         assert!(pty.screen.lock().unwrap().screen().alternate_screen());
         pty.press("x");
         pty.wait("[finished]");
-        sane(&pty, "code 70");
+        assert_restored(&pty, "code 70");
         let text = pty.text();
         let spoken = text.lines().any(|line| line.starts_with("thread '") && line.contains("panicked at"));
         assert!(spoken && text.contains("on purpose"), "{place}:\n{text}");
@@ -150,15 +140,13 @@ fn a_panic_anywhere_gives_the_terminal_back_says_where_and_ends_the_program() {
 
 /// Prints what it takes; run with `--nocapture`.
 #[test]
+#[cfg_attr(debug_assertions, ignore = "measures an optimized build: cargo test --release")]
 fn watching_takes_little() {
-    let fake = Fake::start();
+    let fake = FakeServer::start();
     let home = home_of(&fake);
     let pid = home.path().join("pid");
     let command = format!("sh -c 'echo $$ > {}; exec {CONSOLE}'", pid.display());
-    let Some(pty) = Pty::open(home.path(), &command) else {
-        eprintln!("skipped: there is no `script` here");
-        return;
-    };
+    let pty = PseudoTerminal::open(home.path(), &command);
     pty.wait("LIVE");
     let pid = std::fs::read_to_string(pid).unwrap();
     // Hundredths of a second in user and kernel mode: the fields after the name.

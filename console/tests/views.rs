@@ -2,46 +2,47 @@
 
 use ratatui::{Terminal, backend::TestBackend, style::Color};
 use rsd_console::{
-    input::{Intent, Screen},
-    screenshot::drawn,
-    source::{Answer, Channel, Failure, FleetRow, Message, Update},
-    state::app::{App, Options},
+    input::{Screen, UserIntent},
+    screenshot::{draw_buffer, screenshot_text},
+    source::{ChannelFailure, CommandAnswer, FleetRow, SourceChannel, SourceMessage, SourceUpdate},
+    state::app::{App, AppOptions},
+    svg,
     view::{
         draw,
-        theme::{Name, Theme},
+        theme::{Theme, ThemeName},
     },
 };
 use rsd_protocol::{
     error::{ErrorCode, ErrorDetail, FieldProblem},
-    live::{Changed, Difference},
+    settings::{ChangeResult, SettingDifference},
 };
 use serde_json::json;
 
-use crate::fixture::{self, START_MS};
+use rsd_console::test_support::fixture::{self, START_MS};
 
 const SIZES: [(u16, u16); 3] = [(60, 20), (80, 24), (140, 45)];
 
 fn plain() -> Theme {
-    Theme::new(Name::Mono, false)
+    Theme::new(ThemeName::Mono, false)
 }
 
 /// A console in each state of its connection.
 fn states() -> [(&'static str, App); 4] {
-    let connecting = App::new(&[("127.0.0.1:1235".into(), true)], Options::default());
+    let connecting = App::new(&[("127.0.0.1:1235".into(), true)], AppOptions::default());
     let live = fixture::app();
     let mut stale = fixture::app();
     stale.tick(START_MS + 89_000 + 42_000);
     let mut down = fixture::app();
-    for channel in [Channel::Admin, Channel::Metrics] {
+    for channel in [SourceChannel::Admin, SourceChannel::Metrics] {
         let cause = "cannot connect to http://127.0.0.1:1235/admin/v1/status: is the server running?".into();
-        let failure = Failure { channel, cause, retry_at_ms: START_MS + 95_000 };
-        down.take(Message { at_ms: START_MS + 91_000, target: 0, update: Update::Failed(failure) });
+        let failure = ChannelFailure { channel, cause, retry_at_ms: START_MS + 95_000 };
+        down.receive(SourceMessage { at_ms: START_MS + 91_000, target: 0, update: SourceUpdate::Failed(failure) });
     }
     [("connecting", connecting), ("live", live), ("stale", stale), ("down", down)]
 }
 
 fn on(screen: Screen, mut app: App) -> App {
-    app.act(Intent::Show(screen));
+    app.apply_intent(UserIntent::Show(screen));
     app
 }
 
@@ -49,7 +50,10 @@ fn on(screen: Screen, mut app: App) -> App {
 fn the_overview_in_every_state_of_the_connection() {
     for (state, app) in states() {
         for (columns, rows) in SIZES {
-            insta::assert_snapshot!(format!("overview_{state}_{columns}x{rows}"), drawn(&app, &plain(), columns, rows));
+            insta::assert_snapshot!(
+                format!("overview_{state}_{columns}x{rows}"),
+                screenshot_text(&app, &plain(), columns, rows)
+            );
         }
     }
 }
@@ -61,44 +65,48 @@ fn every_screen_of_a_live_server() {
             let app = on(screen, fixture::app());
             insta::assert_snapshot!(
                 format!("{}_{columns}x{rows}", screen.name()),
-                drawn(&app, &plain(), columns, rows)
+                screenshot_text(&app, &plain(), columns, rows)
             );
         }
     }
 }
 
 #[test]
-fn a_server_that_is_down_says_so_on_every_screen_and_keeps_its_old_data() {
+fn a_server_that_is_down_says_so_on_every_screen_and_its_old_data_stay() {
     let [_, _, _, (_, down)] = states();
     for screen in Screen::ALL {
-        let text = drawn(&on(screen, down.clone()), &plain(), 80, 24);
+        let text = screenshot_text(&on(screen, down.clone()), &plain(), 80, 24);
         assert!(text.contains("DOWN, next try in 4 s"), "{text}");
         assert!(text.contains("cannot connect"), "{text}");
     }
-    assert!(drawn(&down, &plain(), 80, 24).contains("of 356 judged"));
+    assert!(screenshot_text(&down, &plain(), 80, 24).contains("of 356 decided"));
 }
 
 #[test]
 fn a_terminal_that_is_too_small_is_told_how_small() {
-    insta::assert_snapshot!(drawn(&fixture::app(), &plain(), 59, 20), @r"
-    rsd-console needs 60 x 20 cells; this terminal has 59 x 20.
-    `rsd-console watch` needs less.
+    insta::assert_snapshot!(screenshot_text(&fixture::app(), &plain(), 59, 20), @r"
+    rsd-console needs 60 x 20 cells, and this terminal has 59 x
+    20. `rsd-console watch` works in any terminal.
     ");
     for (columns, rows) in [(1, 1), (60, 19), (3, 80), (200, 2)] {
-        assert_eq!(drawn(&fixture::app(), &plain(), columns, rows).lines().count(), usize::from(rows));
+        assert_eq!(screenshot_text(&fixture::app(), &plain(), columns, rows).lines().count(), usize::from(rows));
     }
 }
 
 #[test]
-fn nothing_is_said_by_colour_alone_and_ascii_is_ascii() {
+fn nothing_is_said_by_color_alone_and_ascii_is_ascii() {
     for (state, app) in states() {
         for screen in Screen::ALL {
             let app = on(screen, app.clone());
-            let mono = drawn(&app, &plain(), 80, 24);
-            for name in [Name::Dark, Name::Light] {
-                assert_eq!(mono, drawn(&app, &Theme::new(name, false), 80, 24), "{state} {screen:?} {name:?}");
+            let mono = screenshot_text(&app, &plain(), 80, 24);
+            for name in [ThemeName::Dark, ThemeName::Light] {
+                assert_eq!(
+                    mono,
+                    screenshot_text(&app, &Theme::new(name, false), 80, 24),
+                    "{state} {screen:?} {name:?}"
+                );
             }
-            let ascii = drawn(&app, &Theme::new(Name::Mono, true), 80, 24);
+            let ascii = screenshot_text(&app, &Theme::new(ThemeName::Mono, true), 80, 24);
             let foreign: String = ascii.chars().filter(|c| !c.is_ascii() && *c != '\u{fffd}').collect();
             assert_eq!(foreign, "", "{state} {screen:?}\n{ascii}");
         }
@@ -106,15 +114,18 @@ fn nothing_is_said_by_colour_alone_and_ascii_is_ascii() {
 }
 
 #[test]
-fn mono_has_no_colours_and_the_others_do() {
-    for name in [Name::Mono, Name::Dark, Name::Light] {
+fn mono_has_no_colors_and_the_others_do() {
+    for name in [ThemeName::Mono, ThemeName::Dark, ThemeName::Light] {
         let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
         terminal.draw(|frame| draw(frame, &fixture::app(), &Theme::new(name, false))).unwrap();
         let cells = &terminal.backend().buffer().content;
-        let coloured = cells.iter().any(|cell| cell.fg != Color::Reset || cell.bg != Color::Reset);
-        assert_eq!(coloured, name != Name::Mono, "{name:?}");
+        let colored = cells.iter().any(|cell| cell.fg != Color::Reset || cell.bg != Color::Reset);
+        assert_eq!(colored, name != ThemeName::Mono, "{name:?}");
     }
-    insta::assert_snapshot!("overview_ascii_80x24", drawn(&fixture::app(), &Theme::new(Name::Mono, true), 80, 24));
+    insta::assert_snapshot!(
+        "overview_ascii_80x24",
+        screenshot_text(&fixture::app(), &Theme::new(ThemeName::Mono, true), 80, 24)
+    );
 }
 
 #[test]
@@ -122,7 +133,7 @@ fn old_data_is_dimmed() {
     let [_, (_, live), _, (_, down)] = states();
     let style_of_a_figure = |app: &App| {
         let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
-        terminal.draw(|frame| draw(frame, app, &Theme::new(Name::Dark, false))).unwrap();
+        terminal.draw(|frame| draw(frame, app, &Theme::new(ThemeName::Dark, false))).unwrap();
         let buffer = terminal.backend().buffer().clone();
         buffer[(1, 4)].fg
     };
@@ -133,63 +144,63 @@ fn old_data_is_dimmed() {
 #[test]
 fn the_panels_of_a_change() {
     let mut app = on(Screen::Rewards, fixture::app());
-    app.act(Intent::EditDelta);
+    app.apply_intent(UserIntent::EditDelta);
     for c in "0.42".chars() {
-        app.act(Intent::Text(c));
+        app.apply_intent(UserIntent::Text(c));
     }
-    insta::assert_snapshot!("panel_draft_80x24", drawn(&app, &plain(), 80, 24));
-    insta::assert_snapshot!("panel_draft_60x20", drawn(&app, &plain(), 60, 20));
-    app.act(Intent::Enter);
-    insta::assert_snapshot!("panel_asked_80x24", drawn(&app, &plain(), 80, 24));
-    let answer = |answer| Message {
+    insta::assert_snapshot!("panel_form_80x24", screenshot_text(&app, &plain(), 80, 24));
+    insta::assert_snapshot!("panel_form_60x20", screenshot_text(&app, &plain(), 60, 20));
+    app.apply_intent(UserIntent::Enter);
+    insta::assert_snapshot!("panel_asked_80x24", screenshot_text(&app, &plain(), 80, 24));
+    let answer = |answer| SourceMessage {
         at_ms: START_MS + 90_000,
         target: 0,
-        update: Update::Answer { ticket: 1, answer: Box::new(answer) },
+        update: SourceUpdate::Answer { ticket: 1, answer: Box::new(answer) },
     };
     let mut refused = app.clone();
-    refused.take(answer(Answer::Refused(Box::new(ErrorDetail {
+    refused.receive(answer(CommandAnswer::Refused(Box::new(ErrorDetail {
         code: ErrorCode::InvalidSettings,
-        message: "1 setting was refused".into(),
+        message: "1 setting is invalid".into(),
         problems: vec![FieldProblem { path: "policy.delta".into(), message: "expected more".into() }],
         current: None,
     }))));
-    insta::assert_snapshot!("panel_refused_80x24", drawn(&refused, &plain(), 80, 24));
+    insta::assert_snapshot!("panel_refused_80x24", screenshot_text(&refused, &plain(), 80, 24));
     let mut conflict = app.clone();
-    conflict.take(answer(Answer::Refused(Box::new(ErrorDetail {
+    conflict.receive(answer(CommandAnswer::Refused(Box::new(ErrorDetail {
         code: ErrorCode::RevisionStale,
         message: "somebody was faster".into(),
         problems: Vec::new(),
         current: Some(Box::new(fixture::view(&fixture::live(0.7), 3))),
     }))));
-    insta::assert_snapshot!("panel_conflict_80x24", drawn(&conflict, &plain(), 80, 24));
-    app.take(answer(Answer::Changed(Box::new(Changed {
+    insta::assert_snapshot!("panel_conflict_80x24", screenshot_text(&conflict, &plain(), 80, 24));
+    app.receive(answer(CommandAnswer::Changed(Box::new(ChangeResult {
         dry_run: true,
         revision: 3,
-        differences: vec![Difference { path: "policy.delta".into(), old: json!(0.7), new: json!(0.42) }],
+        differences: vec![SettingDifference { path: "policy.delta".into(), old: json!(0.7), new: json!(0.42) }],
         prediction: Some(fixture::prediction(0.7, 0.42)),
         warnings: vec!["a restart will have 0.70 again".into()],
         persisted: None,
         reverts: None,
     }))));
-    insta::assert_snapshot!("panel_review_80x24", drawn(&app, &plain(), 80, 24));
-    insta::assert_snapshot!("panel_review_60x20", drawn(&app, &plain(), 60, 20));
+    insta::assert_snapshot!("panel_review_80x24", screenshot_text(&app, &plain(), 80, 24));
+    insta::assert_snapshot!("panel_review_60x20", screenshot_text(&app, &plain(), 60, 20));
 }
 
 #[test]
-fn a_change_of_a_preset_is_told_by_what_it_says() {
+fn a_change_of_a_preset_is_shown_by_its_fields() {
     let mut app = fixture::app();
     let mut live = fixture::live(0.7);
     live.presets = serde_json::from_value(json!([{"name": "careful", "delta": 0.9}])).unwrap();
-    let update = Update::Policy { etag: "\"one-3\"".into(), view: Box::new(fixture::view(&live, 3)) };
-    app.take(Message { at_ms: START_MS + 89_000, target: 0, update });
-    app.act(Intent::EditPresets);
-    app.act(Intent::Left);
-    insta::assert_snapshot!("panel_preset_80x24", drawn(&app, &plain(), 80, 24));
-    app.act(Intent::Enter);
-    let changed = Changed {
+    let update = SourceUpdate::Policy { etag: "\"one-3\"".into(), view: Box::new(fixture::view(&live, 3)) };
+    app.receive(SourceMessage { at_ms: START_MS + 89_000, target: 0, update });
+    app.apply_intent(UserIntent::EditPresets);
+    app.apply_intent(UserIntent::Left);
+    insta::assert_snapshot!("panel_preset_80x24", screenshot_text(&app, &plain(), 80, 24));
+    app.apply_intent(UserIntent::Enter);
+    let changed = ChangeResult {
         dry_run: true,
         revision: 3,
-        differences: vec![Difference {
+        differences: vec![SettingDifference {
             path: "presets".into(),
             old: json!([{"name": "careful", "delta": 0.9}]),
             new: json!([{"name": "careful", "delta": 0.89}]),
@@ -199,78 +210,98 @@ fn a_change_of_a_preset_is_told_by_what_it_says() {
         persisted: None,
         reverts: None,
     };
-    let update = Update::Answer { ticket: 1, answer: Box::new(Answer::Changed(Box::new(changed))) };
-    app.take(Message { at_ms: START_MS + 89_000, target: 0, update });
-    insta::assert_snapshot!("panel_preset_review_80x24", drawn(&app, &plain(), 80, 24));
+    let update = SourceUpdate::Answer { ticket: 1, answer: Box::new(CommandAnswer::Changed(Box::new(changed))) };
+    app.receive(SourceMessage { at_ms: START_MS + 89_000, target: 0, update });
+    insta::assert_snapshot!("panel_preset_review_80x24", screenshot_text(&app, &plain(), 80, 24));
 }
 
 #[test]
 fn a_trial_counts_down_on_every_screen() {
     let mut app = fixture::app();
     let (etag, mut view) = app.data.servers[0].policy.clone().unwrap();
-    view.reverts = Some(rsd_protocol::live::Revert { revision: 3, at_ms: START_MS + 89_000 + 41_500 });
-    let update = Update::Policy { etag, view: Box::new(view) };
-    app.take(Message { at_ms: START_MS + 89_000, target: 0, update });
-    let text = drawn(&on(Screen::Logs, app), &plain(), 80, 24);
-    assert!(text.contains("keep it? revision 3 is taken back in 42 s; K keeps it"), "{text}");
+    view.reverts = Some(rsd_protocol::settings::ScheduledRevert { revision: 3, at_ms: START_MS + 89_000 + 41_500 });
+    let update = SourceUpdate::Policy { etag, view: Box::new(view) };
+    app.receive(SourceMessage { at_ms: START_MS + 89_000, target: 0, update });
+    let text = screenshot_text(&on(Screen::Logs, app), &plain(), 80, 24);
+    assert!(text.contains("confirm? revision 3 will be reverted in 42 s; press c to confirm"), "{text}");
 }
 
-/// `RSD_BLESS=1 cargo test -p rsd-console captures` writes them anew.
+/// Compares a generated file of the documentation; `RSD_BLESS=1 cargo test -p rsd-console captures` updates it.
+fn assert_generated(name: &str, text: &str) {
+    let path = format!("{}/../docs/generated/{name}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("RSD_BLESS").is_some() {
+        std::fs::write(&path, text).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "{path}");
+}
+
 #[test]
 fn the_captures_of_the_documentation_are_what_is_drawn() {
     let mut editing = on(Screen::Rewards, fixture::app());
-    editing.act(Intent::EditDelta);
-    "0.55".chars().for_each(|c| drop(editing.act(Intent::Text(c))));
+    editing.apply_intent(UserIntent::EditDelta);
+    "0.55".chars().for_each(|c| drop(editing.apply_intent(UserIntent::Text(c))));
     let captures =
         [("overview", fixture::app()), ("rewards", editing), ("requests", on(Screen::Requests, fixture::app()))];
     for (name, app) in captures {
-        let text = drawn(&app, &plain(), 100, 30);
-        let path = format!("{}/../docs/console-{name}.txt", env!("CARGO_MANIFEST_DIR"));
-        if std::env::var_os("RSD_BLESS").is_some() {
-            std::fs::write(&path, &text).unwrap();
-        }
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "{path}");
+        assert_generated(&format!("console-{name}.txt"), &screenshot_text(&app, &plain(), 100, 30));
     }
+    let picture = svg::image_of(&draw_buffer(&fixture::app(), &Theme::new(ThemeName::Dark, false), 100, 24));
+    assert!(picture.len() < 60_000, "{} bytes", picture.len());
+    assert_generated("console-overview.svg", &picture);
 }
 
 #[test]
 fn the_help_has_every_key() {
     let mut app = fixture::app();
-    app.act(Intent::Help);
-    insta::assert_snapshot!("help_140x45", drawn(&app, &plain(), 140, 45));
-    app.act(Intent::Bottom);
-    assert!(drawn(&app, &plain(), 60, 20).contains("Ctrl-C"), "the last line can be reached");
+    app.apply_intent(UserIntent::Help);
+    insta::assert_snapshot!("help_140x45", screenshot_text(&app, &plain(), 140, 45));
+    app.apply_intent(UserIntent::Bottom);
+    assert!(screenshot_text(&app, &plain(), 60, 20).contains("Ctrl-C"), "the last line can be reached");
 }
 
 #[test]
 fn one_request_step_by_step() {
     let mut app = on(Screen::Requests, fixture::app());
-    app.act(Intent::Down);
-    app.act(Intent::Enter);
+    app.apply_intent(UserIntent::Down);
+    app.apply_intent(UserIntent::Enter);
     let trace = fixture::trace("req-1").unwrap();
-    app.take(Message { at_ms: START_MS + 90_000, target: 0, update: Update::Trace(Box::new(trace)) });
-    insta::assert_snapshot!("request_80x24", drawn(&app, &plain(), 80, 24));
+    app.receive(SourceMessage { at_ms: START_MS + 90_000, target: 0, update: SourceUpdate::Trace(Box::new(trace)) });
+    insta::assert_snapshot!("request_80x24", screenshot_text(&app, &plain(), 80, 24));
+}
+
+#[test]
+fn a_request_in_chinese_and_with_emoji_is_wrapped_by_its_width() {
+    let mut app = on(Screen::Requests, fixture::app());
+    app.apply_intent(UserIntent::Down);
+    app.apply_intent(UserIntent::Enter);
+    let mut trace = fixture::trace("req-1").unwrap();
+    trace.question =
+        Some("小明有十七盒铅笔，每盒二十三支。他一共有多少支铅笔？请一步一步地计算，并说明每一步的理由。".into());
+    trace.steps[0].text =
+        Some("第一步：十七乘以二十等于三百四十，十七乘以三等于五十一，两者相加得到三百九十一。🎉👩‍🔬 OK".into());
+    app.receive(SourceMessage { at_ms: START_MS + 90_000, target: 0, update: SourceUpdate::Trace(Box::new(trace)) });
+    insta::assert_snapshot!("request_wide_60x20", screenshot_text(&app, &plain(), 60, 20));
 }
 
 #[test]
 fn a_fleet_of_own_servers_and_of_those_prometheus_knows() {
     let servers = [("one:1235".to_owned(), true), ("two:1234".to_owned(), false)];
-    let mut app = App::new(&servers, Options::default());
+    let mut app = App::new(&servers, AppOptions::default());
     fixture::feed(&mut app, 0);
     let known = FleetRow { instance: "three:1234".into(), up: true, acceptance: Some(0.5), ..FleetRow::default() };
-    app.take(Message { at_ms: START_MS + 89_000, target: 0, update: Update::Fleet(vec![known]) });
+    app.receive(SourceMessage { at_ms: START_MS + 89_000, target: 0, update: SourceUpdate::Fleet(vec![known]) });
     let app = on(Screen::Fleet, app);
-    insta::assert_snapshot!("fleet_of_three_80x24", drawn(&app, &plain(), 80, 24));
+    insta::assert_snapshot!("fleet_of_three_80x24", screenshot_text(&app, &plain(), 80, 24));
 }
 
 #[test]
 fn numbers_that_are_none_are_shown_as_that() {
-    let mut app = App::new(&[("a".into(), false)], Options::default());
+    let mut app = App::new(&[("a".into(), false)], AppOptions::default());
     for second in 0..3 {
         let text =
             "rsd_policy_delta NaN\nrsd_requests_waiting +Inf\nrsd_steps_total{outcome=\"accepted\"} NaN".to_owned();
-        app.take(Message { at_ms: START_MS + second * 1000, target: 0, update: Update::Metrics(text) });
+        app.receive(SourceMessage { at_ms: START_MS + second * 1000, target: 0, update: SourceUpdate::Metrics(text) });
     }
-    let text = drawn(&app, &plain(), 80, 24);
-    assert!(text.contains("delta NaN") && text.contains("of - judged"), "{text}");
+    let text = screenshot_text(&app, &plain(), 80, 24);
+    assert!(text.contains("delta NaN") && text.contains("of - decided"), "{text}");
 }

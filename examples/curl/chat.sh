@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# One question to a running server, with the trace of its steps. The whole answer comes at once, on two CPU cores within
-# half a minute.
+# Asks a running server one question and prints the answer with the trace of its steps. The answer is not streamed: with
+# the demo pair on two CPU cores it takes up to half a minute.
+#
+#   examples/curl/chat.sh [URL]     default: http://127.0.0.1:1234
 curl -s "${1:-http://127.0.0.1:1234}/v1/chat/completions" \
     -H 'Content-Type: application/json' \
     -d '{
@@ -10,6 +12,6 @@ curl -s "${1:-http://127.0.0.1:1234}/v1/chat/completions" \
             {"role": "user", "content": "What is 17 * 23 + 5?"}
           ],
           "temperature": 0,
-          "max_tokens": 200,
+          "max_tokens": 500,
           "rsd": {"trace": true}
         }'

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Foresees what a threshold would do and, when told so, changes it: policy.sh 0.3 [--apply]
+# Predicts what a threshold would do and, with --apply, sets it: policy.sh 0.3 [--apply]
 # Needs curl and jq, and a server on this machine.
 set -eu
 (set -o pipefail) 2>/dev/null && set -o pipefail
@@ -7,7 +7,7 @@ delta=${1:?usage: policy.sh DELTA [--apply]}
 file=$(ls -t "${XDG_RUNTIME_DIR:-$HOME/.local/state}"/mistralrs-rsd/admin-*.json | head -n 1)
 url=$(jq -r .admin "$file")/admin/v1/policy
 
-# The token goes over standard input: arguments are visible to everybody on the machine.
+# The token goes through standard input, because arguments are visible to everybody on the machine.
 call() {
     jq -r '"header = \"Authorization: Bearer \(.write_token)\""' "$file" | curl --silent --show-error --config - "$@"
 }

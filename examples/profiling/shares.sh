@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Where the demo pair's time goes, by function:
+# Shows in which functions the demo pair spends its time:
 #
 #   examples/profiling/shares.sh [COMMAND...]
 #
-# Samples `mistralrs-rsd COMMAND` (one round of `bench --parts ratios`) with Linux `perf`, from AFTER seconds on (30, in which
-# the models are loaded), and prints the shares of self time, grouped, and the largest functions, those of one name apart.
-# RAYON_NUM_THREADS is 1 unless set, so that beside the engine's own thread none computes. BIN names the program, SAMPLES a file
-# to keep for `perf annotate`.
+# Samples `mistralrs-rsd COMMAND` (default: one round of `bench --parts ratios`) with Linux `perf`, and prints the shares of
+# self time by group, then the largest functions. Sampling begins after AFTER seconds (30, while the models are loaded).
+# RAYON_NUM_THREADS is 1 unless set, so that only the engine's own thread computes. BIN names the program, SAMPLES a file
+# in which the samples are preserved for `perf annotate`.
 set -euo pipefail
 
 case "${1:-}" in -h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
@@ -20,8 +20,8 @@ samples=${SAMPLES:-}
 export RAYON_NUM_THREADS=${RAYON_NUM_THREADS:-1}
 perf record -q -F 499 -D "$((${AFTER:-30} * 1000))" -o "$samples" -- "$bin" "$@" > /dev/null
 
-# A line: share, where it runs ("[k]" the kernel), name, and two columns of dashes. Products are vec_dot of a quantised block,
-# or, inlined, a closure that rayon calls: which of the two the compiler chooses differs between formats.
+# Columns of a line: share, place ("[k]" is the kernel), name, two columns of dashes. Products appear as vec_dot of a
+# quantized block or, where the compiler has inlined it, as a closure that rayon calls.
 perf report -q -i "$samples" --no-children --sort symbol --stdio -w 0 2> /dev/null | awk '
     $1 !~ /%$/ { next }
     {
@@ -30,9 +30,9 @@ perf report -q -i "$samples" --no-children --sort symbol --stdio -w 0 2> /dev/nu
         if (++row <= 12) largest[row] = sprintf("%5.1f %%  %s", share, $0)
         group = "the rest"
         if (kernel || /rayon|crossbeam|futex|sched_yield|syscall|condvar|Condvar|mutex/) group = "handing work to threads and waiting for it, the kernel"
-        else if (/quantized.*(vec_dot|from_float)|call_mut/)                            group = "products of quantised rows, other loops in threads"
+        else if (/quantized.*(vec_dot|from_float)|call_mut/)                            group = "products of quantized rows, other loops in threads"
         else if (/attention|vec_dot_f32|flash_attn/)                                    group = "attention"
-        else if (/mistralrs_rsd/)                                                       group = "mistralrs-rsd"
+        else if (/mistralrs_rsd|rsd_(core|head|server|config)/)                         group = "mistralrs-rsd"
         else if (/memcpy|memset|memmove|malloc|cfree|_int_free|unlink_chunk/)           group = "memory"
         shares[group] += share
     }

@@ -1,4 +1,8 @@
-"""Asks mistralrs-rsd with the OpenAI client: `pip install openai`, start the server, `python client.py`."""
+"""Uses a running mistralrs-rsd server through the OpenAI client.
+
+    pip install openai
+    python client.py [BASE_URL]     default: http://127.0.0.1:1234/v1
+"""
 
 import sys
 
@@ -13,9 +17,9 @@ messages = [
 
 print("models:", [model.id for model in client.models.list()])
 
-# Steps arrive as they are accepted.
+# A step is streamed as a whole, once it has been accepted or replaced by the target's.
 stream = client.chat.completions.create(
-    model="rsd", messages=messages, temperature=0, max_tokens=256, stream=True, stream_options={"include_usage": True}
+    model="rsd", messages=messages, temperature=0, max_tokens=500, stream=True, stream_options={"include_usage": True}
 )
 for chunk in stream:
     if chunk.choices:
@@ -23,9 +27,9 @@ for chunk in stream:
     elif chunk.usage:
         print("\n", chunk.usage)
 
-# The trace says who wrote each step, and the reward of the draft's.
+# The trace says which model generated each step, and the reward of the draft's step.
 answer = client.chat.completions.create(
-    model="rsd", messages=messages, temperature=0, max_tokens=256, extra_body={"rsd": {"trace": True}}
+    model="rsd", messages=messages, temperature=0, max_tokens=500, extra_body={"rsd": {"trace": True}}
 )
 for step in answer.model_extra["rsd"]["choices"][0]["steps"]:
     print(step["source"], step.get("reward"), repr(step["text"]))

@@ -1,5 +1,10 @@
-"""Checks a running server at the ends of the threshold: at delta 0 RSD's greedy answer is the draft's, at delta 2 the
-target's, word for word. `python extremes.py questions.jsonl [limit] [max_tokens] [base_url]`; needs only Python."""
+"""Checks a running server at both extremes of the threshold: at delta 0 RSD's greedy answer must equal the draft's, at
+delta 2 the target's. Needs only Python.
+
+    python extremes.py [QUESTIONS [LIMIT [MAX_TOKENS [BASE_URL]]]]
+
+The defaults are examples/questions.jsonl, 20, 48 and http://127.0.0.1:1234/v1.
+"""
 
 import json
 import sys
@@ -24,7 +29,7 @@ for number, question in enumerate(questions, 1):
         alone, rsd = ask(model, question), ask("rsd", question, rsd={"delta": delta})
         if alone != rsd:
             unequal += 1
-            print(f"question {number}: delta {delta} is not the {model}'s answer\n  {alone!r}\n  {rsd!r}")
+            print(f"question {number}: the answer at delta {delta} differs from the {model}'s\n  {alone!r}\n  {rsd!r}")
     print(f"{number} of {len(questions)}", flush=True)
 print(f"{unequal} answers differ")
 sys.exit(unequal > 0)

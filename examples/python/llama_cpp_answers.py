@@ -1,19 +1,20 @@
-"""Answers of draft and target alone from another engine, llama.cpp.
+"""Generates answers of the draft or the target alone with another engine, llama.cpp.
 
-An independent check of the accuracies that `mistralrs-rsd eval` reports for the methods `target` and `draft`: the same
-GGUF files and the same prompt, but other code that runs them. Also a source of real answers for testing graders.
+They check the accuracies that `mistralrs-rsd eval` reports for the methods `target` and `draft` independently: the GGUF
+files and the prompt are the same, the code that runs them is not. They also serve as real answers for testing graders.
 
     pip install llama-cpp-python
     python llama_cpp_answers.py --gguf MODEL.gguf --model draft --data dev.jsonl --max-tokens 512 --out answers.jsonl
 
 Every answer is appended to --out as one line, {"question", "model", "text", "finished", "tokens"}, and "seed" where
-answers are sampled. Answers that are there already are skipped, so that a run that was stopped goes on.
+answers are sampled. Answers that exist already are skipped, so a run that was stopped can be resumed.
 
-Several questions are answered side by side, which is a few times as fast on a CPU. The last bits of the logits, and so
+Several questions are answered side by side, which is several times as fast on a CPU. The last bits of the logits, and so
 now and then a greedy token, depend on what else is in a batch.
 
-With --finish-solutions the model only writes the end of the data's own `solution`, from its sentence with the box on.
-Such answers say nothing of a model's accuracy, but they come fast and say right answers in many ways, for graders.
+With --finish-solutions the model only generates the end of the data's own `solution`, beginning with the sentence that
+contains the box. Such answers say nothing about a model's accuracy, but they come fast and state right answers in many
+ways, for testing graders.
 """
 
 import argparse
@@ -29,13 +30,13 @@ BATCH = 2048
 
 
 def arguments():
-    """What the command line says."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gguf", required=True, help="file of the model")
     parser.add_argument("--model", required=True, help="its name in the answers")
     parser.add_argument("--data", required=True, type=pathlib.Path, help="question file, one JSON object per line")
     parser.add_argument("--limit", type=int, help="only this many questions, from the first")
-    parser.add_argument("--finish-solutions", action="store_true", help="write only the end of the data's solutions")
+    parser.add_argument("--finish-solutions", action="store_true", help="generate only the end of the data's solutions")
     parser.add_argument("--max-tokens", type=int, default=512, help="an answer is cut off after these (default: 512)")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default: 0)")
     parser.add_argument("--top-k", type=int, default=40, help="where answers are sampled (default: 40)")
@@ -55,7 +56,7 @@ def numbered(path):
 
 
 def questions(path, limit, finish):
-    """Id, text and the beginning of the answer of each question, in the field names of the well-known sets."""
+    """Yields id, text and given beginning of the answer of each question. Knows the field names of the common data sets."""
     for number, line in numbered(path)[:limit]:
         identity = next((line[name] for name in ("id", "unique_id") if name in line), number)
         begin = ""
@@ -67,7 +68,7 @@ def questions(path, limit, finish):
 
 
 def prompt(question, begin):
-    """ChatML, as the Qwen2.5 models know it."""
+    """The prompt in ChatML, the chat format of the Qwen2.5 models."""
     return (
         f"<|im_start|>system\n{SYSTEM}<|im_end|>\n"
         f"<|im_start|>user\n{question}<|im_end|>\n"
@@ -76,7 +77,7 @@ def prompt(question, begin):
 
 
 class Engine:
-    """A model in llama.cpp that goes on with several texts at once."""
+    """A model in llama.cpp that continues several texts at once."""
 
     def __init__(self, args):
         # llama-cpp-python's high-level class answers one prompt at a time; here it only knows the tokens.
@@ -101,7 +102,7 @@ class Engine:
         return self.vocabulary.detokenize(tokens).decode(errors="replace")
 
     def forget(self, slot):
-        """Makes room for another text."""
+        """Frees a slot of the cache for another text."""
         llama_cpp.llama_memory_seq_rm(llama_cpp.llama_get_memory(self.context), slot, -1, -1)
 
     def logits(self, parts):
@@ -132,7 +133,7 @@ class Sampler:
         self.random = numpy.random.default_rng([args.seed, *identity.encode()])
 
     def pick(self, logits):
-        """One token."""
+        """The next token for these logits."""
         if self.args.temperature <= 0:
             return int(logits.argmax())
         top = numpy.argpartition(logits, -self.args.top_k)[-self.args.top_k :]
@@ -140,13 +141,13 @@ class Sampler:
         scaled = logits[top].astype(numpy.float64)
         scaled = (scaled - scaled[0]) / self.args.temperature
         likely = numpy.exp(scaled) / numpy.exp(scaled).sum()
-        kept = int(numpy.searchsorted(numpy.cumsum(likely), self.args.top_p)) + 1
-        likely = likely[:kept] / likely[:kept].sum()
-        return int(self.random.choice(top[:kept], p=likely))
+        count = int(numpy.searchsorted(numpy.cumsum(likely), self.args.top_p)) + 1
+        likely = likely[:count] / likely[:count].sum()
+        return int(self.random.choice(top[:count], p=likely))
 
 
 def answer_all(engine, waiting, args):
-    """Yields (question id, text, whether it came to its end, tokens), in the order in which answers are ready."""
+    """Yields (question id, text, whether it is finished, number of tokens), in the order in which answers are completed."""
     slots = {}
     while waiting or slots:
         parts = []
@@ -175,11 +176,11 @@ def answer_all(engine, waiting, args):
 
 @llama_cpp.llama_log_callback
 def silent(_level, _text, _data):
-    """llama.cpp tells a lot while it loads."""
+    """Discards the messages that llama.cpp prints while it loads."""
 
 
 def main():
-    """Asks the model every question that it has not answered."""
+    """Answers every question that --out has no answer for."""
     args = arguments()
     seed = args.seed if args.temperature > 0 else None
     there = set()

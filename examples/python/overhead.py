@@ -1,12 +1,12 @@
-"""What asking a serving machine costs: latency of `/metrics` and of the admin API while it writes an answer.
+"""Measures the latency of `/metrics` and of the admin API while the server computes an answer.
 
-Start a server on this machine whose stream brings single tokens, then run this beside it. Nothing but Python is needed.
+Start a server on this machine that streams single tokens, then run this script. It needs only Python.
 
     mistralrs-rsd serve --rsd config/demo.yaml --set steps.unit=token --set limits.max_steps=1000
     python overhead.py --rounds 40
 
-The draft's answers are streamed one after the other in the background. Rounds with calls and rounds without take turns;
-the pauses between two tokens say whether a call has kept a token waiting. The threshold is changed by 0.000001 and back.
+It streams answers of the draft in the background. Rounds with calls and rounds without calls alternate, and the pauses
+between tokens show whether calls delay tokens. The calls change the threshold by 0.000001 and back.
 """
 
 import argparse
@@ -22,16 +22,16 @@ QUESTION = "A farmer sells 14 crates of 24 apples and 9 crates of 36 pears. How 
 
 
 def token_file():
-    """Where a server on this machine leaves the address and the tokens of its admin listener."""
+    """The address and the tokens of the admin listener, from the file that a server on this machine has written."""
     base = os.environ.get("XDG_RUNTIME_DIR") or pathlib.Path.home() / ".local/state"
     files = sorted(pathlib.Path(base, "mistralrs-rsd").glob("admin-*.json"), key=lambda file: file.stat().st_mtime)
     if not files:
-        raise SystemExit("no server of this machine has left its tokens; is one running, with the admin API on?")
+        raise SystemExit("found no token file of a server on this machine; is one running, with the admin API enabled?")
     return json.loads(files[-1].read_text(encoding="utf-8"))
 
 
 def call(url, token=None, body=None, method=None, match=None):
-    """A request's headers and body."""
+    """Sends a request and returns the headers and the body of the answer."""
     headers = {"Content-Type": "application/json"}
     if token:
         headers["Authorization"] = f"Bearer {token}"
@@ -44,7 +44,7 @@ def call(url, token=None, body=None, method=None, match=None):
 
 
 class Stream(threading.Thread):
-    """Asks for one answer after the other and notes when its tokens arrive."""
+    """Requests one answer after the other and records when its tokens arrive."""
 
     def __init__(self, endpoint):
         super().__init__(daemon=True)
@@ -53,7 +53,7 @@ class Stream(threading.Thread):
     def run(self):
         body = {"model": "draft", "messages": [{"role": "user", "content": QUESTION}], "stream": True, "temperature": 0}
         while True:
-            # Between two answers nothing is written: that pause is nobody's fault.
+            # Marks the start of an answer: the pause between two answers is not counted.
             self.arrivals.append(None)
             request = urllib.request.Request(
                 f"{self.endpoint}/v1/chat/completions",
@@ -68,13 +68,13 @@ class Stream(threading.Thread):
                             self.arrivals.append(time.monotonic())
 
     def pauses(self, since, until):
-        """Milliseconds between tokens that arrived in this time."""
+        """Milliseconds between consecutive tokens that arrived in this period."""
         pairs = zip(self.arrivals, self.arrivals[1:])
         return [1e3 * (b - a) for a, b in pairs if a is not None and b is not None and since <= a and b <= until]
 
 
 def table(title, rows):
-    """Prints the times of each row."""
+    """Prints count, median, 95th percentile and maximum of each row."""
     print(f"\n| {title} | n | median, ms | p95 | longest |\n|---|---|---|---|---|")
     for name, times in rows.items():
         times.sort()
@@ -121,7 +121,7 @@ def main():
     stream.start()
     while len(stream.arrivals) < 5:
         if not stream.is_alive():
-            raise SystemExit("the server gave no stream")
+            raise SystemExit("the server ended the stream")
         time.sleep(0.1)
     took = {name: [] for name in calls}
     pauses = {"rounds with calls": [], "rounds without": []}

@@ -1,7 +1,10 @@
-//! What the end-to-end tests share: tiny models, a pipeline of them, and a server.
+//! Shared by the end-to-end tests: tiny random models, a pipeline of two of them, and a real server in the process.
 
-pub mod head;
-pub mod packed;
-pub mod pair;
-pub mod served;
-pub mod tiny;
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, clippy::cast_possible_truncation)]
+
+pub mod checkpoint_gguf;
+pub mod programs;
+pub mod test_server;
+pub mod tiny_head;
+pub mod tiny_model;
+pub mod tiny_pipeline;

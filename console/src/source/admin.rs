@@ -1,89 +1,81 @@
-//! The admin API of one server: every call, typed.
+//! A client of one server's admin API.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use reqwest::{Method, Response};
 use rsd_protocol::{
     error::{ErrorBody, ErrorCode, ErrorDetail},
-    event::Attempt,
-    live::{Change, Changed, Noted, PolicyView, Revision, Rollback},
-    preview::Preview,
+    event::AdminAttempt,
+    preview::PolicyPreview,
     routes,
-    status::Status,
+    settings::{ChangeNote, ChangeResult, PolicyChange, PolicyRevision, PolicyView, RollbackRequest, ScheduledRevert},
+    status::ServerStatus,
     trace::{RequestTrace, TraceSummary},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
 use super::{
-    find::{self, Credentials},
-    http::{Bounds, Http, HttpError, Reply},
+    discovery::{self, Credentials},
+    http::{HttpClient, HttpError, HttpReply, RequestLimits},
 };
 
-/// Why a call brought nothing.
+/// Why a call of the admin API failed.
 #[derive(Debug, Error)]
 pub enum AdminError {
-    /// No answer.
     #[error(transparent)]
     Http(#[from] HttpError),
-    /// The server said no.
+    /// The server refused the request and said why.
     #[error("{}", .0.message)]
     Refused(Box<ErrorDetail>),
-    /// It redirects; a token is not sent after it.
-    #[error("{0} redirects elsewhere; tokens are not sent there: give the admin listener's own address")]
+    /// The server redirects; the client does not send its token to another address.
+    #[error(
+        "{0} redirects to another address, to which no token is sent: give the address of the admin listener itself"
+    )]
     Redirected(String),
-    /// An answer of another kind.
-    #[error("{url} answers {status} and no admin API: is this the admin listener (default port 1235)?")]
-    Foreign {
-        /// What was asked for.
-        url: String,
-        /// HTTP status.
-        status: u16,
-    },
-    /// The right answer in another shape.
-    #[error("{url} answers what this version does not understand: {cause}")]
-    Unreadable {
-        /// What was asked for.
-        url: String,
-        /// Where it stops making sense.
-        cause: String,
-    },
+    /// The answer is not one of the admin API.
+    #[error(
+        "{url} answers {status} without the admin API's error body: is this the admin listener (default port 1235)?"
+    )]
+    Foreign { url: String, status: u16 },
+    /// The answer has an unknown shape, as of another version.
+    #[error("{url} answers with something that this version does not understand: {cause}")]
+    Unreadable { url: String, cause: String },
 }
 
 impl AdminError {
-    /// The code of the refusal.
+    /// The server's error code, if it refused the request.
     #[must_use]
     pub fn code(&self) -> Option<ErrorCode> {
         if let Self::Refused(detail) = self { Some(detail.code) } else { None }
     }
 }
 
-/// One server's admin API. Copies share the token.
+/// A client of one server's admin API. Clones share the token.
 #[derive(Debug, Clone)]
-pub struct Admin {
-    http: Http,
+pub struct AdminClient {
+    http: HttpClient,
     base: String,
     credentials: Arc<RwLock<Credentials>>,
     readonly: bool,
 }
 
-impl Admin {
-    /// The API at `base`.
+impl AdminClient {
+    /// A client of the admin listener at `base`, such as `http://127.0.0.1:1235`.
     pub fn new(base: &str, credentials: Credentials, readonly: bool) -> Result<Self, HttpError> {
-        let http = Http::new(Bounds::default(), 0)?;
+        let http = HttpClient::new(RequestLimits::default(), 0)?;
         Ok(Self { http, base: base.to_owned(), credentials: Arc::new(RwLock::new(credentials)), readonly })
     }
 
-    /// Its address.
     #[must_use]
     pub fn base(&self) -> &str {
         &self.base
     }
 
-    /// Reads the token file again, after a restart of the server; says whether the token is another one.
+    /// Reads the token file again, which a restarted server has rewritten. Returns whether the token has changed.
     pub fn renew_token(&self) -> bool {
         let mut credentials = self.credentials.write().unwrap_or_else(PoisonError::into_inner);
-        let token = find::token_again(&credentials, self.readonly);
+        let token = discovery::read_token_again(&credentials, self.readonly);
         let changed = token.is_some() && token != credentials.token;
         if changed {
             credentials.token = token;
@@ -91,68 +83,67 @@ impl Admin {
         changed
     }
 
-    /// The policy and its tag.
+    /// The policy and its `ETag`.
     pub async fn policy(&self) -> Result<(String, PolicyView), AdminError> {
         let (reply, url) = self.call(Method::GET, routes::POLICY, None, None::<&()>).await?;
         let etag = reply.etag.clone().unwrap_or_default();
-        Ok((etag, Self::read(&reply, &url)?))
+        Ok((etag, Self::parse(&reply, &url)?))
     }
 
-    /// Revisions, newest first.
-    pub async fn history(&self) -> Result<Vec<Revision>, AdminError> {
+    /// The policy's revisions, newest first.
+    pub async fn history(&self) -> Result<Vec<PolicyRevision>, AdminError> {
         self.get(routes::HISTORY).await
     }
 
-    /// What it is.
-    pub async fn status(&self) -> Result<Status, AdminError> {
+    pub async fn status(&self) -> Result<ServerStatus, AdminError> {
         self.get(routes::STATUS).await
     }
 
-    /// What other thresholds would do.
-    pub async fn preview(&self) -> Result<Preview, AdminError> {
+    /// The prediction for thresholds from 0 to 1.
+    pub async fn preview(&self) -> Result<PolicyPreview, AdminError> {
         self.get(&format!("{}?delta=0..1&step=0.02", routes::PREVIEW)).await
     }
 
-    /// Recent requests.
+    /// Recent requests, newest first.
     pub async fn traces(&self) -> Result<Vec<TraceSummary>, AdminError> {
         self.get(routes::TRACES).await
     }
 
-    /// One of them.
+    /// One recent request, step by step.
     pub async fn trace(&self, id: &str) -> Result<RequestTrace, AdminError> {
         let id: String = id.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')).collect();
         self.get(&routes::TRACE.replace("{id}", &id)).await
     }
 
-    /// Recent attempts.
-    pub async fn audit(&self) -> Result<Vec<Attempt>, AdminError> {
+    /// Recent attempts to change something, newest first.
+    pub async fn audit(&self) -> Result<Vec<AdminAttempt>, AdminError> {
         self.get(routes::AUDIT).await
     }
 
-    /// Makes a change, or says what it would do.
-    pub async fn change(&self, change: &Change, etag: &str, dry_run: bool) -> Result<Changed, AdminError> {
+    /// Makes a change, or with `dry_run` asks what it would do.
+    pub async fn change(&self, change: &PolicyChange, etag: &str, dry_run: bool) -> Result<ChangeResult, AdminError> {
         let path = if dry_run { format!("{}?dry_run=true", routes::POLICY) } else { routes::POLICY.to_owned() };
         let (reply, url) = self.call(Method::PATCH, &path, Some(etag), Some(change)).await?;
-        Self::read(&reply, &url)
+        Self::parse(&reply, &url)
     }
 
-    /// Goes back to an earlier revision.
-    pub async fn rollback(&self, rollback: &Rollback, etag: &str) -> Result<Changed, AdminError> {
+    /// Returns to an earlier revision.
+    pub async fn rollback(&self, rollback: &RollbackRequest, etag: &str) -> Result<ChangeResult, AdminError> {
         let (reply, url) = self.call(Method::POST, routes::ROLLBACK, Some(etag), Some(rollback)).await?;
-        Self::read(&reply, &url)
+        Self::parse(&reply, &url)
     }
 
-    /// Keeps a change that would be taken back.
-    pub async fn keep(&self, note: &Noted, etag: &str) -> Result<Changed, AdminError> {
-        let (reply, url) = self.call(Method::POST, routes::KEEP, Some(etag), Some(note)).await?;
-        Self::read(&reply, &url)
+    /// Confirms the changes that would otherwise be reverted, and returns them.
+    pub async fn confirm(&self, note: &ChangeNote) -> Result<Vec<ScheduledRevert>, AdminError> {
+        let (reply, url) = self.call(Method::POST, routes::CONFIRM, None, Some(note)).await?;
+        Self::parse(&reply, &url)
     }
 
-    /// The stream of events.
+    /// Opens the stream of events.
     pub async fn events(&self) -> Result<Response, AdminError> {
         let url = format!("{}{}", self.base, routes::EVENTS);
         let request = self.http.request(Method::GET, &url, self.token().as_deref());
-        let response = self.http.open(request.header("accept", "text/event-stream")).await?;
+        let response = self.http.open_stream(request.header("accept", "text/event-stream")).await?;
         match response.status().as_u16() {
             200 => Ok(response),
             status => Err(AdminError::Foreign { url, status }),
@@ -161,7 +152,7 @@ impl Admin {
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, AdminError> {
         let (reply, url) = self.call(Method::GET, path, None, None::<&()>).await?;
-        Self::read(&reply, &url)
+        Self::parse(&reply, &url)
     }
 
     async fn call(
@@ -170,7 +161,7 @@ impl Admin {
         path: &str,
         etag: Option<&str>,
         body: Option<&impl Serialize>,
-    ) -> Result<(Reply, String), AdminError> {
+    ) -> Result<(HttpReply, String), AdminError> {
         let url = format!("{}{path}", self.base);
         let mut request = self.http.request(method, &url, self.token().as_deref());
         if let Some(etag) = etag {
@@ -190,7 +181,7 @@ impl Admin {
         }
     }
 
-    fn read<T: DeserializeOwned>(reply: &Reply, url: &str) -> Result<T, AdminError> {
+    fn parse<T: DeserializeOwned>(reply: &HttpReply, url: &str) -> Result<T, AdminError> {
         serde_json::from_slice(&reply.body)
             .map_err(|error| AdminError::Unreadable { url: url.to_owned(), cause: error.to_string() })
     }

@@ -1,9 +1,9 @@
-//! Where the data comes from: servers' admin API and metrics, and a Prometheus server. Everything arrives as a
-//! [`Message`] and everything asked for leaves as a [`Command`]; nothing here knows of screens.
+//! Data sources: the servers' admin API and metrics, and a Prometheus server. What they fetch arrives as a
+//! [`SourceMessage`], and what they are asked to do is a [`ServerCommand`].
 
 pub mod admin;
 pub mod backoff;
-pub mod find;
+pub mod discovery;
 pub mod http;
 pub mod prometheus;
 pub mod sse;
@@ -11,160 +11,143 @@ pub mod worker;
 
 use rsd_protocol::{
     error::ErrorDetail,
-    event::{Attempt, Event},
-    live::{Change, Changed, PolicyView, Revision, Rollback},
-    preview::Preview,
-    status::Status,
+    event::{AdminAttempt, AdminEvent},
+    preview::PolicyPreview,
+    settings::{ChangeResult, PolicyChange, PolicyRevision, PolicyView, RollbackRequest, ScheduledRevert},
+    status::ServerStatus,
     trace::{RequestTrace, TraceSummary},
 };
 use serde::{Deserialize, Serialize};
 
-/// What a source has to say, when, and of which server.
+/// What a source fetched, when, and from which server. Recordings hold these as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Message {
+pub struct SourceMessage {
     /// When it arrived, in milliseconds since 1970.
     pub at_ms: u64,
-    /// The server's place in the list.
+    /// The server's index in the list of servers.
     pub target: usize,
-    /// What was said.
-    pub update: Update,
+    pub update: SourceUpdate,
 }
 
-/// What a source has to say.
+/// What a source fetched.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "data", rename_all = "snake_case")]
-pub enum Update {
-    /// `/metrics`, as it came.
+pub enum SourceUpdate {
+    /// The text of `/metrics`.
     Metrics(String),
-    /// A channel did not answer.
-    Failed(Failure),
-    /// What the server is.
-    Status(Box<Status>),
-    /// The policy in force, and the tag that a change must name.
+    /// A source could not be reached.
+    Failed(ChannelFailure),
+    Status(Box<ServerStatus>),
+    /// The policy in effect.
     Policy {
-        /// Its tag.
+        /// Its `ETag`, which a change must name.
         etag: String,
-        /// What it says.
         view: Box<PolicyView>,
     },
     /// Revisions, newest first.
-    History(Vec<Revision>),
-    /// What other thresholds would do.
-    Preview(Box<Preview>),
+    History(Vec<PolicyRevision>),
+    /// The prediction for other thresholds.
+    Preview(Box<PolicyPreview>),
     /// Recent requests, newest first.
     Traces(Vec<TraceSummary>),
-    /// One request.
+    /// One request, step by step.
     Trace(Box<RequestTrace>),
     /// Recent attempts, newest first.
-    Audit(Vec<Attempt>),
-    /// Something happened.
-    Event(Box<Event>),
+    Audit(Vec<AdminAttempt>),
+    /// A server-sent event of the admin API.
+    Event(Box<AdminEvent>),
     /// The answer to a command.
     Answer {
-        /// The command's number.
+        /// The number of the command.
         ticket: u64,
-        /// What the server said.
-        answer: Box<Answer>,
+        answer: Box<CommandAnswer>,
     },
-    /// What Prometheus knows of every server.
+    /// What Prometheus knows about every server.
     Fleet(Vec<FleetRow>),
-    /// What Prometheus remembers of this server: acceptance of steps, oldest first.
+    /// Past acceptance rates (steps) from Prometheus: (milliseconds since 1970, rate), oldest first.
     Past(Vec<(u64, f64)>),
 }
 
-/// The two ways to a server.
+/// Where data come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Channel {
-    /// The admin API.
+pub enum SourceChannel {
     Admin,
-    /// `/metrics`.
+    /// A server's `/metrics`.
     Metrics,
-    /// The Prometheus server.
     Prometheus,
 }
 
-/// A channel did not answer.
+/// A source that could not be reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    /// Which.
-    pub channel: Channel,
-    /// Why.
+pub struct ChannelFailure {
+    pub channel: SourceChannel,
     pub cause: String,
-    /// When it is tried again, in milliseconds since 1970.
+    /// When the next attempt is due, in milliseconds since 1970.
     pub retry_at_ms: u64,
 }
 
-/// What a server said to a command.
+/// A server's answer to a command.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "data", rename_all = "snake_case")]
-pub enum Answer {
-    /// Done, or shown what would be done.
-    Changed(Box<Changed>),
-    /// Not done, and why.
+pub enum CommandAnswer {
+    /// The change was made, or, in a dry run, what it would do.
+    Changed(Box<ChangeResult>),
+    /// The changes that would have been reverted and now stay.
+    Confirmed(Vec<ScheduledRevert>),
+    /// The server refused the request.
     Refused(Box<ErrorDetail>),
-    /// No answer that could be read.
+    /// No answer, or one that cannot be understood.
     Failed(String),
 }
 
-/// One server as Prometheus sees it; what it does not know is absent.
+/// One server according to Prometheus. Values that Prometheus does not have are absent.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct FleetRow {
-    /// Its `instance` label.
+    /// The `instance` label.
     pub instance: String,
-    /// Whether it could be scraped.
+    /// Whether the last scrape succeeded.
     pub up: bool,
-    /// Steps accepted of steps judged, last five minutes.
+    /// Acceptance rate (steps) over the last five minutes.
     pub acceptance: Option<f64>,
-    /// Measured speed-up, last five minutes.
-    pub speed_up: Option<f64>,
-    /// Tokens a second, last five minutes.
+    /// Speedup over the last five minutes.
+    pub speedup: Option<f64>,
+    /// Tokens per second over the last five minutes.
     pub throughput: Option<f64>,
-    /// Requests that wait.
+    /// Waiting requests.
     pub waiting: Option<f64>,
-    /// Threshold in force.
+    /// The active threshold.
     pub delta: Option<f64>,
 }
 
-/// What a source is asked to do.
+/// What a server's tasks are asked to do. The `ticket` numbers the command, so that its answer is recognized.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Command {
-    /// Say what a change would do.
+pub enum ServerCommand {
+    /// Ask the server what a change would do.
     DryRun {
-        /// Number of the command.
         ticket: u64,
-        /// The change.
-        change: Change,
-        /// The policy it was made for.
+        change: PolicyChange,
+        /// `ETag` of the policy that the change is based on.
         etag: String,
     },
     /// Make a change.
     Apply {
-        /// Number of the command.
         ticket: u64,
-        /// The change.
-        change: Change,
-        /// The policy it was made for.
+        change: PolicyChange,
+        /// `ETag` of the policy that the change is based on.
         etag: String,
     },
-    /// Go back to an earlier revision.
+    /// Return to an earlier revision.
     Rollback {
-        /// Number of the command.
         ticket: u64,
-        /// Which.
-        rollback: Rollback,
-        /// The policy it was made for.
+        rollback: RollbackRequest,
+        /// `ETag` of the policy that the change is based on.
         etag: String,
     },
-    /// Keep a change that would be taken back.
-    Keep {
-        /// Number of the command.
-        ticket: u64,
-        /// The policy it was made for.
-        etag: String,
-    },
-    /// Fetch one request.
+    /// Confirm the changes that would otherwise be reverted.
+    Confirm { ticket: u64 },
+    /// Fetch the request with this id.
     Trace(String),
-    /// Ask for everything now.
+    /// Fetch everything now.
     Refresh,
 }

@@ -1,4 +1,5 @@
-//! What a Prometheus server knows: the fleet as it is, and how acceptance went before the console was started.
+//! Queries a Prometheus server for the current state of the fleet and for acceptance rates from before the console was
+//! started.
 
 use std::collections::BTreeMap;
 
@@ -9,63 +10,55 @@ use thiserror::Error;
 
 use super::{
     FleetRow,
-    http::{Bounds, Http, HttpError},
+    http::{HttpClient, HttpError, RequestLimits},
 };
 
-/// Why Prometheus brought nothing.
+/// Why a query failed.
 #[derive(Debug, Error)]
 pub enum QueryError {
-    /// No answer.
     #[error(transparent)]
     Http(#[from] HttpError),
-    /// Another answer.
+    /// The answer is an error or not one of Prometheus.
     #[error("{url} answers {status}: {cause}")]
-    Answer {
-        /// What was asked.
-        url: String,
-        /// HTTP status.
-        status: u16,
-        /// What it says.
-        cause: String,
-    },
+    Answer { url: String, status: u16, cause: String },
 }
 
 #[derive(Debug, Deserialize)]
-struct Reply {
-    data: Option<ReplyData>,
+struct QueryReply {
+    data: Option<QueryData>,
     error: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
-struct ReplyData {
-    result: Vec<Series>,
+struct QueryData {
+    result: Vec<QuerySeries>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Series {
+struct QuerySeries {
     metric: BTreeMap<String, String>,
     value: Option<(f64, String)>,
     #[serde(default)]
     values: Vec<(f64, String)>,
 }
 
-/// A Prometheus server.
+/// A client of a Prometheus server.
 #[derive(Debug, Clone)]
-pub struct Prometheus {
-    http: Http,
+pub struct PrometheusClient {
+    http: HttpClient,
     base: String,
 }
 
-impl Prometheus {
-    /// The server at `base`.
+impl PrometheusClient {
+    /// A client of the server at `base`, such as `http://127.0.0.1:9090`.
     pub fn new(base: &str) -> Result<Self, HttpError> {
-        Ok(Self { http: Http::new(Bounds::default(), 3)?, base: base.trim_end_matches('/').to_owned() })
+        Ok(Self { http: HttpClient::new(RequestLimits::default(), 3)?, base: base.trim_end_matches('/').to_owned() })
     }
 
-    /// Every server it scrapes.
+    /// Every rsd server that it scrapes.
     pub async fn fleet(&self) -> Result<Vec<FleetRow>, QueryError> {
         let mut rows: BTreeMap<String, FleetRow> = BTreeMap::new();
-        for (expression, put) in questions() {
+        for (expression, put) in fleet_queries() {
             for (instance, value) in self.now(&expression).await? {
                 let row = rows.entry(instance.clone()).or_default();
                 row.instance = instance;
@@ -75,11 +68,11 @@ impl Prometheus {
         Ok(rows.into_values().collect())
     }
 
-    /// Acceptance of an instance over the last minutes, oldest first.
-    pub async fn past(&self, instance: &str, now_ms: u64) -> Result<Vec<(u64, f64)>, QueryError> {
+    /// Acceptance rates (steps) of an instance over the last hour, one per minute, oldest first.
+    pub async fn past_acceptance(&self, instance: &str, now_ms: u64) -> Result<Vec<(u64, f64)>, QueryError> {
         let end = now_ms / 1000;
         let instance = instance.replace(['"', '\\'], "");
-        let expression = acceptance(&format!("instance=\"{instance}\""));
+        let expression = acceptance_query(&format!("instance=\"{instance}\""));
         let range =
             [("start", (end.saturating_sub(3600)).to_string()), ("end", end.to_string()), ("step", "60".into())];
         let series = self.ask("query_range", &expression, &range).await?;
@@ -89,21 +82,21 @@ impl Prometheus {
 
     async fn now(&self, expression: &str) -> Result<Vec<(String, f64)>, QueryError> {
         let series = self.ask("query", expression, &[]).await?;
-        let read = |series: Series| Some((series.metric.get("instance")?.clone(), series.value?.1.parse().ok()?));
+        let read = |series: QuerySeries| Some((series.metric.get("instance")?.clone(), series.value?.1.parse().ok()?));
         Ok(series.into_iter().filter_map(read).collect())
     }
 
-    async fn ask(&self, kind: &str, expression: &str, more: &[(&str, String)]) -> Result<Vec<Series>, QueryError> {
-        let mut url = format!("{}/api/v1/{kind}?query={}", self.base, escaped(expression));
+    async fn ask(&self, kind: &str, expression: &str, more: &[(&str, String)]) -> Result<Vec<QuerySeries>, QueryError> {
+        let mut url = format!("{}/api/v1/{kind}?query={}", self.base, percent_encoded(expression));
         for (name, value) in more {
             url.extend(["&", name, "=", value.as_str()]);
         }
         let reply = self.http.send(self.http.request(Method::GET, &url, None)).await?;
         let url = format!("{}/api/v1/{kind}", self.base);
-        let parsed: Reply = serde_json::from_slice(&reply.body).map_err(|error| QueryError::Answer {
+        let parsed: QueryReply = serde_json::from_slice(&reply.body).map_err(|error| QueryError::Answer {
             url: url.clone(),
             status: reply.status,
-            cause: format!("no Prometheus answer ({error})"),
+            cause: format!("not an answer of Prometheus ({error})"),
         })?;
         match parsed.data {
             Some(data) => Ok(data.result),
@@ -112,9 +105,9 @@ impl Prometheus {
     }
 }
 
-type Put = fn(&mut FleetRow, f64);
+type RowSetter = fn(&mut FleetRow, f64);
 
-fn questions() -> Vec<(String, Put)> {
+fn fleet_queries() -> Vec<(String, RowSetter)> {
     let revision = metrics::REVISION.name;
     let rate = |name: &str| format!("sum by (instance) (rate({name}[5m]))");
     vec![
@@ -124,9 +117,9 @@ fn questions() -> Vec<(String, Put)> {
                 row.up = up > 0.0;
             },
         ),
-        (acceptance(""), |row, value| row.acceptance = Some(value)),
+        (acceptance_query(""), |row, value| row.acceptance = Some(value)),
         (format!("{} / {}", rate(metrics::TARGET_ONLY_SECONDS.name), rate(metrics::RSD_SECONDS.name)), |row, value| {
-            row.speed_up = Some(value);
+            row.speedup = Some(value);
         }),
         (rate(metrics::EMITTED_TOKENS.name), |row, value| row.throughput = Some(value)),
         (metrics::WAITING.name.to_owned(), |row, value| row.waiting = Some(value)),
@@ -134,7 +127,7 @@ fn questions() -> Vec<(String, Put)> {
     ]
 }
 
-fn acceptance(matcher: &str) -> String {
+fn acceptance_query(matcher: &str) -> String {
     let name = metrics::STEPS.name;
     let comma = if matcher.is_empty() { "" } else { "," };
     format!(
@@ -143,15 +136,15 @@ fn acceptance(matcher: &str) -> String {
     )
 }
 
-fn escaped(text: &str) -> String {
-    let mut escaped = String::new();
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::new();
     for byte in text.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' | b'.' => escaped.push(char::from(byte)),
-            other => escaped.extend(["%".to_owned(), format!("{other:02X}")]),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' | b'.' => encoded.push(char::from(byte)),
+            other => encoded.extend(["%".to_owned(), format!("{other:02X}")]),
         }
     }
-    escaped
+    encoded
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds since 1970, not before it")]
@@ -165,7 +158,7 @@ mod tests {
 
     #[test]
     fn acceptance_is_asked_for_by_the_names_of_the_protocol() {
-        insta::assert_snapshot!(acceptance("instance=\"a:1\""), @r#"sum by (instance) (rate(rsd_steps_total{outcome="accepted",instance="a:1"}[5m])) / sum by (instance) (rate(rsd_steps_total{instance="a:1"}[5m]))"#);
-        assert_eq!(escaped("a b{\"c\"}"), "a%20b%7B%22c%22%7D");
+        insta::assert_snapshot!(acceptance_query("instance=\"a:1\""), @r#"sum by (instance) (rate(rsd_steps_total{outcome="accepted",instance="a:1"}[5m])) / sum by (instance) (rate(rsd_steps_total{instance="a:1"}[5m]))"#);
+        assert_eq!(percent_encoded("a b{\"c\"}"), "a%20b%7B%22c%22%7D");
     }
 }

@@ -1,12 +1,13 @@
-//! One server's tasks: they scrape, poll, listen and carry out commands, and send everything as messages. A task that
-//! fails says why and when it tries again, and goes on for as long as somebody listens.
+//! The tasks of one server: scrape its metrics, poll its admin API, follow its events and carry out commands. They send
+//! what they fetch as messages. A task that fails reports the cause and the time of its next attempt, and runs until the
+//! receiver of the messages is dropped.
 
 use std::{sync::Arc, time::Duration};
 
 use reqwest::Method;
 use rsd_protocol::{
-    event::Event,
-    live::{Changed, Noted},
+    event::AdminEvent,
+    settings::{ChangeNote, ChangeResult},
     token_file,
 };
 use tokio::{
@@ -16,93 +17,93 @@ use tokio::{
 };
 
 use super::{
-    Answer, Channel, Command, Failure, Message, Update,
-    admin::{Admin, AdminError},
+    ChannelFailure, CommandAnswer, ServerCommand, SourceChannel, SourceMessage, SourceUpdate,
+    admin::{AdminClient, AdminError},
     backoff::Backoff,
-    find::Target,
-    http::{Bounds, Http, HttpError},
-    prometheus::Prometheus,
+    discovery::ServerTarget,
+    http::{HttpClient, HttpError, RequestLimits},
+    prometheus::PrometheusClient,
     sse,
 };
-use crate::{clock::Clock, exposition};
+use crate::{clock::SteadyClock, exposition};
 
-/// How often servers are asked.
+/// How often the servers are queried.
 #[derive(Debug, Clone, Copy)]
-pub struct Pace {
-    /// Between two scrapes of the metrics.
+pub struct PollIntervals {
+    /// Time between two scrapes of the metrics.
     pub metrics: Duration,
-    /// Between two rounds of the admin API.
+    /// Time between two polls of the admin API.
     pub admin: Duration,
 }
 
-impl Default for Pace {
+impl Default for PollIntervals {
     fn default() -> Self {
         Self { metrics: Duration::from_secs(1), admin: Duration::from_secs(2) }
     }
 }
 
-/// Where messages of one server go.
+/// Sends the messages of one server.
 #[derive(Debug, Clone)]
-struct Sink {
+struct MessageSender {
     target: usize,
-    clock: Clock,
-    messages: mpsc::Sender<Message>,
+    clock: SteadyClock,
+    messages: mpsc::Sender<SourceMessage>,
 }
 
-impl Sink {
-    /// Sends it; says whether somebody listens.
-    async fn send(&self, update: Update) -> bool {
-        let message = Message { at_ms: self.clock.now_ms(), target: self.target, update };
+impl MessageSender {
+    /// Returns whether there is still a receiver.
+    async fn send(&self, update: SourceUpdate) -> bool {
+        let message = SourceMessage { at_ms: self.clock.now_ms(), target: self.target, update };
         self.messages.send(message).await.is_ok()
     }
 
-    async fn failed(&self, channel: Channel, cause: String, wait: Duration) {
-        tracing::warn!(server = self.target, ?channel, "{cause}; next try in {} ms", wait.as_millis());
+    async fn report_failure(&self, channel: SourceChannel, cause: String, wait: Duration) {
+        tracing::warn!(server = self.target, ?channel, "{cause}; next attempt in {} ms", wait.as_millis());
         let retry_at_ms = self.clock.now_ms() + crate::clock::millis(wait);
-        self.send(Update::Failed(Failure { channel, cause, retry_at_ms })).await;
+        self.send(SourceUpdate::Failed(ChannelFailure { channel, cause, retry_at_ms })).await;
     }
 }
 
-/// Starts the tasks of one server; they end when the set is dropped.
+/// Starts the tasks of one server, which end when `tasks` is dropped.
 pub fn spawn(
     tasks: &mut JoinSet<()>,
-    (index, target): (usize, Target),
-    pace: Pace,
+    (index, target): (usize, ServerTarget),
+    pace: PollIntervals,
     readonly: bool,
-    clock: Clock,
-    messages: mpsc::Sender<Message>,
-) -> Result<mpsc::Sender<Command>, HttpError> {
-    let sink = Sink { target: index, clock, messages };
+    clock: SteadyClock,
+    messages: mpsc::Sender<SourceMessage>,
+) -> Result<mpsc::Sender<ServerCommand>, HttpError> {
+    let sender = MessageSender { target: index, clock, messages };
     let (commands, received) = mpsc::channel(16);
     let (endpoint, endpoint_seen) = watch::channel(target.endpoint.clone());
     let refresh = Arc::new(Notify::new());
-    let http = Http::new(Bounds::default(), 3)?;
-    tasks.spawn(scrape(sink.clone(), http, endpoint_seen, pace.metrics));
+    let http = HttpClient::new(RequestLimits::default(), 3)?;
+    tasks.spawn(scrape(sender.clone(), http, endpoint_seen, pace.metrics));
     if let Some(base) = &target.admin {
-        let admin = Admin::new(base, target.credentials.clone(), readonly)?;
-        tasks.spawn(poll(sink.clone(), admin.clone(), endpoint, refresh.clone(), pace.admin));
-        tasks.spawn(listen(sink.clone(), admin.clone(), refresh.clone()));
-        tasks.spawn(obey(sink, Some(admin), received, refresh));
+        let admin = AdminClient::new(base, target.credentials.clone(), readonly)?;
+        tasks.spawn(poll(sender.clone(), admin.clone(), endpoint, refresh.clone(), pace.admin));
+        tasks.spawn(follow_events(sender.clone(), admin.clone(), refresh.clone()));
+        tasks.spawn(run_commands(sender, Some(admin), received, refresh));
     } else {
-        tasks.spawn(obey(sink, None, received, refresh));
+        tasks.spawn(run_commands(sender, None, received, refresh));
     }
     Ok(commands)
 }
 
-/// Starts the task that asks Prometheus.
+/// Starts the task that queries Prometheus.
 pub fn spawn_prometheus(
     tasks: &mut JoinSet<()>,
     base: &str,
     instances: Vec<String>,
-    clock: Clock,
-    messages: mpsc::Sender<Message>,
+    clock: SteadyClock,
+    messages: mpsc::Sender<SourceMessage>,
 ) -> Result<(), HttpError> {
-    let prometheus = Prometheus::new(base)?;
+    let prometheus = PrometheusClient::new(base)?;
     tasks.spawn(async move {
-        let sink = Sink { target: 0, clock, messages };
+        let sender = MessageSender { target: 0, clock, messages };
         for (target, instance) in instances.iter().enumerate() {
-            if let Ok(past) = prometheus.past(instance, clock.now_ms()).await {
-                Sink { target, ..sink.clone() }.send(Update::Past(past)).await;
+            if let Ok(past) = prometheus.past_acceptance(instance, clock.now_ms()).await {
+                MessageSender { target, ..sender.clone() }.send(SourceUpdate::Past(past)).await;
             }
         }
         let mut backoff = Backoff::default();
@@ -110,14 +111,14 @@ pub fn spawn_prometheus(
             match prometheus.fleet().await {
                 Ok(rows) => {
                     backoff.reset();
-                    if !sink.send(Update::Fleet(rows)).await {
+                    if !sender.send(SourceUpdate::Fleet(rows)).await {
                         return;
                     }
                     sleep(Duration::from_secs(15)).await;
                 }
                 Err(error) => {
-                    let wait = backoff.wait();
-                    sink.failed(Channel::Prometheus, error.to_string(), wait).await;
+                    let wait = backoff.next_delay();
+                    sender.report_failure(SourceChannel::Prometheus, error.to_string(), wait).await;
                     sleep(wait).await;
                 }
             }
@@ -126,8 +127,11 @@ pub fn spawn_prometheus(
     Ok(())
 }
 
-/// The metrics of an endpoint, or why it has none.
-pub async fn metrics_of(http: &Http, endpoint: &str) -> Result<String, String> {
+/// Fetches the metrics of an endpoint.
+///
+/// # Errors
+/// Why there are none.
+pub async fn fetch_metrics(http: &HttpClient, endpoint: &str) -> Result<String, String> {
     let url = if endpoint.ends_with("/metrics") { endpoint.to_owned() } else { format!("{endpoint}/metrics") };
     let reply = http.send(http.request(Method::GET, &url, None)).await.map_err(|error| error.to_string())?;
     if reply.status != 200 {
@@ -140,12 +144,17 @@ pub async fn metrics_of(http: &Http, endpoint: &str) -> Result<String, String> {
     } else {
         let (samples, bad) = (found.samples.len(), found.bad_lines);
         Err(format!(
-            "{url} has no rsd_ metrics ({samples} other samples, {bad} unreadable lines): is it another server?"
+            "{url} has no rsd_ metrics, but {samples} other samples and {bad} invalid lines: is it another kind of server?"
         ))
     }
 }
 
-async fn scrape(sink: Sink, http: Http, mut endpoint: watch::Receiver<Option<String>>, pace: Duration) {
+async fn scrape(
+    sender: MessageSender,
+    http: HttpClient,
+    mut endpoint: watch::Receiver<Option<String>>,
+    pace: Duration,
+) {
     let mut backoff = Backoff::default();
     loop {
         let Some(url) = endpoint.borrow_and_update().clone() else {
@@ -154,49 +163,55 @@ async fn scrape(sink: Sink, http: Http, mut endpoint: watch::Receiver<Option<Str
             }
             continue;
         };
-        match metrics_of(&http, &url).await {
+        match fetch_metrics(&http, &url).await {
             Ok(text) => {
                 backoff.reset();
-                if !sink.send(Update::Metrics(text)).await {
+                if !sender.send(SourceUpdate::Metrics(text)).await {
                     return;
                 }
                 sleep(pace).await;
             }
             Err(cause) => {
-                let wait = backoff.wait();
-                sink.failed(Channel::Metrics, cause, wait).await;
+                let wait = backoff.next_delay();
+                sender.report_failure(SourceChannel::Metrics, cause, wait).await;
                 sleep(wait).await;
             }
         }
     }
 }
 
-/// What the rounds remember of each other.
+/// What the task remembers from one poll to the next.
 #[derive(Debug, Default)]
-struct Rounds {
+struct PollState {
     number: u64,
-    /// The server's start and its revision, as of the history that was fetched last.
+    /// The server's `instance` and revision when the history was last fetched.
     history_of: Option<(String, u64)>,
 }
 
-async fn poll(sink: Sink, admin: Admin, endpoint: watch::Sender<Option<String>>, refresh: Arc<Notify>, pace: Duration) {
+async fn poll(
+    sender: MessageSender,
+    admin: AdminClient,
+    endpoint: watch::Sender<Option<String>>,
+    refresh: Arc<Notify>,
+    pace: Duration,
+) {
     let mut backoff = Backoff::default();
-    let mut rounds = Rounds::default();
+    let mut state = PollState::default();
     loop {
-        let wait = match round(&sink, &admin, &endpoint, &mut rounds).await {
+        let wait = match poll_once(&sender, &admin, &endpoint, &mut state).await {
             Ok(()) => {
                 backoff.reset();
                 pace
             }
             Err(_) if admin.renew_token() => Duration::ZERO,
             Err(error) => {
-                let wait = backoff.wait();
-                sink.failed(Channel::Admin, error.to_string(), wait).await;
-                rounds = Rounds::default();
+                let wait = backoff.next_delay();
+                sender.report_failure(SourceChannel::Admin, error.to_string(), wait).await;
+                state = PollState::default();
                 wait
             }
         };
-        if sink.messages.is_closed() {
+        if sender.messages.is_closed() {
             return;
         }
         tokio::select! {
@@ -206,43 +221,44 @@ async fn poll(sink: Sink, admin: Admin, endpoint: watch::Sender<Option<String>>,
     }
 }
 
-async fn round(
-    sink: &Sink,
-    admin: &Admin,
+async fn poll_once(
+    sender: &MessageSender,
+    admin: &AdminClient,
     endpoint: &watch::Sender<Option<String>>,
-    rounds: &mut Rounds,
+    state: &mut PollState,
 ) -> Result<(), AdminError> {
     let status = admin.status().await?;
     let serves = status.endpoint.trim_end_matches('/').to_owned();
     endpoint.send_if_modified(|known| known.replace(serves.clone()).as_ref() != Some(&serves));
     let (instance, revision) = (status.instance.clone(), status.revision);
-    sink.send(Update::Status(Box::new(status))).await;
+    sender.send(SourceUpdate::Status(Box::new(status))).await;
     let (etag, view) = admin.policy().await?;
-    sink.send(Update::Policy { etag, view: Box::new(view) }).await;
-    if rounds.history_of.as_ref() != Some(&(instance.clone(), revision)) {
-        if let Some(history) = wished(admin.history().await)? {
-            sink.send(Update::History(history)).await;
-            rounds.history_of = Some((instance, revision));
+    sender.send(SourceUpdate::Policy { etag, view: Box::new(view) }).await;
+    if state.history_of.as_ref() != Some(&(instance.clone(), revision)) {
+        if let Some(history) = optional(admin.history().await)? {
+            sender.send(SourceUpdate::History(history)).await;
+            state.history_of = Some((instance, revision));
         }
-        rounds.number = 0;
+        state.number = 0;
     }
-    if let Some(traces) = wished(admin.traces().await)? {
-        sink.send(Update::Traces(traces)).await;
+    if let Some(traces) = optional(admin.traces().await)? {
+        sender.send(SourceUpdate::Traces(traces)).await;
     }
-    if rounds.number.is_multiple_of(3) {
-        if let Some(preview) = wished(admin.preview().await)? {
-            sink.send(Update::Preview(Box::new(preview))).await;
+    if state.number.is_multiple_of(3) {
+        if let Some(preview) = optional(admin.preview().await)? {
+            sender.send(SourceUpdate::Preview(Box::new(preview))).await;
         }
-        if let Some(audit) = wished(admin.audit().await)? {
-            sink.send(Update::Audit(audit)).await;
+        if let Some(audit) = optional(admin.audit().await)? {
+            sender.send(SourceUpdate::Audit(audit)).await;
         }
     }
-    rounds.number += 1;
+    state.number += 1;
     Ok(())
 }
 
-/// What a round can do without: a server that refuses it, or says it otherwise, is still there.
-fn wished<T>(result: Result<T, AdminError>) -> Result<Option<T>, AdminError> {
+/// Makes an answer optional that a poll can do without: a server that refuses it or sends another shape is not down.
+/// Only a failed connection remains an error.
+fn optional<T>(result: Result<T, AdminError>) -> Result<Option<T>, AdminError> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(AdminError::Http(error)) => Err(error.into()),
@@ -253,85 +269,105 @@ fn wished<T>(result: Result<T, AdminError>) -> Result<Option<T>, AdminError> {
     }
 }
 
-async fn listen(sink: Sink, admin: Admin, refresh: Arc<Notify>) {
+async fn follow_events(sender: MessageSender, admin: AdminClient, refresh: Arc<Notify>) {
     let mut backoff = Backoff::default();
-    while !sink.messages.is_closed() {
+    while !sender.messages.is_closed() {
         match admin.events().await {
             Ok(mut response) => {
-                let mut reader = sse::Reader::default();
+                let mut reader = sse::EventReader::default();
                 while let Ok(Some(bytes)) = response.chunk().await {
                     for data in reader.feed(&bytes) {
-                        let Ok(event) = serde_json::from_str::<Event>(&data) else {
-                            tracing::warn!("an event of another version was skipped");
+                        let Ok(event) = serde_json::from_str::<AdminEvent>(&data) else {
+                            tracing::warn!("skipped an event that this version does not know");
                             continue;
                         };
                         backoff.reset();
-                        let quiet = matches!(event, Event::Hello { .. } | Event::Attempt(_));
-                        sink.send(Update::Event(Box::new(event))).await;
+                        let quiet = matches!(event, AdminEvent::Hello { .. } | AdminEvent::Attempt(_));
+                        sender.send(SourceUpdate::Event(Box::new(event))).await;
                         if !quiet {
                             refresh.notify_one();
                         }
                     }
                 }
-                tracing::info!(server = sink.target, "the stream of events has ended");
+                tracing::info!(server = sender.target, "the stream of events has ended");
             }
-            Err(error) => tracing::debug!(server = sink.target, "no events: {error}"),
+            Err(error) => tracing::debug!(server = sender.target, "no events: {error}"),
         }
-        sleep(backoff.wait()).await;
+        sleep(backoff.next_delay()).await;
     }
 }
 
-async fn obey(sink: Sink, admin: Option<Admin>, mut commands: mpsc::Receiver<Command>, refresh: Arc<Notify>) {
+async fn run_commands(
+    sender: MessageSender,
+    admin: Option<AdminClient>,
+    mut commands: mpsc::Receiver<ServerCommand>,
+    refresh: Arc<Notify>,
+) {
     while let Some(command) = commands.recv().await {
         let Some(admin) = &admin else {
-            let none = format!("no admin API is known for this server; give its address and a token, or {}", hint());
+            let none = format!(
+                "no admin API is known for this server: give its address and a token, and check that this user may read {}",
+                token_folder()
+            );
             if let Some(ticket) = ticket_of(&command) {
-                sink.send(Update::Answer { ticket, answer: Box::new(Answer::Failed(none)) }).await;
+                sender.send(SourceUpdate::Answer { ticket, answer: Box::new(CommandAnswer::Failed(none)) }).await;
             }
             continue;
         };
         let update = match command {
-            Command::DryRun { ticket, change, etag } => answer(ticket, admin.change(&change, &etag, true).await),
-            Command::Apply { ticket, change, etag } => answer(ticket, admin.change(&change, &etag, false).await),
-            Command::Rollback { ticket, rollback, etag } => answer(ticket, admin.rollback(&rollback, &etag).await),
-            Command::Keep { ticket, etag } => answer(ticket, admin.keep(&Noted::default(), &etag).await),
-            Command::Trace(id) => match admin.trace(&id).await {
-                Ok(trace) => Update::Trace(Box::new(trace)),
+            ServerCommand::DryRun { ticket, change, etag } => {
+                change_answer(ticket, admin.change(&change, &etag, true).await)
+            }
+            ServerCommand::Apply { ticket, change, etag } => {
+                change_answer(ticket, admin.change(&change, &etag, false).await)
+            }
+            ServerCommand::Rollback { ticket, rollback, etag } => {
+                change_answer(ticket, admin.rollback(&rollback, &etag).await)
+            }
+            ServerCommand::Confirm { ticket } => {
+                let answer = admin.confirm(&ChangeNote::default()).await.map(CommandAnswer::Confirmed);
+                command_answer(ticket, answer)
+            }
+            ServerCommand::Trace(id) => match admin.trace(&id).await {
+                Ok(trace) => SourceUpdate::Trace(Box::new(trace)),
                 Err(error) => {
                     tracing::warn!("request {id}: {error}");
                     continue;
                 }
             },
-            Command::Refresh => {
+            ServerCommand::Refresh => {
                 refresh.notify_one();
                 continue;
             }
         };
-        sink.send(update).await;
+        sender.send(update).await;
         refresh.notify_one();
     }
 }
 
-fn ticket_of(command: &Command) -> Option<u64> {
+fn ticket_of(command: &ServerCommand) -> Option<u64> {
     match command {
-        Command::DryRun { ticket, .. }
-        | Command::Apply { ticket, .. }
-        | Command::Rollback { ticket, .. }
-        | Command::Keep { ticket, .. } => Some(*ticket),
-        Command::Trace(_) | Command::Refresh => None,
+        ServerCommand::DryRun { ticket, .. }
+        | ServerCommand::Apply { ticket, .. }
+        | ServerCommand::Rollback { ticket, .. }
+        | ServerCommand::Confirm { ticket, .. } => Some(*ticket),
+        ServerCommand::Trace(_) | ServerCommand::Refresh => None,
     }
 }
 
-fn answer(ticket: u64, result: Result<Changed, AdminError>) -> Update {
-    let answer = match result {
-        Ok(changed) => Answer::Changed(Box::new(changed)),
-        Err(AdminError::Refused(detail)) => Answer::Refused(detail),
-        Err(error) => Answer::Failed(error.to_string()),
-    };
-    Update::Answer { ticket, answer: Box::new(answer) }
+fn change_answer(ticket: u64, result: Result<ChangeResult, AdminError>) -> SourceUpdate {
+    command_answer(ticket, result.map(|changed| CommandAnswer::Changed(Box::new(changed))))
 }
 
-fn hint() -> String {
-    let folder = token_file::folder().map_or_else(String::new, |folder| folder.display().to_string());
-    format!("see that this user may read {folder}")
+fn command_answer(ticket: u64, result: Result<CommandAnswer, AdminError>) -> SourceUpdate {
+    let answer = match result {
+        Ok(answer) => answer,
+        Err(AdminError::Refused(detail)) => CommandAnswer::Refused(detail),
+        Err(error) => CommandAnswer::Failed(error.to_string()),
+    };
+    SourceUpdate::Answer { ticket, answer: Box::new(answer) }
+}
+
+fn token_folder() -> String {
+    token_file::folder().map_or_else(|| "the folder of token files".to_owned(), |folder| folder.display().to_string())
 }

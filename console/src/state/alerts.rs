@@ -1,45 +1,44 @@
-//! Health rules: each looks at one server and says what is wrong and what to do, or nothing.
+//! Rules that check one server's health and say what is wrong and what to do.
 
-use rsd_protocol::{live::Source, metrics, policy::Answers};
+use rsd_protocol::{metrics, policy::AnswerRoute, settings::SettingSource};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::server::{Connection, Server};
+use super::server::{ServerConnection, ServerState};
 
-/// How bad it is.
+/// How urgent an alert is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// Good to know.
+pub enum AlertSeverity {
+    /// For information.
     Note,
-    /// RSD does less than it could.
+    /// RSD is less useful than it could be.
     Warning,
-    /// Requests suffer.
+    /// Requests are affected.
     Problem,
 }
 
-/// What a rule found.
+/// The finding of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Alert {
-    /// The rule.
+    /// The rule's name.
     pub rule: &'static str,
-    /// How bad it is.
-    pub severity: Severity,
+    pub severity: AlertSeverity,
     /// What is wrong, and what to do.
     pub text: String,
 }
 
-/// A rule: its name, how bad its finding is, and its check.
-struct Rule {
+struct AlertRule {
     name: &'static str,
-    severity: Severity,
-    check: fn(&Server, u64) -> Option<String>,
+    severity: AlertSeverity,
+    /// Returns the text of the alert, if there is one, at this time in milliseconds since 1970.
+    check: fn(&ServerState, u64) -> Option<String>,
 }
 
-/// Everything that is wrong with a server, the worst first.
+/// The alerts of a server, the most urgent first.
 #[must_use]
-pub fn of(server: &Server, now_ms: u64) -> Vec<Alert> {
-    let found = |rule: &Rule| {
+pub fn active_alerts(server: &ServerState, now_ms: u64) -> Vec<Alert> {
+    let found = |rule: &AlertRule| {
         let text = (rule.check)(server, now_ms)?;
         Some(Alert { rule: rule.name, severity: rule.severity, text })
     };
@@ -48,167 +47,177 @@ pub fn of(server: &Server, now_ms: u64) -> Vec<Alert> {
     alerts
 }
 
-/// Fewer judged steps than this say nothing.
-const FEW: f64 = 20.0;
+/// Decided steps below which the acceptance rate raises no alert.
+const MIN_DECIDED_STEPS: f64 = 20.0;
 
-const RULES: &[Rule] = &[
-    Rule { name: "down", severity: Severity::Problem, check: down },
-    Rule { name: "not_ready", severity: Severity::Problem, check: not_ready },
-    Rule { name: "model_down", severity: Severity::Problem, check: model_down },
-    Rule { name: "fallback_active", severity: Severity::Problem, check: fallback_active },
-    Rule { name: "requests_fail", severity: Severity::Problem, check: requests_fail },
-    Rule { name: "kept_but_slower", severity: Severity::Warning, check: kept_but_slower },
-    Rule { name: "hardly_kept", severity: Severity::Warning, check: hardly_kept },
-    Rule { name: "threshold_decides_nothing", severity: Severity::Warning, check: threshold_decides_nothing },
-    Rule { name: "queue", severity: Severity::Warning, check: queue },
-    Rule { name: "budget_held", severity: Severity::Warning, check: budget_held },
-    Rule { name: "reload_refused", severity: Severity::Warning, check: reload_refused },
-    Rule { name: "half_connected", severity: Severity::Warning, check: half_connected },
-    Rule { name: "restart_needed", severity: Severity::Note, check: restart_needed },
-    Rule { name: "not_in_file", severity: Severity::Note, check: not_in_file },
-    Rule { name: "unreadable_metrics", severity: Severity::Note, check: unreadable_metrics },
-    Rule { name: "restarted", severity: Severity::Note, check: restarted },
-    Rule { name: "answers_alone", severity: Severity::Note, check: answers_alone },
-    Rule { name: "reverting", severity: Severity::Note, check: reverting },
+const RULES: &[AlertRule] = &[
+    AlertRule { name: "down", severity: AlertSeverity::Problem, check: down },
+    AlertRule { name: "not_ready", severity: AlertSeverity::Problem, check: not_ready },
+    AlertRule { name: "model_down", severity: AlertSeverity::Problem, check: model_down },
+    AlertRule { name: "fallback_active", severity: AlertSeverity::Problem, check: fallback_active },
+    AlertRule { name: "requests_fail", severity: AlertSeverity::Problem, check: requests_fail },
+    AlertRule { name: "accepted_but_slower", severity: AlertSeverity::Warning, check: accepted_but_slower },
+    AlertRule { name: "rarely_accepted", severity: AlertSeverity::Warning, check: rarely_accepted },
+    AlertRule { name: "threshold_without_effect", severity: AlertSeverity::Warning, check: threshold_without_effect },
+    AlertRule { name: "queue", severity: AlertSeverity::Warning, check: queue },
+    AlertRule { name: "budget_saturated", severity: AlertSeverity::Warning, check: budget_saturated },
+    AlertRule { name: "reload_failed", severity: AlertSeverity::Warning, check: reload_failed },
+    AlertRule { name: "metrics_unreachable", severity: AlertSeverity::Warning, check: metrics_unreachable },
+    AlertRule { name: "restart_needed", severity: AlertSeverity::Note, check: restart_needed },
+    AlertRule { name: "not_in_file", severity: AlertSeverity::Note, check: not_in_file },
+    AlertRule { name: "unreadable_metrics", severity: AlertSeverity::Note, check: unreadable_metrics },
+    AlertRule { name: "restarted", severity: AlertSeverity::Note, check: restarted },
+    AlertRule { name: "single_model_route", severity: AlertSeverity::Note, check: single_model_route },
+    AlertRule { name: "revert_pending", severity: AlertSeverity::Note, check: revert_pending },
 ];
 
-fn down(server: &Server, now_ms: u64) -> Option<String> {
+fn down(server: &ServerState, now_ms: u64) -> Option<String> {
     match server.connection(now_ms) {
-        Connection::Down { cause, .. } => Some(cause),
-        Connection::Stale(age) => Some(format!("no answer for {} s; what is shown is old", age / 1000)),
+        ServerConnection::Down { cause, .. } => Some(cause),
+        ServerConnection::Stale(age) => Some(format!("no answer for {} s; the data shown are old", age / 1000)),
         _ => None,
     }
 }
 
-fn not_ready(server: &Server, _: u64) -> Option<String> {
+fn not_ready(server: &ServerState, _: u64) -> Option<String> {
     let status = server.status.as_ref()?;
-    (!status.ready).then(|| "the server takes no new requests: it is starting or draining".into())
+    (!status.ready).then(|| "the server accepts no new requests: it is starting or shutting down".into())
 }
 
-fn model_down(server: &Server, _: u64) -> Option<String> {
+fn model_down(server: &ServerState, _: u64) -> Option<String> {
     let down: Vec<_> = metrics::ROLES
         .iter()
-        .filter(|role| server.readings.now(&metrics::MODEL_UP, &[("role", role)]) == Some(0.0))
+        .filter(|role| server.readings.latest(&metrics::MODEL_UP, &[("role", role)]) == Some(0.0))
         .copied()
         .collect();
-    (!down.is_empty()).then(|| format!("the last call failed: {}; see the server's log", down.join(", ")))
+    (!down.is_empty()).then(|| format!("the last call of this model failed: {}; see the server's log", down.join(", ")))
 }
 
-fn fallback_active(server: &Server, _: u64) -> Option<String> {
-    (server.readings.now(&metrics::FALLBACK_ACTIVE, &[])? >= 1.0)
-        .then(|| "the newest step had no verdict and went to the target: the reward model fails or hangs".into())
+fn fallback_active(server: &ServerState, _: u64) -> Option<String> {
+    (server.readings.latest(&metrics::FALLBACK_ACTIVE, &[])? >= 1.0).then(|| {
+        "no score for the newest step, which the target therefore decoded: the reward model fails or hangs".into()
+    })
 }
 
-fn requests_fail(server: &Server, _: u64) -> Option<String> {
-    let figures = server.figures();
-    let (errors, requests) = (figures.errors?, figures.requests?);
+fn requests_fail(server: &ServerState, _: u64) -> Option<String> {
+    let summary = server.summary();
+    let (errors, requests) = (summary.errors?, summary.requests?);
     (errors >= 1.0 && errors / requests.max(1.0) > 0.05)
         .then(|| format!("{errors:.0} of {requests:.0} requests failed or were refused"))
 }
 
-fn kept_but_slower(server: &Server, _: u64) -> Option<String> {
-    let figures = server.figures();
-    let (kept, speed_up) = (figures.step_acceptance?, figures.speed_up?);
-    (figures.judged? >= FEW && kept > 0.7 && speed_up < 1.0).then(|| {
+fn accepted_but_slower(server: &ServerState, _: u64) -> Option<String> {
+    let summary = server.summary();
+    let (accepted, speedup) = (summary.step_acceptance?, summary.speedup?);
+    (summary.decided_steps? >= MIN_DECIDED_STEPS && accepted > 0.7 && speedup < 1.0).then(|| {
         format!(
-            "{:.0} % of the steps are kept and yet it is slower than the target alone ({speed_up:.2} x): the draft or \
-             the reward model costs too much here",
-            100.0 * kept
+            "slower than the target alone (speedup {speedup:.2} x) although {:.0} % of the steps are accepted: the \
+             draft or the reward model is too slow on this machine",
+            100.0 * accepted
         )
     })
 }
 
-fn hardly_kept(server: &Server, _: u64) -> Option<String> {
-    let figures = server.figures();
-    let kept = figures.step_acceptance?;
-    (figures.judged? >= FEW && kept < 0.2 && figures.delta? <= 1.0).then(|| {
-        format!("only {:.0} % of the steps are kept: lower delta, or answer with the target alone", 100.0 * kept)
+fn rarely_accepted(server: &ServerState, _: u64) -> Option<String> {
+    let summary = server.summary();
+    let accepted = summary.step_acceptance?;
+    (summary.decided_steps? >= MIN_DECIDED_STEPS && accepted < 0.2 && summary.delta? <= 1.0).then(|| {
+        format!("only {:.0} % of the steps are accepted: lower delta, or set the route to target", 100.0 * accepted)
     })
 }
 
-fn threshold_decides_nothing(server: &Server, _: u64) -> Option<String> {
-    let figures = server.figures();
-    let (judged, kept, delta) = (figures.judged?, figures.step_acceptance?, figures.delta?);
-    (judged >= FEW && (kept >= 0.999 || kept <= 0.001) && delta > 0.0 && delta <= 1.0).then(|| {
-        let side = if kept > 0.5 { "above" } else { "below" };
-        format!("all {judged:.0} rewards lie {side} delta {delta:.2}: it decides nothing; see the rewards screen")
-    })
+fn threshold_without_effect(server: &ServerState, _: u64) -> Option<String> {
+    let summary = server.summary();
+    let (decided, accepted, delta) = (summary.decided_steps?, summary.step_acceptance?, summary.delta?);
+    (decided >= MIN_DECIDED_STEPS && (accepted >= 0.999 || accepted <= 0.001) && delta > 0.0 && delta <= 1.0).then(
+        || {
+            let side = if accepted > 0.5 { "above" } else { "below" };
+            format!(
+                "all {decided:.0} rewards are {side} delta {delta:.2}, so that it has no effect; see the rewards screen"
+            )
+        },
+    )
 }
 
-fn queue(server: &Server, _: u64) -> Option<String> {
-    let figures = server.figures();
-    let waiting = figures.waiting?;
-    (waiting >= 4.0 && waiting > 2.0 * figures.running.unwrap_or(0.0))
-        .then(|| format!("{waiting:.0} requests wait for their turn"))
+fn queue(server: &ServerState, _: u64) -> Option<String> {
+    let summary = server.summary();
+    let waiting = summary.waiting?;
+    (waiting >= 4.0 && waiting > 2.0 * summary.running.unwrap_or(0.0))
+        .then(|| format!("{waiting:.0} requests are waiting"))
 }
 
-fn budget_held(server: &Server, _: u64) -> Option<String> {
+fn budget_saturated(server: &ServerState, _: u64) -> Option<String> {
     let budget = server.policy.as_ref()?.1.in_force.budget?;
-    (budget.held && !budget.warming_up).then(|| {
+    (budget.saturated && !budget.warming_up).then(|| {
         format!(
-            "the budget aims at {:.0} % of the steps for the target and is held at {:.0} % by policy.floor or \
-             policy.ceiling",
-            100.0 * budget.gamma,
-            100.0 * budget.realised
+            "policy.floor or policy.ceiling is active: the target should generate {:.0} % of the steps and generates \
+             {:.0} %",
+            100.0 * budget.target_rate,
+            100.0 * budget.observed_rate
         )
     })
 }
 
-fn reload_refused(server: &Server, _: u64) -> Option<String> {
-    (server.readings.now(&metrics::RELOAD_REFUSED, &[])? >= 1.0)
-        .then(|| "the deployment file was refused when it was last read: what runs is older than the file".into())
+fn reload_failed(server: &ServerState, _: u64) -> Option<String> {
+    (server.readings.latest(&metrics::RELOAD_FAILED, &[])? >= 1.0).then(|| {
+        "the deployment file was invalid when it was last read; the settings in effect are older than the file".into()
+    })
 }
 
-fn half_connected(server: &Server, now_ms: u64) -> Option<String> {
-    server.half(now_ms)
+fn metrics_unreachable(server: &ServerState, now_ms: u64) -> Option<String> {
+    server.metrics_problem(now_ms)
 }
 
-fn restart_needed(server: &Server, _: u64) -> Option<String> {
+fn restart_needed(server: &ServerState, _: u64) -> Option<String> {
     let needed = &server.policy.as_ref()?.1.restart_needed;
     (!needed.is_empty())
-        .then(|| format!("changed in the file and not in effect until a restart: {}", needed.join(", ")))
+        .then(|| format!("changed in the deployment file, but only in effect after a restart: {}", needed.join(", ")))
 }
 
-fn not_in_file(server: &Server, _: u64) -> Option<String> {
+fn not_in_file(server: &ServerState, _: u64) -> Option<String> {
     let settings = &server.policy.as_ref()?.1.settings;
-    let changed: Vec<_> =
-        settings.iter().filter(|s| matches!(s.source, Source::Runtime { .. })).map(|s| s.path.as_str()).collect();
-    (!changed.is_empty()).then(|| format!("changed while running; a restart may not have it: {}", changed.join(", ")))
+    let changed: Vec<_> = settings
+        .iter()
+        .filter(|s| matches!(s.source, SettingSource::Runtime { .. }))
+        .map(|s| s.path.as_str())
+        .collect();
+    (!changed.is_empty()).then(|| format!("changed at run time; a restart may lose it: {}", changed.join(", ")))
 }
 
-fn unreadable_metrics(server: &Server, _: u64) -> Option<String> {
+fn unreadable_metrics(server: &ServerState, _: u64) -> Option<String> {
     let (bad, ignored) = (server.bad_lines, server.readings.ignored);
-    (bad + ignored > 0).then(|| format!("{bad} lines of /metrics were unreadable and {ignored} series too many"))
+    (bad + ignored > 0).then(|| format!("/metrics has {bad} invalid lines and {ignored} series beyond the limit"))
 }
 
-fn restarted(server: &Server, _: u64) -> Option<String> {
-    (server.restarts > 0).then(|| format!("the server was restarted {} times since this console runs", server.restarts))
+fn restarted(server: &ServerState, _: u64) -> Option<String> {
+    (server.restarts > 0)
+        .then(|| format!("the server was restarted {} times since the console was started", server.restarts))
 }
 
-fn answers_alone(server: &Server, _: u64) -> Option<String> {
-    match server.status.as_ref()?.answers {
-        Answers::Rsd => None,
-        Answers::Draft => Some("the draft answers alone: nothing is judged".into()),
-        Answers::Target => Some("the target answers alone: nothing is drafted".into()),
+fn single_model_route(server: &ServerState, _: u64) -> Option<String> {
+    match server.status.as_ref()?.route {
+        AnswerRoute::Rsd => None,
+        AnswerRoute::Draft => Some("the draft answers alone; no step is scored".into()),
+        AnswerRoute::Target => Some("the target answers alone; no step is drafted".into()),
     }
 }
 
-fn reverting(server: &Server, now_ms: u64) -> Option<String> {
-    let (revision, left) = server.reverts(now_ms)?;
-    Some(format!("revision {revision} will be taken back in {left} s unless it is kept"))
+fn revert_pending(server: &ServerState, now_ms: u64) -> Option<String> {
+    let (revision, left) = server.pending_revert(now_ms)?;
+    Some(format!("revision {revision} will be reverted in {left} s unless it is confirmed"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::Update;
+    use crate::source::SourceUpdate;
 
     fn rules(scrapes: &[&str]) -> Vec<&'static str> {
-        let mut server = Server::new("a", false);
+        let mut server = ServerState::new("a", false);
         for (n, text) in scrapes.iter().enumerate() {
-            server.take(n as u64 * 1000, Update::Metrics((*text).to_owned()), 60_000);
+            server.receive(n as u64 * 1000, SourceUpdate::Metrics((*text).to_owned()), 60_000);
         }
-        of(&server, 2_000).iter().map(|alert| alert.rule).collect()
+        active_alerts(&server, 2_000).iter().map(|alert| alert.rule).collect()
     }
 
     fn steps(accepted: u32, rejected: u32) -> String {
@@ -217,30 +226,30 @@ mod tests {
         )
     }
 
-    fn judged(accepted: u32, rejected: u32, more: &str) -> Vec<&'static str> {
+    fn after_steps(accepted: u32, rejected: u32, more: &str) -> Vec<&'static str> {
         let seconds = "rsd_target_only_estimated_seconds_total 0\nrsd_answer_model_seconds_total 0";
         rules(&[&(steps(0, 0) + seconds), &(steps(accepted, rejected) + more)])
     }
 
     #[test]
-    fn keeping_most_steps_and_being_slower_is_said() {
+    fn accepting_most_steps_and_being_slower_is_said() {
         let slower = "rsd_target_only_estimated_seconds_total 8\nrsd_answer_model_seconds_total 10";
-        assert_eq!(judged(80, 20, slower), ["kept_but_slower"]);
-        assert!(judged(80, 20, &slower.replace(" 8", " 12")).is_empty());
-        assert!(judged(8, 2, slower).is_empty(), "ten steps say nothing");
+        assert_eq!(after_steps(80, 20, slower), ["accepted_but_slower"]);
+        assert!(after_steps(80, 20, &slower.replace(" 8", " 12")).is_empty());
+        assert!(after_steps(8, 2, slower).is_empty(), "ten steps say nothing");
     }
 
     #[test]
     fn a_threshold_beside_all_rewards_is_said_but_not_the_extremes() {
-        assert_eq!(judged(0, 50, "rsd_policy_delta 0.9"), ["hardly_kept", "threshold_decides_nothing"]);
-        assert_eq!(judged(50, 0, "rsd_policy_delta 0.1"), ["threshold_decides_nothing"]);
-        assert!(judged(0, 50, "rsd_policy_delta 2").is_empty());
+        assert_eq!(after_steps(0, 50, "rsd_policy_delta 0.9"), ["rarely_accepted", "threshold_without_effect"]);
+        assert_eq!(after_steps(50, 0, "rsd_policy_delta 0.1"), ["threshold_without_effect"]);
+        assert!(after_steps(0, 50, "rsd_policy_delta 2").is_empty());
     }
 
     #[test]
     fn what_fails_comes_first() {
-        let text = "rsd_model_up{role=\"reward\"} 0\nrsd_fallback_active 1\nrsd_reload_refused 1\nrsd_requests_waiting 9\nbroken";
-        assert_eq!(rules(&[text]), ["model_down", "fallback_active", "queue", "reload_refused", "unreadable_metrics"]);
+        let text = "rsd_model_up{role=\"reward\"} 0\nrsd_fallback_active 1\nrsd_reload_failed 1\nrsd_requests_waiting 9\nbroken";
+        assert_eq!(rules(&[text]), ["model_down", "fallback_active", "queue", "reload_failed", "unreadable_metrics"]);
         assert_eq!(rules(&["rsd_fallback_active 0\nrsd_model_up{role=\"draft\"} 1"]), Vec::<&str>::new());
     }
 }

@@ -1,13 +1,13 @@
-//! What the console knows and where its operator is. State takes messages and intents and gives back what is to be
-//! sent; it neither fetches nor draws.
+//! What the console knows and what its user is looking at. The state takes messages and user intents and returns what
+//! has to be sent; it neither fetches nor draws.
 
 pub mod alerts;
 pub mod app;
+pub mod change_dialog;
 pub mod curve;
-pub mod draft;
-pub mod edit;
-pub mod figures;
+pub mod metric_history;
+pub mod pending_change;
 pub mod presets;
-pub mod readings;
 pub mod server;
 pub mod settings;
+pub mod summary;

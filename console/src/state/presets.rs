@@ -1,28 +1,31 @@
-//! Presets as settings of their own: what a preset says is a line each, and the list is put together again for the
-//! server, which takes it as a whole.
+//! Presets as single settings: every field of every preset is one line in the dialog. The server takes the list only as
+//! a whole, so that the list is put together again for it.
 
 use std::collections::BTreeMap;
 
-use rsd_protocol::live::{Difference, PolicyView, Setting, SettingKind, Source};
+use rsd_protocol::settings::{PolicyView, SettingDifference, SettingInfo, SettingKind, SettingSource};
 use serde_json::{Map, Value, json};
 
-/// The value of what a preset leaves to the policy.
+/// The value of a field that a preset does not set.
 pub const AS_POLICY: &str = "as policy";
 
-/// Where the list stands.
+/// Path of the list.
 const LIST: &str = "presets";
-/// What a preset may say, and the setting of the policy that it stands in for.
-const FIELDS: [&str; 3] = ["delta", "answers", "weighting"];
+/// The fields of a preset, which override the policy's settings with the same names. `answers` is the former name of
+/// `route`; a server knows one of the two.
+const FIELDS: [&str; 4] = ["delta", "route", "answers", "weighting"];
+/// Former path of the setting `policy.route`.
+pub const OLD_ROUTE: &str = "policy.answers";
 
-/// Whether this is the path of something that a preset says.
+/// Whether this is the path of a preset's field.
 #[must_use]
-pub fn is_of_one(path: &str) -> bool {
+pub fn is_preset_path(path: &str) -> bool {
     path.strip_prefix(LIST).is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// Everything that presets say or may say. Its bounds and choices are those of the policy's own setting.
+/// Every field of every preset as a setting, with the bounds and choices of the policy's setting.
 #[must_use]
-pub fn settings(view: &PolicyView) -> Vec<Setting> {
+pub fn settings(view: &PolicyView) -> Vec<SettingInfo> {
     let list = serde_json::to_value(&view.values.presets).unwrap_or_default();
     let source = view.settings.iter().find(|setting| setting.path == LIST).map(|setting| setting.source.clone());
     let mut found = Vec::new();
@@ -36,10 +39,10 @@ pub fn settings(view: &PolicyView) -> Vec<Setting> {
                 SettingKind::Choice => [AS_POLICY.to_owned()].into_iter().chain(usual.choices.clone()).collect(),
                 _ => Vec::new(),
             };
-            found.push(Setting {
+            found.push(SettingInfo {
                 path: path(name, field),
-                value: said(preset, field),
-                source: source.clone().unwrap_or(Source::Default),
+                value: field_value(preset, field),
+                source: source.clone().unwrap_or(SettingSource::Default),
                 description: format!("For requests of the model `{name}`. {}", usual.description),
                 choices,
                 ..usual.clone()
@@ -49,10 +52,10 @@ pub fn settings(view: &PolicyView) -> Vec<Setting> {
     found
 }
 
-/// The list with these values in it, by path; nothing where none of them is a preset's.
+/// The list with these new values, given by path; `None` if none of them belongs to a preset.
 #[must_use]
-pub fn list(view: &PolicyView, values: &BTreeMap<String, Value>) -> Option<Value> {
-    if !values.keys().any(|path| is_of_one(path)) {
+pub fn changed_list(view: &PolicyView, values: &BTreeMap<String, Value>) -> Option<Value> {
+    if !values.keys().any(|path| is_preset_path(path)) {
         return None;
     }
     let mut list = serde_json::to_value(&view.values.presets).ok()?;
@@ -69,17 +72,17 @@ pub fn list(view: &PolicyView, values: &BTreeMap<String, Value>) -> Option<Value
     Some(list)
 }
 
-/// Differences in which the list is told by what its presets say.
+/// The differences with that of the list replaced by those of its fields.
 #[must_use]
-pub fn spelled(differences: &[Difference]) -> Vec<Difference> {
-    let of = |difference: &Difference| match (difference.path.as_str(), &difference.old, &difference.new) {
+pub fn expand_presets(differences: &[SettingDifference]) -> Vec<SettingDifference> {
+    let expand = |difference: &SettingDifference| match (difference.path.as_str(), &difference.old, &difference.new) {
         (LIST, Value::Array(old), Value::Array(new)) => between(old, new),
         _ => vec![difference.clone()],
     };
-    differences.iter().flat_map(of).collect()
+    differences.iter().flat_map(expand).collect()
 }
 
-fn between(old: &[Value], new: &[Value]) -> Vec<Difference> {
+fn between(old: &[Value], new: &[Value]) -> Vec<SettingDifference> {
     let by_name = |list: &[Value]| -> BTreeMap<String, Value> {
         list.iter().map(|preset| (preset["name"].as_str().unwrap_or_default().to_owned(), preset.clone())).collect()
     };
@@ -92,13 +95,13 @@ fn between(old: &[Value], new: &[Value]) -> Vec<Difference> {
         let (before, after) = (old.get(name), new.get(name));
         if before.is_some() != after.is_some() {
             let there = |preset: Option<&Value>| json!(if preset.is_some() { "served" } else { "not served" });
-            found.push(Difference { path: format!("{LIST}.{name}"), old: there(before), new: there(after) });
+            found.push(SettingDifference { path: format!("{LIST}.{name}"), old: there(before), new: there(after) });
         }
         let none = Value::Object(Map::new());
         for field in FIELDS {
-            let (old, new) = (said(before.unwrap_or(&none), field), said(after.unwrap_or(&none), field));
+            let (old, new) = (field_value(before.unwrap_or(&none), field), field_value(after.unwrap_or(&none), field));
             if old != new {
-                found.push(Difference { path: path(name, field), old, new });
+                found.push(SettingDifference { path: path(name, field), old, new });
             }
         }
     }
@@ -109,7 +112,7 @@ fn path(name: &str, field: &str) -> String {
     format!("{LIST}.{name}.{field}")
 }
 
-fn said(preset: &Value, field: &str) -> Value {
+fn field_value(preset: &Value, field: &str) -> Value {
     preset.get(field).filter(|value| !value.is_null()).cloned().unwrap_or_else(|| json!(AS_POLICY))
 }
 
@@ -118,22 +121,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_is_told_by_what_is_different_in_it() {
-        let whole = |old: Value, new: Value| Difference { path: LIST.into(), old, new };
-        let told = |old: Value, new: Value| -> Vec<String> {
-            let told = spelled(&[whole(old, new)]);
-            told.iter()
+    fn a_list_is_shown_by_what_is_different_in_it() {
+        let whole = |old: Value, new: Value| SettingDifference { path: LIST.into(), old, new };
+        let shown = |old: Value, new: Value| -> Vec<String> {
+            let expanded = expand_presets(&[whole(old, new)]);
+            expanded
+                .iter()
                 .map(|difference| format!("{}: {} -> {}", difference.path, difference.old, difference.new))
                 .collect()
         };
         let careful = json!({"name": "careful", "delta": 0.9});
-        let other = json!({"name": "careful", "answers": "draft"});
+        let other = json!({"name": "careful", "route": "draft"});
         assert_eq!(
-            told(json!([careful]), json!([other])),
-            [r#"presets.careful.delta: 0.9 -> "as policy""#, r#"presets.careful.answers: "as policy" -> "draft""#,]
+            shown(json!([careful]), json!([other])),
+            [r#"presets.careful.delta: 0.9 -> "as policy""#, r#"presets.careful.route: "as policy" -> "draft""#,]
         );
-        let gone = told(json!([careful]), json!([]));
+        let gone = shown(json!([careful]), json!([]));
         assert_eq!(gone[0], r#"presets.careful: "served" -> "not served""#);
-        assert!(told(json!([careful]), json!([careful])).is_empty());
+        assert!(shown(json!([careful]), json!([careful])).is_empty());
     }
 }

@@ -1,165 +1,159 @@
-//! Everything known of one server, and whether it still holds.
+//! Everything that is known about one server, and whether it is current.
 
 use std::collections::VecDeque;
 
 use rsd_protocol::{
-    event::{Attempt, Event},
-    live::{PolicyView, Revert, Revision},
+    event::{AdminAttempt, AdminEvent},
     metrics,
-    preview::{Point, Preview},
-    status::Status,
+    preview::{PolicyPreview, PredictedPoint},
+    settings::{PolicyRevision, PolicyView, ScheduledRevert},
+    status::ServerStatus,
     trace::{RequestTrace, TraceSummary},
 };
 
-use super::{curve::between, figures::Figures, readings::Readings};
+use super::{curve::interpolate, metric_history::MetricHistory, summary::MetricSummary};
 use crate::{
     clock, exposition,
-    source::{Channel, Failure, Update},
+    source::{ChannelFailure, SourceChannel, SourceUpdate},
 };
 
-/// Moments whose figures are kept.
-const MOST_MOMENTS: usize = 600;
-/// Without an answer for so long a server is no longer live.
+/// Points of the graphs that are stored.
+const MAX_POINTS: usize = 600;
+/// Time without an answer after which the data are shown as old.
 const STALE_AFTER_MS: u64 = 7_000;
 
-/// What is known of one channel to a server.
+/// The state of one source: a server's admin API or its metrics.
 #[derive(Debug, Clone, Default)]
-pub struct Link {
-    /// When it answered last.
+pub struct ChannelHealth {
     pub last_ok_ms: Option<u64>,
-    /// Why it does not.
-    pub failure: Option<Failure>,
+    /// Why the last request failed, if it did.
+    pub failure: Option<ChannelFailure>,
 }
 
-/// Whether what is shown still holds.
+/// Whether the data are current.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Connection {
-    /// Nothing has answered yet.
+pub enum ServerConnection {
+    /// There was no answer yet.
     Connecting,
-    /// It answers.
     Live,
-    /// It has not answered for so many milliseconds, and has not failed either.
+    /// There was neither an answer nor a failure for this number of milliseconds.
     Stale(u64),
-    /// It fails.
+    /// The last request failed.
     Down {
-        /// Milliseconds until the next try.
+        /// Milliseconds until the next attempt.
         retry_ms: u64,
-        /// Why.
         cause: String,
     },
 }
 
-impl Link {
-    fn connection(&self, now_ms: u64) -> Connection {
+impl ChannelHealth {
+    fn connection(&self, now_ms: u64) -> ServerConnection {
         match (&self.failure, self.last_ok_ms) {
-            (Some(failure), _) => {
-                Connection::Down { retry_ms: failure.retry_at_ms.saturating_sub(now_ms), cause: failure.cause.clone() }
-            }
-            (None, None) => Connection::Connecting,
-            (None, Some(at)) if now_ms.saturating_sub(at) > STALE_AFTER_MS => Connection::Stale(now_ms - at),
-            (None, Some(_)) => Connection::Live,
+            (Some(failure), _) => ServerConnection::Down {
+                retry_ms: failure.retry_at_ms.saturating_sub(now_ms),
+                cause: failure.cause.clone(),
+            },
+            (None, None) => ServerConnection::Connecting,
+            (None, Some(at)) if now_ms.saturating_sub(at) > STALE_AFTER_MS => ServerConnection::Stale(now_ms - at),
+            (None, Some(_)) => ServerConnection::Live,
         }
     }
 
-    fn ok(&mut self, at_ms: u64) {
+    fn succeeded(&mut self, at_ms: u64) {
         self.last_ok_ms = self.last_ok_ms.max(Some(at_ms));
         self.failure = None;
     }
 }
 
-/// Why a graph has a mark at a moment.
+/// An event that the graphs mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mark {
+pub enum GraphMark {
     /// The policy changed to this revision.
     Revision(u64),
     /// The server was restarted.
     Restart,
 }
 
-/// One moment: its figures and what happened since the one before.
+/// One point of the graphs.
 #[derive(Debug, Clone, Copy)]
-pub struct Moment {
-    /// Figures over the window that ends there.
-    pub figures: Figures,
-    /// What happened.
-    pub mark: Option<Mark>,
+pub struct SummaryPoint {
+    /// The numbers of the window that ends at this point.
+    pub summary: MetricSummary,
+    /// What happened since the point before.
+    pub mark: Option<GraphMark>,
 }
 
-/// Everything known of one server.
+/// Everything that is known about one server.
 #[derive(Debug, Clone, Default)]
-pub struct Server {
-    /// What it is called.
+pub struct ServerState {
     pub name: String,
-    /// Whether it has an admin API that we know of.
+    /// Whether its admin API is known.
     pub has_admin: bool,
-    /// The admin API.
-    pub admin: Link,
-    /// The metrics.
-    pub metrics: Link,
-    /// Recent scrapes.
-    pub readings: Readings,
-    /// Figures over time, oldest first.
-    pub moments: VecDeque<Moment>,
-    /// What it is.
-    pub status: Option<Status>,
-    /// Its policy and the tag that a change must name.
+    pub admin: ChannelHealth,
+    pub metrics: ChannelHealth,
+    pub readings: MetricHistory,
+    /// The graphs' points, oldest first.
+    pub points: VecDeque<SummaryPoint>,
+    pub status: Option<ServerStatus>,
+    /// The policy and its `ETag`, which a change must name.
     pub policy: Option<(String, PolicyView)>,
     /// Revisions, newest first.
-    pub history: Vec<Revision>,
-    /// What other thresholds would do.
-    pub preview: Option<Preview>,
+    pub history: Vec<PolicyRevision>,
+    /// The prediction for other thresholds.
+    pub preview: Option<PolicyPreview>,
     /// Recent requests, newest first.
     pub traces: Vec<TraceSummary>,
-    /// The request that is looked at.
+    /// The request that was fetched last.
     pub trace: Option<RequestTrace>,
-    /// Recent attempts, newest first.
-    pub audit: Vec<Attempt>,
-    /// Lines of the last scrape that were none.
+    /// Recent attempts to change something, newest first.
+    pub audit: Vec<AdminAttempt>,
+    /// Invalid lines of the last scrape.
     pub bad_lines: usize,
-    /// Restarts seen.
+    /// Restarts since the console was started.
     pub restarts: u32,
-    /// Acceptance before the console was started, from Prometheus.
+    /// Acceptance rates (steps) before the console was started, from Prometheus.
     pub past: Vec<(u64, f64)>,
-    /// When it started, as its metrics say.
+    /// When it started, according to its metrics.
     started: Option<f64>,
-    /// By how much its clock is ahead of ours, in milliseconds.
+    /// By how many milliseconds its clock is ahead of the console's.
     ahead_ms: i64,
-    /// The change that it will take back, and when by our clock. Told once: its own clock may jump meanwhile.
-    reverts: Option<(Revert, u64)>,
+    /// The change that it will revert, and when by the console's clock. Converted only once, because the server's clock
+    /// may jump meanwhile.
+    reverts: Option<(ScheduledRevert, u64)>,
 }
 
-impl Server {
-    /// A server of which nothing is known yet.
+impl ServerState {
+    /// A server about which nothing is known yet.
     #[must_use]
     pub fn new(name: impl Into<String>, has_admin: bool) -> Self {
         Self { name: name.into(), has_admin, ..Self::default() }
     }
 
-    /// Takes what a source says.
-    pub fn take(&mut self, at_ms: u64, update: Update, window_ms: u64) {
+    /// Takes what a source fetched.
+    pub fn receive(&mut self, at_ms: u64, update: SourceUpdate, window_ms: u64) {
         match update {
-            Update::Metrics(text) => self.take_metrics(at_ms, &text, window_ms),
-            Update::Failed(failure) => match failure.channel {
-                Channel::Admin => self.admin.failure = Some(failure),
-                Channel::Metrics => self.metrics.failure = Some(failure),
-                Channel::Prometheus => {}
+            SourceUpdate::Metrics(text) => self.take_metrics(at_ms, &text, window_ms),
+            SourceUpdate::Failed(failure) => match failure.channel {
+                SourceChannel::Admin => self.admin.failure = Some(failure),
+                SourceChannel::Metrics => self.metrics.failure = Some(failure),
+                SourceChannel::Prometheus => {}
             },
-            Update::Past(past) => self.past = past,
-            Update::Answer { .. } | Update::Fleet(_) => {}
-            Update::Event(event) => self.take_event(*event),
+            SourceUpdate::Past(past) => self.past = past,
+            SourceUpdate::Answer { .. } | SourceUpdate::Fleet(_) => {}
+            SourceUpdate::Event(event) => self.take_event(*event),
             other => {
-                self.admin.ok(at_ms);
+                self.admin.succeeded(at_ms);
                 match other {
-                    Update::Status(status) => {
+                    SourceUpdate::Status(status) => {
                         self.ahead_ms = clock::ahead_ms(status.now_ms, at_ms);
                         self.status = Some(*status);
                     }
-                    Update::Policy { etag, view } => self.take_policy(etag, *view),
-                    Update::History(history) => self.history = history,
-                    Update::Preview(preview) => self.preview = Some(*preview),
-                    Update::Traces(traces) => self.traces = traces,
-                    Update::Trace(trace) => self.trace = Some(*trace),
-                    Update::Audit(audit) => self.audit = audit,
+                    SourceUpdate::Policy { etag, view } => self.take_policy(etag, *view),
+                    SourceUpdate::History(history) => self.history = history,
+                    SourceUpdate::Preview(preview) => self.preview = Some(*preview),
+                    SourceUpdate::Traces(traces) => self.traces = traces,
+                    SourceUpdate::Trace(trace) => self.trace = Some(*trace),
+                    SourceUpdate::Audit(audit) => self.audit = audit,
                     _ => {}
                 }
             }
@@ -171,22 +165,22 @@ impl Server {
         self.reverts = view.reverts.clone().map(|reverts| match known {
             Some(known) if known.0 == reverts => known,
             _ => {
-                let at_ms = self.by_our_clock(reverts.at_ms);
+                let at_ms = self.to_console_clock(reverts.at_ms);
                 (reverts, at_ms)
             }
         });
         self.policy = Some((etag, view));
     }
 
-    fn take_event(&mut self, event: Event) {
+    fn take_event(&mut self, event: AdminEvent) {
         match event {
-            Event::Policy(revision)
+            AdminEvent::Policy(revision)
                 if self.history.first().is_none_or(|newest| newest.revision < revision.revision) =>
             {
                 self.history.insert(0, *revision);
                 self.history.truncate(1000);
             }
-            Event::Attempt(attempt) if self.audit.first() != Some(&attempt) => {
+            AdminEvent::Attempt(attempt) if self.audit.first() != Some(&attempt) => {
                 self.audit.insert(0, attempt);
                 self.audit.truncate(500);
             }
@@ -195,90 +189,90 @@ impl Server {
     }
 
     fn take_metrics(&mut self, at_ms: u64, text: &str, window_ms: u64) {
-        self.metrics.ok(at_ms);
+        self.metrics.succeeded(at_ms);
         let found = exposition::parse(text);
         self.bad_lines = found.bad_lines;
-        let taken = self.readings.take(at_ms, &found);
-        let figures = Figures::of(&self.readings, at_ms, window_ms);
-        let started = self.readings.now(&metrics::START_TIME, &[]);
+        let outcome = self.readings.record_scrape(at_ms, &found);
+        let summary = MetricSummary::from_history(&self.readings, at_ms, window_ms);
+        let started = self.readings.latest(&metrics::START_TIME, &[]);
         let restarted =
-            taken.reset || matches!((self.started, started), (Some(old), Some(new)) if (new - old).abs() > 1.0);
+            outcome.restarted || matches!((self.started, started), (Some(old), Some(new)) if (new - old).abs() > 1.0);
         self.started = started.or(self.started);
         self.restarts += u32::from(restarted);
         let mark = if restarted {
-            Some(Mark::Restart)
+            Some(GraphMark::Restart)
         } else {
-            let before = self.moments.back().and_then(|moment| moment.figures.revision);
-            match (before, figures.revision) {
-                (Some(before), Some(now)) if before < now => Some(Mark::Revision(whole(now))),
+            let before = self.points.back().and_then(|point| point.summary.revision);
+            match (before, summary.revision) {
+                (Some(before), Some(now)) if before < now => Some(GraphMark::Revision(whole(now))),
                 _ => None,
             }
         };
-        if self.moments.len() == MOST_MOMENTS {
-            self.moments.pop_front();
+        if self.points.len() == MAX_POINTS {
+            self.points.pop_front();
         }
-        self.moments.push_back(Moment { figures, mark });
+        self.points.push_back(SummaryPoint { summary, mark });
     }
 
-    /// Whether what is shown still holds: the admin API's word where there is one, else the metrics'.
+    /// Whether the data are current: by the admin API if it is known, else by the metrics.
     #[must_use]
-    pub fn connection(&self, now_ms: u64) -> Connection {
+    pub fn connection(&self, now_ms: u64) -> ServerConnection {
         let (admin, metrics) = (self.admin.connection(now_ms), self.metrics.connection(now_ms));
-        if self.has_admin && admin != Connection::Live {
+        if self.has_admin && admin != ServerConnection::Live {
             admin
         } else if self.has_admin {
-            Connection::Live
+            ServerConnection::Live
         } else {
             metrics
         }
     }
 
-    /// What is wrong with the half that is not told by [`Self::connection`].
+    /// What is wrong with the metrics of a server whose admin API answers.
     #[must_use]
-    pub fn half(&self, now_ms: u64) -> Option<String> {
+    pub fn metrics_problem(&self, now_ms: u64) -> Option<String> {
         match self.metrics.connection(now_ms) {
-            Connection::Down { cause, .. } if self.has_admin => Some(cause),
-            Connection::Stale(age) if self.has_admin => Some(format!("no metrics for {} s", age / 1000)),
+            ServerConnection::Down { cause, .. } if self.has_admin => Some(cause),
+            ServerConnection::Stale(age) if self.has_admin => Some(format!("no metrics for {} s", age / 1000)),
             _ => None,
         }
     }
 
-    /// The newest figures.
+    /// The newest numbers.
     #[must_use]
-    pub fn figures(&self) -> Figures {
-        self.moments.back().map(|moment| moment.figures).unwrap_or_default()
+    pub fn summary(&self) -> MetricSummary {
+        self.points.back().map(|point| point.summary).unwrap_or_default()
     }
 
-    /// A time that the server told, by our clock.
+    /// Converts a time of the server to the console's clock.
     #[must_use]
-    pub fn by_our_clock(&self, at_ms: u64) -> u64 {
+    pub fn to_console_clock(&self, at_ms: u64) -> u64 {
         at_ms.saturating_add_signed(self.ahead_ms.saturating_neg())
     }
 
-    /// The revision that will be taken back, and in how many seconds.
+    /// The revision that will be reverted, and in how many seconds.
     #[must_use]
-    pub fn reverts(&self, now_ms: u64) -> Option<(u64, u64)> {
+    pub fn pending_revert(&self, now_ms: u64) -> Option<(u64, u64)> {
         let (reverts, at_ms) = self.reverts.as_ref()?;
         Some((reverts.revision, at_ms.saturating_sub(now_ms).div_ceil(1000)))
     }
 
-    /// Whether this console may change something.
+    /// Whether the token may change settings.
     #[must_use]
     pub fn may_write(&self) -> bool {
         self.status.as_ref().is_some_and(|status| status.may_write)
     }
 
-    /// The threshold in force, as the admin API or the metrics say.
+    /// The active threshold, from the admin API or else from the metrics.
     #[must_use]
     pub fn delta(&self) -> Option<f64> {
-        let told = self.policy.as_ref().map(|(_, view)| view.in_force.delta);
-        told.or_else(|| self.status.as_ref().map(|status| status.in_force.delta)).or_else(|| self.figures().delta)
+        let active = self.policy.as_ref().map(|(_, view)| view.in_force.delta);
+        active.or_else(|| self.status.as_ref().map(|status| status.in_force.delta)).or_else(|| self.summary().delta)
     }
 
-    /// What is expected at a threshold: the preview's curve, linear between its points.
+    /// The prediction for a threshold, interpolated on the preview's curve.
     #[must_use]
-    pub fn expected(&self, delta: f64) -> Option<Point> {
-        between(&self.preview.as_ref()?.curve, delta)
+    pub fn predict(&self, delta: f64) -> Option<PredictedPoint> {
+        interpolate(&self.preview.as_ref()?.curve, delta)
     }
 }
 
@@ -291,52 +285,52 @@ fn whole(revision: f64) -> u64 {
 mod tests {
     use super::*;
 
-    fn failed(channel: Channel) -> Update {
-        Update::Failed(Failure { channel, cause: "gone".into(), retry_at_ms: 9_000 })
+    fn failed(channel: SourceChannel) -> SourceUpdate {
+        SourceUpdate::Failed(ChannelFailure { channel, cause: "gone".into(), retry_at_ms: 9_000 })
     }
 
     #[test]
     fn a_connection_goes_from_connecting_over_live_and_stale_to_down_and_back() {
-        let mut server = Server::new("a", false);
-        assert_eq!(server.connection(0), Connection::Connecting);
-        let scrape = || Update::Metrics("rsd_policy_delta 0.5".into());
-        server.take(1_000, scrape(), 60_000);
-        assert_eq!(server.connection(2_000), Connection::Live);
-        assert_eq!(server.connection(10_000), Connection::Stale(9_000));
-        server.take(5_000, failed(Channel::Metrics), 60_000);
-        assert_eq!(server.connection(8_000), Connection::Down { retry_ms: 1_000, cause: "gone".into() });
+        let mut server = ServerState::new("a", false);
+        assert_eq!(server.connection(0), ServerConnection::Connecting);
+        let scrape = || SourceUpdate::Metrics("rsd_policy_delta 0.5".into());
+        server.receive(1_000, scrape(), 60_000);
+        assert_eq!(server.connection(2_000), ServerConnection::Live);
+        assert_eq!(server.connection(10_000), ServerConnection::Stale(9_000));
+        server.receive(5_000, failed(SourceChannel::Metrics), 60_000);
+        assert_eq!(server.connection(8_000), ServerConnection::Down { retry_ms: 1_000, cause: "gone".into() });
         assert_eq!(server.delta(), Some(0.5), "the old data stays");
-        server.take(9_000, scrape(), 60_000);
-        assert_eq!(server.connection(9_000), Connection::Live);
+        server.receive(9_000, scrape(), 60_000);
+        assert_eq!(server.connection(9_000), ServerConnection::Live);
     }
 
     #[test]
-    fn half_a_server_says_which_half() {
-        let mut server = Server::new("a", true);
-        server.take(1_000, Update::History(Vec::new()), 60_000);
-        server.take(1_000, failed(Channel::Metrics), 60_000);
-        assert_eq!(server.connection(1_000), Connection::Live);
-        assert_eq!(server.half(1_000).as_deref(), Some("gone"));
+    fn a_server_without_metrics_says_so() {
+        let mut server = ServerState::new("a", true);
+        server.receive(1_000, SourceUpdate::History(Vec::new()), 60_000);
+        server.receive(1_000, failed(SourceChannel::Metrics), 60_000);
+        assert_eq!(server.connection(1_000), ServerConnection::Live);
+        assert_eq!(server.metrics_problem(1_000).as_deref(), Some("gone"));
     }
 
     #[test]
-    fn a_new_revision_and_a_restart_mark_the_moment() {
-        let mut server = Server::new("a", false);
+    fn a_new_revision_and_a_restart_mark_the_graph() {
+        let mut server = ServerState::new("a", false);
         let scrapes = ["1\nrsd_target_tokens_total 5", "2\nrsd_target_tokens_total 6", "1\nrsd_target_tokens_total 0"];
         for (n, text) in scrapes.iter().enumerate() {
-            server.take(n as u64 * 1000, Update::Metrics(format!("rsd_policy_revision {text}")), 60_000);
+            server.receive(n as u64 * 1000, SourceUpdate::Metrics(format!("rsd_policy_revision {text}")), 60_000);
         }
-        let marks: Vec<_> = server.moments.iter().map(|moment| moment.mark).collect();
-        assert_eq!(marks, [None, Some(Mark::Revision(2)), Some(Mark::Restart)]);
+        let marks: Vec<_> = server.points.iter().map(|point| point.mark).collect();
+        assert_eq!(marks, [None, Some(GraphMark::Revision(2)), Some(GraphMark::Restart)]);
         assert_eq!(server.restarts, 1);
     }
 
     #[test]
     fn a_restart_is_one_though_the_clock_was_set_back() {
-        let mut server = Server::new("a", false);
+        let mut server = ServerState::new("a", false);
         for (n, started) in [7_200.0, 3_600.0, 3_600.0].iter().enumerate() {
             let text = format!("rsd_start_time_seconds {started}\nrsd_target_tokens_total 0");
-            server.take(n as u64 * 1000, Update::Metrics(text), 60_000);
+            server.receive(n as u64 * 1000, SourceUpdate::Metrics(text), 60_000);
         }
         assert_eq!(server.restarts, 1);
     }

@@ -1,22 +1,22 @@
-//! Settings by path, and nested as in the deployment file.
+//! Conversion between settings by path and settings nested as in the deployment file.
 
 use std::collections::BTreeMap;
 
-use rsd_protocol::live::Live;
+use rsd_protocol::settings::RuntimeSettings;
 use serde_json::{Map, Value};
 
-/// The change that makes `now` into `then`, if they differ.
+/// The change that turns `now` into `then`; `None` if they are equal.
 #[must_use]
-pub fn change_between(now: &Live, then: &Live) -> Option<Value> {
+pub fn change_between(now: &RuntimeSettings, then: &RuntimeSettings) -> Option<Value> {
     let (now, then) = (serde_json::to_value(now).ok()?, serde_json::to_value(then).ok()?);
     let before: BTreeMap<_, _> = leaves(&now).into_iter().collect();
     let different: Vec<_> = leaves(&then).into_iter().filter(|(path, value)| before.get(path) != Some(value)).collect();
-    (!different.is_empty()).then(|| nested(different.iter().map(|(path, value)| (path.as_str(), value.clone()))))
+    (!different.is_empty()).then(|| nest_settings(different.iter().map(|(path, value)| (path.as_str(), value.clone()))))
 }
 
-/// Settings nested as in the deployment file.
+/// Nests settings, given by path, as in the deployment file.
 #[must_use]
-pub fn nested<'a>(values: impl Iterator<Item = (&'a str, Value)>) -> Value {
+pub fn nest_settings<'a>(values: impl Iterator<Item = (&'a str, Value)>) -> Value {
     let mut root = Map::new();
     for (path, value) in values {
         let mut parts: Vec<&str> = path.split('.').collect();
@@ -35,7 +35,7 @@ pub fn nested<'a>(values: impl Iterator<Item = (&'a str, Value)>) -> Value {
     Value::Object(root)
 }
 
-/// Every setting of a nested value with its path.
+/// Every setting of a nested value, with its path.
 #[must_use]
 pub fn leaves(value: &Value) -> Vec<(String, Value)> {
     fn walk(prefix: &str, value: &Value, found: &mut Vec<(String, Value)>) {
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn the_way_back_to_a_revision_names_only_what_differs() {
-        let now = Live::default();
+        let now = RuntimeSettings::default();
         let mut then = now.clone();
         then.policy.delta = 0.4;
         then.limits.max_steps = 7;

@@ -1,36 +1,36 @@
-//! Graphs of characters: bars over time, and the rewards with the threshold drawn in them.
+//! Graphs made of characters.
 
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};
 
 use super::theme::Theme;
-use crate::state::server::Mark;
+use crate::state::server::GraphMark;
 
 /// One column of a graph over time.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Column {
-    /// Its height; absent where nothing was measured.
+pub struct GraphColumn {
+    /// The height; absent if nothing was measured.
     pub value: Option<f64>,
-    /// What happened then.
-    pub mark: Option<Mark>,
+    /// The event to mark.
+    pub mark: Option<GraphMark>,
 }
 
-/// All columns, the newest at the right end, from zero to the highest of them or `top`. Where there are more than fit,
-/// neighbours share a column.
-pub fn over_time(buffer: &mut Buffer, area: Rect, columns: &[Column], top: Option<f64>, theme: &Theme) {
+/// Draws bars over time, the newest at the right end, scaled to `top` or else to the highest of them. If there are too
+/// many for the width, neighbors share a column.
+pub fn draw_over_time(buffer: &mut Buffer, area: Rect, columns: &[GraphColumn], top: Option<f64>, theme: &Theme) {
     let width = usize::from(area.width);
-    let shown = gathered(columns, width);
-    let finite = |column: &Column| column.value.filter(|value| value.is_finite());
+    let shown = downsample(columns, width);
+    let finite = |column: &GraphColumn| column.value.filter(|value| value.is_finite());
     let highest = shown.iter().filter_map(finite).fold(0.0, f64::max);
     let top = top.unwrap_or(highest).max(f64::MIN_POSITIVE);
     let offset = width - shown.len();
     for (n, column) in shown.iter().enumerate() {
         let x = area.x + narrow(offset + n);
         if let Some(value) = finite(column) {
-            bar(buffer, area, x, value / top, theme.figure, &theme.symbols.bars);
+            draw_bar(buffer, area, x, value / top, theme.bar, &theme.symbols.bars);
         }
         let (symbol, style) = match column.mark {
-            Some(Mark::Revision(_)) => (theme.symbols.revision, theme.accent),
-            Some(Mark::Restart) => (theme.symbols.restart, theme.warn),
+            Some(GraphMark::Revision(_)) => (theme.symbols.revision, theme.accent),
+            Some(GraphMark::Restart) => (theme.symbols.restart, theme.warn),
             None => continue,
         };
         for y in area.top()..area.bottom() {
@@ -39,26 +39,26 @@ pub fn over_time(buffer: &mut Buffer, area: Rect, columns: &[Column], top: Optio
     }
 }
 
-/// At most `width` columns: the mean of neighbours, and the newest mark among them.
-fn gathered(columns: &[Column], width: usize) -> Vec<Column> {
+/// Reduces the columns to at most `width` by taking the mean of neighbors and the newest of their marks.
+fn downsample(columns: &[GraphColumn], width: usize) -> Vec<GraphColumn> {
     let share = columns.len().div_ceil(width.max(1)).max(1);
-    let mut gathered: Vec<_> = columns
+    let mut reduced: Vec<_> = columns
         .rchunks(share)
         .map(|near| {
             let values: Vec<f64> = near.iter().filter_map(|column| column.value).filter(|v| v.is_finite()).collect();
             let mean = values.iter().sum::<f64>() / values.len() as f64;
-            Column {
+            GraphColumn {
                 value: (!values.is_empty()).then_some(mean),
                 mark: near.iter().rev().find_map(|column| column.mark),
             }
         })
         .collect();
-    gathered.reverse();
-    gathered
+    reduced.reverse();
+    reduced
 }
 
-/// A vertical bar that fills this fraction of the area.
-pub fn bar(buffer: &mut Buffer, area: Rect, x: u16, fraction: f64, style: Style, steps: &[&str]) {
+/// Draws a vertical bar that fills this fraction of the area's height.
+pub fn draw_bar(buffer: &mut Buffer, area: Rect, x: u16, fraction: f64, style: Style, steps: &[&str]) {
     let parts = (steps.len() - 1) as f64;
     let full = f64::from(area.height) * parts;
     let mut left = (fraction.clamp(0.0, 1.0) * full).round();
@@ -87,16 +87,16 @@ pub fn value_at(area: Rect, x: u16) -> f64 {
     (f64::from(x - area.x) + 0.5) / f64::from(area.width.max(1))
 }
 
-/// The row of a fraction, 1 at the top.
+/// The row of a fraction; 1 is the top row.
 #[must_use]
 pub fn row_of(area: Rect, fraction: f64) -> u16 {
     let rows = f64::from(area.height.saturating_sub(1));
     area.bottom() - 1 - narrow(index((fraction.clamp(0.0, 1.0) * rows).round())).min(area.height - 1)
 }
 
-/// Digits of three rows, in characters every terminal has.
+/// Digits of three rows, made of ASCII characters.
 #[must_use]
-pub fn big(text: &str) -> [String; 3] {
+pub fn big_digits(text: &str) -> [String; 3] {
     let mut rows = [String::new(), String::new(), String::new()];
     for c in text.chars() {
         let glyph = match c {
@@ -139,16 +139,16 @@ fn narrow(cells: usize) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::theme::Name;
+    use crate::view::theme::ThemeName;
 
     #[test]
     fn gaps_stay_gaps_and_marks_are_drawn_over_bars() {
-        let mut columns: Vec<_> = [0.0, 0.5, 1.0].map(|v| Column { value: Some(v), mark: None }).into();
-        columns.insert(1, Column { value: None, mark: None });
-        columns.insert(2, Column { value: Some(f64::NAN), mark: Some(Mark::Revision(3)) });
+        let mut columns: Vec<_> = [0.0, 0.5, 1.0].map(|v| GraphColumn { value: Some(v), mark: None }).into();
+        columns.insert(1, GraphColumn { value: None, mark: None });
+        columns.insert(2, GraphColumn { value: Some(f64::NAN), mark: Some(GraphMark::Revision(3)) });
         let area = Rect::new(0, 0, 6, 2);
         let mut buffer = Buffer::empty(area);
-        over_time(&mut buffer, area, &columns, None, &Theme::new(Name::Mono, false));
+        draw_over_time(&mut buffer, area, &columns, None, &Theme::new(ThemeName::Mono, false));
         let row = |y| (0..6).map(|x| buffer[(x, y)].symbol()).collect::<String>();
         assert_eq!((row(0), row(1)), ("   ┃ █".into(), "   ┃██".into()));
     }
@@ -164,16 +164,16 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_share_a_column_where_there_are_too_many() {
-        let mut columns: Vec<_> = (0..7).map(|n| Column { value: Some(f64::from(n)), mark: None }).collect();
-        columns[3].mark = Some(Mark::Restart);
+    fn neighbors_share_a_column_where_there_are_too_many() {
+        let mut columns: Vec<_> = (0..7).map(|n| GraphColumn { value: Some(f64::from(n)), mark: None }).collect();
+        columns[3].mark = Some(GraphMark::Restart);
         columns[6].value = None;
-        let found: Vec<_> = gathered(&columns, 3).iter().map(|c| (c.value, c.mark)).collect();
-        assert_eq!(found, [(Some(0.0), None), (Some(2.0), Some(Mark::Restart)), (Some(4.5), None)]);
+        let found: Vec<_> = downsample(&columns, 3).iter().map(|c| (c.value, c.mark)).collect();
+        assert_eq!(found, [(Some(0.0), None), (Some(2.0), Some(GraphMark::Restart)), (Some(4.5), None)]);
     }
 
     #[test]
     fn big_digits_are_three_rows() {
-        assert_eq!(big("4.2 x"), ["     _   ", "|_|  _|  ", "  |.|_  x"]);
+        assert_eq!(big_digits("4.2 x"), ["     _   ", "|_|  _|  ", "  |.|_  x"]);
     }
 }

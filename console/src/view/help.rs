@@ -1,4 +1,4 @@
-//! The help, from the same table as the hints.
+//! The help, from the table of keys.
 
 use ratatui::{
     Frame,
@@ -6,14 +6,14 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::{over, scrolled, text, theme::Theme};
+use super::{draw_scrolled, framed_over, text, theme::Theme};
 use crate::{input::BINDINGS, state::app::App};
 
-/// Columns of the keys.
+/// Columns for the keys.
 const KEYS: usize = 12;
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
-    let inside = over(frame, area, "keys; Esc back", theme);
+    let inside = framed_over(frame, area, "keys; Esc back", theme);
     let width = usize::from(inside.width);
     let mut lines: Vec<_> = BINDINGS
         .iter()
@@ -25,7 +25,8 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
             })
         })
         .collect();
-    let marks = "On the graphs a bar marks a new revision and a cross a restart of the server.";
+    let marks =
+        "In the graphs, a vertical line marks a new revision of the policy and a cross a restart of the server.";
     lines.extend(text::wrapped(marks, width, 0).into_iter().map(|line| Line::from(Span::styled(line, theme.dim))));
-    scrolled(frame, inside, lines, app);
+    draw_scrolled(frame, inside, lines, app);
 }

@@ -1,19 +1,19 @@
-//! The console's own log, the newest line at the end.
+//! The console's own log, the newest line last.
 
 use ratatui::{Frame, layout::Rect, text::Line, widgets::Paragraph};
 
-use super::{empty, framed, text, theme::Theme};
+use super::{draw_empty, framed, text, theme::Theme};
 use crate::{input::Screen, state::app::App};
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
-    let inside = framed(frame, area, "this console's own log", theme);
-    let shown = app.lines(Screen::Logs);
+    let inside = framed(frame, area, "the console's own log", theme);
+    let shown = app.filtered_lines(Screen::Logs);
     if shown.is_empty() {
-        return empty(frame, inside, "Nothing was logged.", theme);
+        return draw_empty(frame, inside, "The log is empty.", theme);
     }
     let rows = usize::from(inside.height);
     let chosen = app.ui.cursors[Screen::Logs.index()];
-    // The cursor at the top shows the newest lines; going down goes back in time.
+    // With the cursor at the top the newest lines are visible; further down come older ones.
     let end = shown.len().saturating_sub(chosen).max(rows.min(shown.len()));
     let lines: Vec<_> = shown[end.saturating_sub(rows)..end]
         .iter()

@@ -1,9 +1,9 @@
-//! Draws the state. Nothing here fetches or decides.
+//! Draws the state.
 
 mod alerts;
-mod chrome;
-mod edit;
+mod change_dialog;
 mod fleet;
+mod frame;
 pub mod graph;
 mod help;
 pub mod history;
@@ -21,22 +21,23 @@ use ratatui::{
     text::{Line, Span},
     widgets::{Block, BorderType, Clear, Paragraph, Wrap},
 };
+use unicode_width::UnicodeWidthStr;
 
 use crate::{
     input::Screen,
-    state::{app::App, server::Connection},
+    state::{app::App, server::ServerConnection},
 };
 use theme::Theme;
 
-/// The smallest terminal it works in.
+/// Columns and rows of the smallest terminal in which the console works.
 pub const SMALLEST: (u16, u16) = (60, 20);
 
-/// Draws everything.
+/// Draws the current screen.
 pub fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme) {
     let area = frame.area();
     if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
         let text = format!(
-            "rsd-console needs {} x {} cells; this terminal has {} x {}. `rsd-console watch` needs less.",
+            "rsd-console needs {} x {} cells, and this terminal has {} x {}. `rsd-console watch` works in any terminal.",
             SMALLEST.0, SMALLEST.1, area.width, area.height
         );
         frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), area);
@@ -51,13 +52,13 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme) {
         Constraint::Length(1),
     ])
     .areas(area);
-    chrome::head(frame, head, app, theme);
-    chrome::tabs(frame, tabs, app, theme);
-    chrome::notice(frame, notice, app, theme);
-    let panel = edit::panel(body, app, theme);
+    frame::head(frame, head, app, theme);
+    frame::tabs(frame, tabs, app, theme);
+    frame::notice(frame, notice, app, theme);
+    let panel = change_dialog::panel(body, app, theme);
     match app.ui.screen {
         Screen::Overview => overview::draw(frame, body, app, theme),
-        // The preview is seen beside the panel, for it moves with the value.
+        // Drawn above the dialog, because its prediction follows the value that is being entered.
         Screen::Rewards => {
             let above = body.height.saturating_sub(panel.as_ref().map_or(0, |panel| panel.area.height));
             let room = if above >= rewards::LEAST_ROWS { Rect { height: above, ..body } } else { body };
@@ -75,32 +76,33 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme) {
         frame.buffer_mut().set_style(body, theme.dim);
     }
     if let Some(panel) = panel {
-        edit::draw(frame, panel, theme);
+        change_dialog::draw(frame, panel, theme);
     }
     if app.ui.help {
         help::draw(frame, body, app, theme);
     }
-    chrome::foot(frame, foot, app, theme);
+    frame::foot(frame, foot, app, theme);
 }
 
 fn is_live(app: &App) -> bool {
-    app.server().is_some_and(|server| server.connection(app.data.now_ms) == Connection::Live)
+    app.server().is_some_and(|server| server.connection(app.data.now_ms) == ServerConnection::Live)
 }
 
-/// A frame with a title; gives what is inside.
+/// Draws a border with a title, cut to the width; returns the area inside.
 fn framed(frame: &mut Frame<'_>, area: Rect, title: &str, theme: &Theme) -> Rect {
     let set = if theme.symbols.ascii { ASCII_BORDER } else { BorderType::Plain.to_border_set() };
-    let block = Block::bordered()
-        .border_set(set)
-        .border_style(theme.dim)
-        .title(Span::styled(format!(" {title} "), theme.accent));
+    // A space behind the title, too, where there is room for it.
+    let room = usize::from(area.width.saturating_sub(3));
+    let title = text::one_line(title, room, theme.symbols.cut);
+    let title = if title.width() < room { format!(" {title} ") } else { format!(" {title}") };
+    let block = Block::bordered().border_set(set).border_style(theme.dim).title(Span::styled(title, theme.accent));
     let inside = block.inner(area);
     frame.render_widget(block, area);
     inside
 }
 
-/// A frame over what is there already.
-fn over(frame: &mut Frame<'_>, area: Rect, title: &str, theme: &Theme) -> Rect {
+/// Clears the area and draws a border with a title; returns the area inside.
+fn framed_over(frame: &mut Frame<'_>, area: Rect, title: &str, theme: &Theme) -> Rect {
     frame.render_widget(Clear, area);
     frame.buffer_mut().set_style(area, theme.text);
     framed(frame, area, title, theme)
@@ -117,8 +119,8 @@ const ASCII_BORDER: ratatui::symbols::border::Set<'static> = ratatui::symbols::b
     horizontal_bottom: "-",
 };
 
-/// A list with a header, the chosen line marked, scrolled so that it is seen.
-fn list(
+/// Draws a list with a header, scrolled so that the selected line is visible.
+fn draw_list(
     frame: &mut Frame<'_>,
     area: Rect,
     header: Line<'static>,
@@ -139,8 +141,8 @@ fn list(
     frame.render_widget(Paragraph::new(shown), area);
 }
 
-/// Long text, scrolled as far as it goes and no further.
-fn scrolled(frame: &mut Frame<'_>, area: Rect, lines: Vec<Line<'static>>, app: &App) {
+/// Draws a long text at its scroll position, which is corrected if it is too large.
+fn draw_scrolled(frame: &mut Frame<'_>, area: Rect, lines: Vec<Line<'static>>, app: &App) {
     let last = lines.len().saturating_sub(usize::from(area.height));
     let at = app.ui.scroll.get().min(last);
     app.ui.scroll.set(at);
@@ -148,7 +150,7 @@ fn scrolled(frame: &mut Frame<'_>, area: Rect, lines: Vec<Line<'static>>, app: &
     frame.render_widget(Paragraph::new(seen), area);
 }
 
-/// Says why a screen is empty.
-fn empty(frame: &mut Frame<'_>, area: Rect, text: &str, theme: &Theme) {
+/// Draws a text that says why there is nothing to show.
+fn draw_empty(frame: &mut Frame<'_>, area: Rect, text: &str, theme: &Theme) {
     frame.render_widget(Paragraph::new(text.to_owned()).style(theme.dim).wrap(Wrap { trim: true }), area);
 }

@@ -1,4 +1,4 @@
-//! The three models side by side: what they did, how fast, what their caches hold.
+//! The three models side by side: tokens, seconds and speeds of decode and prefill, and caches.
 
 use ratatui::{
     Frame,
@@ -6,45 +6,48 @@ use ratatui::{
     text::{Line, Span},
     widgets::Paragraph,
 };
-use rsd_protocol::metrics::{self, Metric};
+use rsd_protocol::metrics::{self, MetricSpec};
 
 use super::{framed, text, theme::Theme};
-use crate::state::{app::App, server::Server};
+use crate::state::{app::App, server::ServerState};
 
-type Cell = fn(&Server, &str) -> String;
+type Cell = fn(&ServerState, &str) -> String;
 
-fn now(server: &Server, metric: &Metric, labels: &[(&str, &str)]) -> Option<f64> {
-    server.readings.now(metric, labels)
+fn latest(server: &ServerState, metric: &MetricSpec, labels: &[(&str, &str)]) -> Option<f64> {
+    server.readings.latest(metric, labels)
 }
 
 const ROWS: &[(&str, Cell)] = &[
     ("model", |server, role| known(server, role).map_or_else(|| "-".into(), |known| known.model.clone())),
     ("parameters", |server, role| text::count(known(server, role).and_then(|k| k.parameters).map(|p| p as f64))),
     ("context", |server, role| text::count(known(server, role).and_then(|k| k.context_length).map(|c| c as f64))),
-    ("last call", |server, role| match now(server, &metrics::MODEL_UP, &[("role", role)]) {
+    ("last call", |server, role| match latest(server, &metrics::MODEL_UP, &[("role", role)]) {
         Some(up) if up >= 1.0 => "worked".into(),
         Some(_) => "FAILED".into(),
         None => "-".into(),
     }),
-    ("failed calls", |server, role| text::count(now(server, &metrics::MODEL_FAILURES, &[("role", role)]))),
-    ("generated", |server, role| text::count(now(server, &metrics::GENERATED_TOKENS, &[("role", role)]))),
-    ("read", |server, role| text::count(now(server, &metrics::PREFILLED_TOKENS, &[("role", role)]))),
-    ("from cache", |server, role| text::count(now(server, &metrics::CACHED_TOKENS, &[("role", role)]))),
-    ("s reading", |server, role| phase(server, role, "prefill")),
-    ("s writing", |server, role| phase(server, role, "decode")),
-    ("tok/s reading", |server, role| speed(server, role, "prefill")),
-    ("tok/s writing", |server, role| speed(server, role, "decode")),
+    ("failed calls", |server, role| text::count(latest(server, &metrics::MODEL_FAILURES, &[("role", role)]))),
+    ("decoded tok", |server, role| text::count(latest(server, &metrics::GENERATED_TOKENS, &[("role", role)]))),
+    ("prefilled tok", |server, role| text::count(latest(server, &metrics::PREFILLED_TOKENS, &[("role", role)]))),
+    ("cached tok", |server, role| text::count(latest(server, &metrics::CACHED_TOKENS, &[("role", role)]))),
+    ("prefill s", |server, role| phase(server, role, "prefill")),
+    ("decode s", |server, role| phase(server, role, "decode")),
+    ("prefill tok/s", |server, role| speed(server, role, "prefill")),
+    ("decode tok/s", |server, role| speed(server, role, "decode")),
     ("cache MB", |server, role| {
-        text::count(now(server, &metrics::CACHE_BYTES, &[("role", role)]).map(|bytes| bytes / 1e6))
+        text::count(latest(server, &metrics::CACHE_BYTES, &[("role", role)]).map(|bytes| bytes / 1e6))
     }),
-    ("cache emptied", |server, role| text::count(now(server, &metrics::CACHE_FLUSHES, &[("role", role)]))),
+    ("cache emptied", |server, role| text::count(latest(server, &metrics::CACHE_FLUSHES, &[("role", role)]))),
 ];
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let Some(server) = app.server() else { return };
     let reward = server.status.as_ref().map(|status| format!("; reward: {}", status.reward)).unwrap_or_default();
-    let title =
-        text::one_line(&format!("models, since the start{reward}"), usize::from(area.width) - 6, theme.symbols.cut);
+    let title = text::one_line(
+        &format!("models, totals since the server's start{reward}"),
+        usize::from(area.width) - 6,
+        theme.symbols.cut,
+    );
     let inside = framed(frame, area, &title, theme);
     let wide = (usize::from(inside.width).saturating_sub(15) / 3).clamp(12, 32);
     let cut = |value: String| text::one_line(&value, wide - 1, theme.symbols.cut);
@@ -60,22 +63,22 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
         }
         lines.push(Line::from(spans));
     }
-    let wasted = text::count(now(server, &metrics::WASTED_TOKENS, &[]));
-    let line = format!("drafted ahead and thrown away: {wasted} tokens");
+    let discarded = text::count(latest(server, &metrics::DISCARDED_TOKENS, &[]));
+    let line = format!("discarded draft tokens (lookahead): {discarded}");
     lines.push(Line::from(Span::styled(line, theme.dim)));
     frame.render_widget(Paragraph::new(lines), inside);
 }
 
-fn known<'a>(server: &'a Server, role: &str) -> Option<&'a rsd_protocol::status::RoleStatus> {
+fn known<'a>(server: &'a ServerState, role: &str) -> Option<&'a rsd_protocol::status::RoleStatus> {
     server.status.as_ref()?.roles.iter().find(|known| known.role == role)
 }
 
-fn phase(server: &Server, role: &str, phase: &str) -> String {
-    text::rate(now(server, &metrics::MODEL_SECONDS, &[("role", role), ("phase", phase)]))
+fn phase(server: &ServerState, role: &str, phase: &str) -> String {
+    text::rate(latest(server, &metrics::MODEL_SECONDS, &[("role", role), ("phase", phase)]))
 }
 
-fn speed(server: &Server, role: &str, phase: &str) -> String {
-    let seconds = now(server, &metrics::UNIT_SECONDS, &[("role", role), ("phase", phase)]);
+fn speed(server: &ServerState, role: &str, phase: &str) -> String {
+    let seconds = latest(server, &metrics::UNIT_SECONDS, &[("role", role), ("phase", phase)]);
     let speed = text::rate(seconds.filter(|seconds| *seconds > 0.0).map(|seconds| 1.0 / seconds));
     if role == "reward" && speed != "-" { format!("{speed} steps") } else { speed }
 }

@@ -1,4 +1,4 @@
-//! Recent requests, each with the source of its steps; one of them in full.
+//! Recent requests with the source of each step, and one request step by step.
 
 use ratatui::{
     Frame,
@@ -7,48 +7,52 @@ use ratatui::{
 };
 use rsd_protocol::trace::{RequestTrace, StepView, TraceSummary};
 
-use super::{empty, framed, list, scrolled, text, theme::Theme};
+use super::{draw_empty, draw_list, draw_scrolled, framed, text, theme::Theme};
 use crate::{
     clock,
     input::Screen,
-    state::{app::App, server::Server},
+    state::{app::App, server::ServerState, summary::ratio},
 };
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let Some(server) = app.server() else { return };
-    let lines = app.lines(Screen::Requests);
+    let lines = app.filtered_lines(Screen::Requests);
     let cursor = app.cursor(lines.len());
     let chosen = lines.get(cursor).and_then(|line| server.traces.get(*line));
     if app.ui.detail {
         return detail(frame, area, app, server, chosen, theme);
     }
-    let inside = framed(frame, area, "requests: d draft's step, t target's, f target's for want of a verdict", theme);
+    let inside = framed(frame, area, "requests, times in UTC: d draft, t target, f target (no score available)", theme);
     if lines.is_empty() {
         let why = match (server.has_admin, app.ui.filter.is_empty()) {
-            (false, _) => "Requests are told by the admin API, which is not known for this server.",
+            (true, true) if server.status.is_none() => "Waiting for the server's first answer.",
+            (false, _) => "The list needs the admin API, which is not known for this server.",
             (true, true) => "No request has ended yet.",
-            (true, false) => "No request has this text. Esc forgets the filter.",
+            (true, false) => "No request contains this text. Esc clears the filter.",
         };
-        return empty(frame, inside, why, theme);
+        return draw_empty(frame, inside, why, theme);
     }
-    let header = Line::raw(" ended    outcome    tokens steps kept    tok/s  source of each step");
-    let room = usize::from(inside.width).saturating_sub(50);
+    let header = Line::raw(format!(
+        " {:<9}{:<9}{:>8}{:>6}{:>9}{:>8}  source of each step",
+        "ended", "outcome", "tokens", "steps", "accepted", "tok/s"
+    ));
+    let room = usize::from(inside.width).saturating_sub(52);
     let rows = lines.iter().filter_map(|line| server.traces.get(*line)).map(|trace| row(trace, room, theme)).collect();
-    list(frame, inside, header, rows, cursor, theme);
+    draw_list(frame, inside, header, rows, cursor, theme);
 }
 
 fn row(trace: &TraceSummary, room: usize, theme: &Theme) -> Line<'static> {
-    let kept = text::percent(crate::state::figures::ratio(
+    let accepted = text::percent(ratio(
         Some(trace.accepted_steps as f64),
         Some((trace.accepted_steps + trace.rejected_steps) as f64),
     ));
-    let speed = text::rate(crate::state::figures::ratio(Some(trace.completion_tokens as f64), Some(trace.seconds)));
+    let speed = text::rate(ratio(Some(trace.completion_tokens as f64), Some(trace.seconds)));
     let outcome = text::one_line(&trace.outcome, 9, theme.symbols.cut);
     let bad = if trace.outcome == "failed" { theme.bad } else { theme.text };
     let mut spans = vec![
-        Span::raw(format!("{} ", clock::time_of_day(trace.at_ms))),
+        Span::raw(format!("{} ", clock::utc_time_of_day(trace.at_ms))),
         Span::styled(format!("{outcome:<9}"), bad),
-        Span::raw(format!("{:>8}{:>6}{kept:>6}{speed:>8}  ", trace.completion_tokens, trace.steps)),
+        Span::raw(format!("{:>8}{:>6}{accepted:>9}{speed:>8}  ", trace.completion_tokens, trace.steps)),
     ];
     let letters = text::one_line(&trace.sources, room, theme.symbols.cut);
     spans.extend(letters.chars().map(|letter| Span::styled(letter.to_string(), source_style(letter, theme))));
@@ -64,21 +68,28 @@ fn source_style(letter: char, theme: &Theme) -> ratatui::style::Style {
     }
 }
 
-fn detail(frame: &mut Frame<'_>, area: Rect, app: &App, server: &Server, chosen: Option<&TraceSummary>, theme: &Theme) {
+fn detail(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    app: &App,
+    server: &ServerState,
+    chosen: Option<&TraceSummary>,
+    theme: &Theme,
+) {
     let Some(trace) = server.trace.as_ref().filter(|trace| chosen.is_none_or(|chosen| chosen.id == trace.summary.id))
     else {
         let inside = framed(frame, area, "request", theme);
-        return empty(frame, inside, "Asked the server for it.", theme);
+        return draw_empty(frame, inside, "Waiting for the server's answer.", theme);
     };
     let title = text::one_line(&format!("request {}, Esc back", trace.summary.id), usize::from(area.width) - 6, "");
     let inside = framed(frame, area, &title, theme);
-    scrolled(frame, inside, detail_lines(trace, usize::from(inside.width), theme), app);
+    draw_scrolled(frame, inside, detail_lines(trace, usize::from(inside.width), theme), app);
 }
 
 fn detail_lines(trace: &RequestTrace, width: usize, theme: &Theme) -> Vec<Line<'static>> {
     let summary = &trace.summary;
     let about = format!(
-        "{} {}: {} prompt and {} answer tokens in {:.1} s, {} steps, {} kept, {} replaced",
+        "{} {}: {} prompt and {} answer tokens in {:.1} s, {} steps; draft steps: {} accepted, {} rejected",
         text::harmless(&summary.model),
         text::harmless(&summary.outcome),
         summary.prompt_tokens,
@@ -91,12 +102,12 @@ fn detail_lines(trace: &RequestTrace, width: usize, theme: &Theme) -> Vec<Line<'
     let mut lines: Vec<_> = text::wrapped(&about, width, 0).into_iter().map(Line::raw).collect();
     match &trace.question {
         Some(question) => lines.extend(paragraph(question, width, theme.dim)),
-        None => lines.push(Line::from(Span::styled("This server keeps no text.", theme.dim))),
+        None => lines.push(Line::from(Span::styled("This server stores no text.", theme.dim))),
     }
     for (n, step) in trace.steps.iter().enumerate() {
-        lines.extend(head(n + 1, step, width, theme));
+        lines.extend(step_heading(n + 1, step, width, theme));
         if let Some(rejected) = &step.rejected_text {
-            lines.push(Line::from(Span::styled("  replaced:", theme.dim)));
+            lines.push(Line::from(Span::styled("  rejected:", theme.dim)));
             lines.extend(paragraph(rejected, width, theme.dim));
         }
         lines.extend(step.text.iter().flat_map(|text| paragraph(text, width, theme.text)));
@@ -104,19 +115,19 @@ fn detail_lines(trace: &RequestTrace, width: usize, theme: &Theme) -> Vec<Line<'
     lines
 }
 
-fn head(number: usize, step: &StepView, width: usize, theme: &Theme) -> Vec<Line<'static>> {
+fn step_heading(number: usize, step: &StepView, width: usize, theme: &Theme) -> Vec<Line<'static>> {
     let letter = match (&step.fallback, step.source.as_str()) {
         (Some(_), _) => 'f',
         (None, "draft") => 'd',
         _ => 't',
     };
-    let verdict = match (step.reward, &step.fallback) {
-        (_, Some(reason)) => format!("no verdict ({})", text::harmless(reason)),
+    let score = match (step.reward, &step.fallback) {
+        (_, Some(reason)) => format!("no score ({})", text::harmless(reason)),
         (Some(reward), None) if reward >= step.delta => {
             format!("reward {reward:.3} >= {}", text::threshold(Some(step.delta)))
         }
         (Some(reward), None) => format!("reward {reward:.3} < {}", text::threshold(Some(step.delta))),
-        (None, None) => "not judged".into(),
+        (None, None) => "not scored".into(),
     };
     let mut times = String::new();
     for (name, ms) in [("draft", step.draft_ms), ("reward", step.reward_ms), ("target", step.target_ms)] {
@@ -125,7 +136,7 @@ fn head(number: usize, step: &StepView, width: usize, theme: &Theme) -> Vec<Line
         }
     }
     let words = format!(
-        " step {number}, {}: {verdict}, {} tokens{times}, rev {}",
+        " step {number}, {}: {score}, {} tokens{times}, rev {}",
         text::harmless(&step.source),
         step.tokens,
         step.revision

@@ -1,9 +1,11 @@
-//! Numbers and foreign text as people read them. What is absent is "-", what is no number is "NaN".
+//! Formatting of numbers and of text from elsewhere. An absent number is "-"; a number that is NaN is "NaN".
 
-use rsd_protocol::preview::Interval;
+use rsd_protocol::preview::ConfidenceInterval;
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::UnicodeWidthStr;
 
-/// A number in the shape given, or what it is instead.
-fn or_not(value: Option<f64>, shape: impl FnOnce(f64) -> String) -> String {
+/// Formats a number with `format`, unless it is absent or NaN.
+fn number_text(value: Option<f64>, shape: impl FnOnce(f64) -> String) -> String {
     match value {
         None => "-".into(),
         Some(value) if value.is_nan() => "NaN".into(),
@@ -11,22 +13,21 @@ fn or_not(value: Option<f64>, shape: impl FnOnce(f64) -> String) -> String {
     }
 }
 
-/// A fraction as per cent.
+/// A fraction in percent.
 #[must_use]
 pub fn percent(value: Option<f64>) -> String {
-    or_not(value, |value| format!("{:.0} %", 100.0 * value))
+    number_text(value, |value| format!("{:.0} %", 100.0 * value))
 }
 
-/// A factor.
 #[must_use]
 pub fn factor(value: Option<f64>) -> String {
-    or_not(value, |value| format!("{value:.2} x"))
+    number_text(value, |value| format!("{value:.2} x"))
 }
 
-/// A threshold, with as many decimals as it has, up to four.
+/// A threshold with two to four decimals.
 #[must_use]
 pub fn threshold(value: Option<f64>) -> String {
-    or_not(value, |value| {
+    number_text(value, |value| {
         let long = format!("{value:.4}");
         let short = long.trim_end_matches('0');
         let decimals = short.len() - short.find('.').map_or(0, |dot| dot + 1);
@@ -34,10 +35,10 @@ pub fn threshold(value: Option<f64>) -> String {
     })
 }
 
-/// Seconds, in the unit that fits.
+/// Seconds in a fitting unit.
 #[must_use]
 pub fn seconds(value: Option<f64>) -> String {
-    or_not(value, |value| match value {
+    number_text(value, |value| match value {
         _ if value.is_infinite() => "very long".into(),
         _ if value < 0.0995 => format!("{:.0} ms", 1000.0 * value),
         _ if value < 9.95 => format!("{value:.2} s"),
@@ -46,10 +47,10 @@ pub fn seconds(value: Option<f64>) -> String {
     })
 }
 
-/// A count, short.
+/// A count in at most eight characters.
 #[must_use]
 pub fn count(value: Option<f64>) -> String {
-    or_not(value, |value| match value.abs() {
+    number_text(value, |value| match value.abs() {
         size if size < 9_999.5 => format!("{value:.0}"),
         size if size < 999_500.0 => format!("{:.1} k", value / 1e3),
         size if size < 999.5e6 => format!("{:.1} M", value / 1e6),
@@ -58,28 +59,27 @@ pub fn count(value: Option<f64>) -> String {
     })
 }
 
-/// A rate.
 #[must_use]
 pub fn rate(value: Option<f64>) -> String {
-    or_not(value, |value| if value < 99.95 { format!("{value:.1}") } else { count(Some(value)) })
+    number_text(value, |value| if value < 99.95 { format!("{value:.1}") } else { count(Some(value)) })
 }
 
-/// An estimate with its interval, as per cent.
+/// An estimate in percent, with its confidence interval.
 #[must_use]
-pub fn percent_interval(interval: Option<Interval>) -> String {
+pub fn percent_interval(interval: Option<ConfidenceInterval>) -> String {
     interval.map_or_else(
         || "-".into(),
         |i| format!("{:.0} % ({:.0} to {:.0})", 100.0 * i.value, 100.0 * i.low, 100.0 * i.high),
     )
 }
 
-/// An estimate with its interval, as a factor.
+/// An estimated factor, with its confidence interval.
 #[must_use]
-pub fn factor_interval(interval: Option<Interval>) -> String {
+pub fn factor_interval(interval: Option<ConfidenceInterval>) -> String {
     interval.map_or_else(|| "-".into(), |i| format!("{:.2} x ({:.2} to {:.2})", i.value, i.low, i.high))
 }
 
-/// Text from elsewhere without what would move the cursor or colour the terminal.
+/// Text from elsewhere without control characters, which could move the cursor or color the terminal.
 #[must_use]
 pub fn harmless(text: &str) -> String {
     let hidden = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -92,38 +92,58 @@ pub fn harmless(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
-/// The same on one line, cut to so many characters.
+/// The same on one line, cut to this number of columns; `cut` marks that it was cut.
 #[must_use]
 pub fn one_line(text: &str, width: usize, cut: &str) -> String {
-    let flat: String = harmless(text).chars().map(|c| if c == '\n' { ' ' } else { c }).collect();
-    if flat.chars().count() <= width {
+    let flat = harmless(text).replace('\n', " ");
+    if flat.width() <= width {
         return flat;
     }
-    let kept: String = flat.chars().take(width.saturating_sub(1)).collect();
-    format!("{kept}{cut}")
+    let (start, _) = split_at_width(&flat, width.saturating_sub(1));
+    format!("{start}{cut}")
 }
 
-/// A text in lines of at most so many characters, broken at spaces where it can be; later lines are indented.
+/// Breaks a text into lines of at most this number of columns, at spaces if possible. All lines but the first are
+/// indented.
 #[must_use]
 pub fn wrapped(text: &str, width: usize, indent: usize) -> Vec<String> {
     let width = width.max(indent + 8);
     let mut lines = Vec::new();
-    let mut rest: Vec<char> = text.chars().collect();
-    while rest.len() > width {
-        let first_word = rest.iter().take_while(|c| **c == ' ').count();
-        let space = (first_word + 1..=width).rev().find(|at| rest[*at] == ' ').filter(|at| *at > indent);
-        let (cut, skip) = space.map_or((width, 0), |at| (at, 1));
-        lines.push(rest[..cut].iter().collect());
-        let mut after = vec![' '; indent];
-        after.extend(&rest[cut + skip..]);
-        rest = after;
+    let mut rest = text;
+    let mut margin = 0;
+    while margin + rest.width() > width {
+        let (start, after) = split_at_width(rest, width - margin);
+        // A space right behind the line is a place to break, too. Leading spaces are not: the line would be empty.
+        let leading = rest.len() - rest.trim_start_matches(' ').len();
+        let space = if after.starts_with(' ') { Some(start.len()) } else { start.rfind(' ') };
+        let (end, skipped) = space.filter(|at| *at > leading).map_or((start.len(), 0), |at| (at, 1));
+        lines.push(format!("{}{}", " ".repeat(margin), &rest[..end]));
+        rest = &rest[end + skipped..];
+        margin = indent;
     }
-    lines.push(rest.into_iter().collect());
+    lines.push(format!("{}{rest}", " ".repeat(margin)));
     lines
+}
+
+/// Splits a text after as many whole characters as fit into this number of columns. The first part has at least one
+/// character, so that a loop over the rest ends.
+fn split_at_width(text: &str, width: usize) -> (&str, &str) {
+    let mut used = 0;
+    let mut end = 0;
+    for (at, character) in text.grapheme_indices(true) {
+        used += character.width();
+        if used > width && at > 0 {
+            break;
+        }
+        end = at + character.len();
+    }
+    text.split_at(end)
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -148,5 +168,27 @@ mod tests {
         assert_eq!(wrapped("onetwothreefour five", 9, 0), ["onetwothr", "eefour", "five"]);
         assert_eq!(wrapped("", 9, 0), [""]);
         assert_eq!(wrapped("  a b c d e f", 10, 2), ["  a b c d", "  e f"]);
+    }
+
+    #[test]
+    fn wide_characters_take_two_columns_and_are_never_split() {
+        assert_eq!(wrapped("第一步：计算十七乘以二十三", 12, 0), ["第一步：计算", "十七乘以二十", "三"]);
+        assert_eq!(wrapped("abc数学", 8, 0), ["abc数学"]);
+        assert_eq!(wrapped("👩‍🔬👩‍🔬👩‍🔬👩‍🔬👩‍🔬", 8, 0), ["👩‍🔬👩‍🔬👩‍🔬👩‍🔬", "👩‍🔬"]);
+        assert_eq!(one_line("数学问题", 6, "…"), "数学…");
+        assert_eq!(one_line("数学问题", 8, "…"), "数学问题");
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_is_wider_than_allowed_and_no_character_is_lost(
+            text in r"[a-c 数学👍é]{0,60}", width in 8..30_usize, indent in 0..4_usize,
+        ) {
+            let lines = wrapped(&text, width, indent);
+            let widest = lines.iter().map(|line| line.width()).max().unwrap();
+            prop_assert!(widest <= width.max(indent + 8), "{lines:?}");
+            let letters = |text: &str| text.chars().filter(|c| *c != ' ').collect::<String>();
+            prop_assert_eq!(letters(&lines.concat()), letters(&text));
+        }
     }
 }

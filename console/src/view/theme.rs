@@ -1,78 +1,75 @@
-//! Colours and characters. Colour only ever repeats what a word or a character says already.
+//! Colors and characters. A color only repeats what a word or a character already says.
 
 use clap::ValueEnum;
 use ratatui::style::{Color, Modifier, Style};
 
-/// The themes.
+/// The color themes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Name {
+pub enum ThemeName {
     /// For dark terminals.
     #[default]
     Dark,
     /// For light terminals.
     Light,
-    /// Without colours.
+    /// No colors.
     Mono,
 }
 
-/// Styles by meaning, and the characters to draw with.
+/// Styles by meaning, and the set of characters.
 #[derive(Debug, Clone, Copy)]
 pub struct Theme {
-    /// Ordinary text.
     pub text: Style,
-    /// What matters less, or is old.
+    /// Less important text, and old data.
     pub dim: Style,
-    /// Titles and what is chosen.
+    /// Titles and highlights.
     pub accent: Style,
-    /// Figures.
+    /// Numbers.
     pub figure: Style,
-    /// Going well.
+    /// Bars of the graphs over time.
+    pub bar: Style,
     pub good: Style,
-    /// To be looked at.
     pub warn: Style,
-    /// Going badly.
     pub bad: Style,
-    /// The chosen line.
+    /// The selected line.
     pub chosen: Style,
-    /// Characters.
-    pub symbols: &'static Symbols,
+    pub symbols: &'static ThemeSymbols,
 }
 
 /// The characters to draw with.
 #[derive(Debug)]
-pub struct Symbols {
-    /// Only ASCII.
+pub struct ThemeSymbols {
+    /// Whether all of them are ASCII.
     pub ascii: bool,
     /// Bars from empty to full.
     pub bars: [&'static str; 9],
-    /// Bars of what lies under the threshold, from empty to full.
+    /// Bars below the threshold, from empty to full.
     pub under: [&'static str; 2],
-    /// A vertical line, and one that is only drafted.
+    /// The line of the active threshold.
     pub line: &'static str,
-    /// A line that is only drafted.
-    pub draft_line: &'static str,
-    /// A moment when the policy changed.
+    /// The line of the new threshold that is being entered.
+    pub pending_line: &'static str,
+    /// Marks a new revision of the policy.
     pub revision: &'static str,
-    /// A moment when the server was restarted.
+    /// Marks a restart of the server.
     pub restart: &'static str,
     /// Rising, level, falling.
     pub trends: [&'static str; 3],
-    /// Points of the three curves.
+    /// Points of the three predicted curves.
     pub points: [&'static str; 3],
-    /// Before the chosen line.
+    /// Before the selected line.
     pub cursor: &'static str,
-    /// Before the connection's word.
+    /// Before the word for the connection.
     pub lamp: &'static str,
-    /// Where text was cut.
+    /// Where a text was cut.
     pub cut: &'static str,
 }
 
-const UNICODE: Symbols = Symbols {
+const UNICODE: ThemeSymbols = ThemeSymbols {
     ascii: false,
     bars: [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
     under: [" ", "░"],
     line: "│",
-    draft_line: "┆",
+    pending_line: "┆",
     revision: "┃",
     restart: "╳",
     trends: ["↗", "→", "↘"],
@@ -82,12 +79,12 @@ const UNICODE: Symbols = Symbols {
     cut: "…",
 };
 
-const ASCII: Symbols = Symbols {
+const ASCII: ThemeSymbols = ThemeSymbols {
     ascii: true,
     bars: [" ", ".", ".", ":", ":", "-", "=", "#", "#"],
     under: [" ", ":"],
     line: "|",
-    draft_line: "!",
+    pending_line: "!",
     revision: "|",
     restart: "X",
     trends: ["^", ">", "v"],
@@ -98,9 +95,9 @@ const ASCII: Symbols = Symbols {
 };
 
 impl Theme {
-    /// A theme with its characters.
+    /// The theme with this name, with Unicode or ASCII characters.
     #[must_use]
-    pub fn new(name: Name, ascii: bool) -> Self {
+    pub fn new(name: ThemeName, ascii: bool) -> Self {
         let plain = Style::new();
         let bold = plain.add_modifier(Modifier::BOLD);
         let symbols = if ascii { &ASCII } else { &UNICODE };
@@ -109,6 +106,7 @@ impl Theme {
             dim: plain.add_modifier(Modifier::DIM),
             accent: bold,
             figure: bold,
+            bar: plain,
             good: plain,
             warn: bold,
             bad: bold.add_modifier(Modifier::REVERSED),
@@ -116,12 +114,13 @@ impl Theme {
             symbols,
         };
         let [dim, accent, good, warn, bad] = match name {
-            Name::Mono => return mono,
-            Name::Dark => [Color::DarkGray, Color::Cyan, Color::Green, Color::Yellow, Color::LightRed],
-            Name::Light => [Color::Gray, Color::Blue, Color::Green, Color::Magenta, Color::Red],
+            ThemeName::Mono => return mono,
+            ThemeName::Dark => [Color::DarkGray, Color::Cyan, Color::Green, Color::Yellow, Color::LightRed],
+            ThemeName::Light => [Color::Gray, Color::Blue, Color::Green, Color::Magenta, Color::Red],
         };
         Self {
             dim: plain.fg(dim),
+            bar: plain.fg(Color::Blue),
             accent: bold.fg(accent),
             good: plain.fg(good),
             warn: plain.fg(warn),

@@ -1,4 +1,4 @@
-//! Grades answers that are not in a run folder, such as those of `examples/python/llama_cpp_answers.py`.
+//! Grades answers outside a run's folder, such as those of `examples/python/llama_cpp_answers.py`.
 //!
 //! `cargo run --release -p rsd-evaluation --example grade -- QUESTIONS.jsonl ANSWERS.jsonl`
 
@@ -7,12 +7,12 @@ use std::{collections::BTreeMap, env, fs, path::PathBuf};
 use anyhow::Context;
 use rsd_evaluation::{
     grade,
-    question::{self, Fields},
+    question::{self, QuestionFields},
 };
 use serde::Deserialize;
 
 #[derive(Deserialize)]
-struct Answer {
+struct ModelAnswer {
     question: String,
     model: String,
     seed: Option<u64>,
@@ -21,7 +21,7 @@ struct Answer {
 }
 
 #[derive(Default)]
-struct Count {
+struct GradeCounts {
     right: usize,
     finished: usize,
     all: usize,
@@ -30,17 +30,18 @@ struct Count {
 fn main() -> anyhow::Result<()> {
     let files: Vec<PathBuf> = env::args_os().skip(1).map(PathBuf::from).collect();
     let [questions, answers] = files.as_slice() else { anyhow::bail!("expected QUESTIONS.jsonl ANSWERS.jsonl") };
-    let questions = question::read(questions, &Fields::default())?;
-    let mut counts: BTreeMap<(String, Option<u64>), Count> = BTreeMap::new();
+    let questions = question::read(questions, &QuestionFields::default())?;
+    let mut counts: BTreeMap<(String, Option<u64>), GradeCounts> = BTreeMap::new();
     for line in fs::read_to_string(answers).with_context(|| format!("reading {}", answers.display()))?.lines() {
-        let answer: Answer = serde_json::from_str(line).with_context(|| format!("reading {}", answers.display()))?;
+        let answer: ModelAnswer =
+            serde_json::from_str(line).with_context(|| format!("reading {}", answers.display()))?;
         let Some(question) = questions.iter().find(|question| question.id == answer.question) else { continue };
         let count = counts.entry((answer.model, answer.seed)).or_default();
         count.right += usize::from(answer.finished && grade::is_right(question, &answer.text));
         count.finished += usize::from(answer.finished);
         count.all += 1;
     }
-    for ((model, seed), Count { right, finished, all }) in counts {
+    for ((model, seed), GradeCounts { right, finished, all }) in counts {
         let seed = seed.map(|seed| format!(", seed {seed}")).unwrap_or_default();
         println!("{model}{seed}: {right} of {all} right, {finished} finished");
     }

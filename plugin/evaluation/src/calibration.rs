@@ -1,4 +1,4 @@
-//! The threshold for a goal, chosen among thresholds that were run, and how sure the choice is.
+//! Chooses the threshold that meets a goal best among thresholds that were run, and says how certain the choice is.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -7,120 +7,137 @@ use serde::Serialize;
 use crate::{
     grade,
     question::Question,
-    record::{Answer, Source},
-    statistics::{Draws, Figure},
+    run_log::{Answer, StepSource},
+    statistics::{BootstrapResamples, Estimate},
 };
 
 /// What a threshold is chosen for.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Goal {
+pub enum CalibrationGoal {
     /// The highest accuracy.
     Accuracy,
-    /// The fewest FLOPs at an accuracy no more than this below the target's.
+    /// The fewest FLOPs at an accuracy at most this far below the target's.
     Within(f64),
-    /// The highest accuracy at no more than this share of the target's FLOPs (`with_prm`).
+    /// The highest accuracy at no more than this multiple of the target's FLOPs (`with_prm`).
     Flops(f64),
-    /// The highest accuracy with no more than this share of drafted steps written anew.
+    /// The highest accuracy with at most this share of drafted steps rejected.
     TargetCalls(f64),
 }
 
-impl FromStr for Goal {
-    type Err = String;
+/// A goal cannot be read.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum GoalError {
+    /// The text names no goal.
+    #[error("expected accuracy, within:X, flops:X or target-calls:X")]
+    Unknown,
+    /// The number after the colon is missing or out of range.
+    #[error("`{text}`: expected a number from 0 to {most}")]
+    Number {
+        /// What stands after the colon.
+        text: String,
+        /// The largest number allowed.
+        most: f64,
+    },
+}
 
-    fn from_str(text: &str) -> Result<Self, String> {
+impl FromStr for CalibrationGoal {
+    type Err = GoalError;
+
+    fn from_str(text: &str) -> Result<Self, GoalError> {
         let share = |text: &str, most: f64| {
             let share = text.parse().ok().filter(|share| (0.0..=most).contains(share));
-            share.ok_or_else(|| format!("`{text}`: expected a number from 0 to {most}"))
+            share.ok_or_else(|| GoalError::Number { text: text.to_owned(), most })
         };
         match text.split_once(':') {
             None if text == "accuracy" => Ok(Self::Accuracy),
             Some(("within", x)) => share(x, 1.0).map(Self::Within),
             Some(("flops", x)) => share(x, 10.0).map(Self::Flops),
             Some(("target-calls", x)) => share(x, 1.0).map(Self::TargetCalls),
-            _ => Err("expected accuracy, within:X, flops:X or target-calls:X".to_owned()),
+            _ => Err(GoalError::Unknown),
         }
     }
 }
 
-impl fmt::Display for Goal {
+impl fmt::Display for CalibrationGoal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Accuracy => f.write_str("the highest accuracy"),
             Self::Within(x) => {
-                write!(f, "the fewest FLOPs at an accuracy no more than {:.1} points below the target's", x * 100.0)
+                write!(f, "the fewest FLOPs at an accuracy at most {:.1} points below the target's", x * 100.0)
             }
-            Self::Flops(x) => write!(f, "the highest accuracy at {x:.2} of the target's FLOPs or less"),
+            Self::Flops(x) => write!(f, "the highest accuracy at no more than {x:.2} times the target's FLOPs"),
             Self::TargetCalls(x) => {
-                write!(f, "the highest accuracy with {:.0} % of the steps written anew or less", x * 100.0)
+                write!(f, "the highest accuracy with at most {:.0} % of the drafted steps rejected", x * 100.0)
             }
         }
     }
 }
 
-/// What a threshold came to.
+/// The results of one threshold, on the questions that every threshold and the target answered.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Candidate {
-    /// The threshold.
+pub struct ThresholdCandidate {
     pub delta: f64,
-    /// Share of right answers; of answers that agree with the target's where no right ones are known.
-    pub accuracy: Figure,
-    /// By how much that is above the target's.
-    pub difference: Figure,
+    /// Share of right answers; without known answers, of answers that agree with the target's.
+    pub accuracy: Estimate,
+    /// Accuracy minus the target's.
+    pub difference: Estimate,
     /// FLOPs (`with_prm`) over the target's.
-    pub flops: Figure,
-    /// FLOPs over the target's, with every prompt token that had to be computed.
-    pub total_flops: Figure,
-    /// Share of drafted steps that the target wrote anew.
-    pub target_calls: Figure,
-    /// Share of draws of questions on which the goal's condition holds.
+    pub flops: Estimate,
+    /// FLOPs over the target's, including every prompt token that had to be computed.
+    pub total_flops: Estimate,
+    /// Share of drafted steps that were rejected, each of which calls the target.
+    pub target_calls: Estimate,
+    /// Share of resamples of the questions that satisfy the goal's condition.
     pub holds: f64,
-    /// Share of draws of questions on which this threshold would have been chosen.
+    /// Share of resamples of the questions on which this threshold would have been chosen.
     pub chosen: f64,
 }
 
-/// A choice.
+/// The chosen threshold, with all that were compared.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Choice {
-    /// All thresholds that were run, from the lowest.
-    pub candidates: Vec<Candidate>,
-    /// Which is chosen; none where no threshold meets the goal.
+pub struct ThresholdChoice {
+    /// All thresholds that were run, in ascending order.
+    pub candidates: Vec<ThresholdCandidate>,
+    /// Place of the chosen candidate; `None` if no threshold meets the goal.
     pub best: Option<usize>,
-    /// Questions it rests on.
+    /// Number of questions compared.
     pub questions: usize,
     /// Whether the right answers were known.
     pub graded: bool,
 }
 
-/// Why nothing can be chosen.
+/// No threshold can be chosen.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CalibrationError {
-    /// No question has answers of the target and of every threshold.
-    #[error("no question is answered by the target and at every threshold yet")]
+    /// No question has an answer of the target and of every threshold.
+    #[error(
+        "no question has been answered by the target and at every threshold yet; run the same command again to resume"
+    )]
     NoQuestions,
-    /// FLOPs are not known.
-    #[error("the size of a model is not known, so its FLOPs are not: set `parameters` for its role")]
+    /// A model's size is not known.
+    #[error("FLOPs cannot be estimated because the size of a model is not known: set `parameters` for its role")]
     NoFlops,
 }
 
-/// One question at one threshold.
-struct Cell {
+/// One question's result at one threshold.
+struct QuestionCell {
     right: f64,
     flops: f64,
     total_flops: f64,
-    judged: f64,
+    decided: f64,
     rejected: f64,
 }
 
-/// Chooses among these thresholds of a log for a goal.
+/// Chooses among the thresholds `deltas` of a log.
 ///
 /// # Errors
-/// There is nothing to choose from.
+/// No question can be compared, or FLOPs are not known.
 pub fn choose(
-    goal: Goal,
+    goal: CalibrationGoal,
     deltas: &[f64],
     questions: &[Question],
     answers: &[Answer],
-) -> Result<Choice, CalibrationError> {
+) -> Result<ThresholdChoice, CalibrationError> {
     let mut thresholds: BTreeMap<u64, (f64, &str)> = BTreeMap::new();
     let mut by: BTreeMap<(&str, &str), &Answer> = BTreeMap::new();
     for answer in answers {
@@ -133,16 +150,16 @@ pub fn choose(
     if thresholds.len() < deltas.len() {
         return Err(CalibrationError::NoQuestions);
     }
-    let whole = |question: &&Question| {
-        let there = |method: &str| by.contains_key(&(method, question.id.as_str()));
-        there("target") && thresholds.values().all(|(_, method)| there(method))
+    let is_complete = |question: &&Question| {
+        let has = |method: &str| by.contains_key(&(method, question.id.as_str()));
+        has("target") && thresholds.values().all(|(_, method)| has(method))
     };
-    let asked: Vec<&Question> = questions.iter().filter(whole).collect();
+    let asked: Vec<&Question> = questions.iter().filter(is_complete).collect();
     if asked.is_empty() || thresholds.is_empty() {
         return Err(CalibrationError::NoQuestions);
     }
     let graded = asked.iter().all(|question| !question.answers.is_empty());
-    let row = |method: &str| -> Result<Vec<Cell>, CalibrationError> {
+    let row = |method: &str| -> Result<Vec<QuestionCell>, CalibrationError> {
         let cell = |question: &&Question| {
             let of = |method: &str| by[&(method, question.id.as_str())];
             cell(question, of(method), of("target"), graded).ok_or(CalibrationError::NoFlops)
@@ -151,31 +168,31 @@ pub fn choose(
     };
     let target = row("target")?;
     let rows = thresholds.values().map(|(delta, method)| Ok((*delta, row(method)?))).collect::<Result<Vec<_>, _>>()?;
-    let draws = Draws::new(asked.len());
-    let choices = draws.each(|drawn| best(goal, &rows, &target, drawn));
+    let resamples = BootstrapResamples::new(asked.len());
+    let choices = resamples.map(|drawn| best(goal, &rows, &target, drawn));
     let share = |yes: &dyn Fn(&Option<usize>) -> bool| {
         choices.iter().filter(|choice| yes(choice)).count() as f64 / choices.len() as f64
     };
     let all: Vec<usize> = (0..asked.len()).collect();
     let candidates = rows.iter().enumerate().map(|(index, (delta, cells))| {
-        let figure = |of: &dyn Fn(&[usize]) -> f64| draws.figure(of).unwrap_or(Figure::exact(0.0));
-        let holds = draws.each(|drawn| meets(goal, cells, &target, drawn));
-        Candidate {
+        let estimate = |of: &dyn Fn(&[usize]) -> f64| resamples.estimate(of).unwrap_or(Estimate::exact(0.0));
+        let holds = resamples.map(|drawn| meets(goal, cells, &target, drawn));
+        ThresholdCandidate {
             delta: *delta,
-            accuracy: figure(&|drawn| mean(cells, drawn, |cell| cell.right)),
-            difference: figure(&|drawn| {
+            accuracy: estimate(&|drawn| mean(cells, drawn, |cell| cell.right)),
+            difference: estimate(&|drawn| {
                 mean(cells, drawn, |cell| cell.right) - mean(&target, drawn, |cell| cell.right)
             }),
-            flops: figure(&|drawn| flops(cells, &target, drawn)),
-            total_flops: figure(&|drawn| {
+            flops: estimate(&|drawn| flops(cells, &target, drawn)),
+            total_flops: estimate(&|drawn| {
                 sum(cells, drawn, |cell| cell.total_flops) / sum(&target, drawn, |cell| cell.total_flops)
             }),
-            target_calls: figure(&|drawn| target_calls(cells, drawn)),
+            target_calls: estimate(&|drawn| target_calls(cells, drawn)),
             holds: holds.iter().filter(|holds| **holds).count() as f64 / holds.len() as f64,
             chosen: share(&|choice| *choice == Some(index)),
         }
     });
-    Ok(Choice {
+    Ok(ThresholdChoice {
         candidates: candidates.collect(),
         best: best(goal, &rows, &target, &all),
         questions: asked.len(),
@@ -183,13 +200,13 @@ pub fn choose(
     })
 }
 
-/// A key that sorts as the number does.
+/// A key that sorts like the number.
 fn ordered(number: f64) -> u64 {
     let bits = number.to_bits();
     if number.is_sign_negative() { !bits } else { bits | 1 << 63 }
 }
 
-fn cell(question: &Question, answer: &Answer, target: &Answer, graded: bool) -> Option<Cell> {
+fn cell(question: &Question, answer: &Answer, target: &Answer, graded: bool) -> Option<QuestionCell> {
     let right = if graded {
         grade::is_right(question, &answer.text)
     } else {
@@ -198,51 +215,60 @@ fn cell(question: &Question, answer: &Answer, target: &Answer, graded: bool) -> 
         both.is_some_and(|(a, b)| grade::same(question.kind, &a, &b))
     };
     let rejected = answer.steps.iter().filter(|step| step.rejected.is_some()).count();
-    let kept = answer.steps.iter().filter(|step| step.source == Source::Draft).count();
-    Some(Cell {
+    let accepted = answer.steps.iter().filter(|step| step.source == StepSource::Draft).count();
+    Some(QuestionCell {
         right: f64::from(u8::from(right && answer.finished)),
         flops: answer.flops?.with_prm,
         total_flops: answer.flops?.total,
-        judged: (rejected + kept) as f64,
+        decided: (rejected + accepted) as f64,
         rejected: rejected as f64,
     })
 }
 
-fn sum(cells: &[Cell], drawn: &[usize], of: impl Fn(&Cell) -> f64) -> f64 {
+fn sum(cells: &[QuestionCell], drawn: &[usize], of: impl Fn(&QuestionCell) -> f64) -> f64 {
     drawn.iter().map(|&place| of(&cells[place])).sum()
 }
 
-fn mean(cells: &[Cell], drawn: &[usize], of: impl Fn(&Cell) -> f64) -> f64 {
+fn mean(cells: &[QuestionCell], drawn: &[usize], of: impl Fn(&QuestionCell) -> f64) -> f64 {
     sum(cells, drawn, of) / drawn.len() as f64
 }
 
-fn flops(cells: &[Cell], target: &[Cell], drawn: &[usize]) -> f64 {
+fn flops(cells: &[QuestionCell], target: &[QuestionCell], drawn: &[usize]) -> f64 {
     sum(cells, drawn, |cell| cell.flops) / sum(target, drawn, |cell| cell.flops)
 }
 
-fn target_calls(cells: &[Cell], drawn: &[usize]) -> f64 {
-    sum(cells, drawn, |cell| cell.rejected) / sum(cells, drawn, |cell| cell.judged).max(1.0)
+fn target_calls(cells: &[QuestionCell], drawn: &[usize]) -> f64 {
+    sum(cells, drawn, |cell| cell.rejected) / sum(cells, drawn, |cell| cell.decided).max(1.0)
 }
 
-/// Whether a threshold satisfies the goal's condition on these questions.
-fn meets(goal: Goal, cells: &[Cell], target: &[Cell], drawn: &[usize]) -> bool {
-    // Shares are sums of rounded numbers.
+/// Whether a threshold satisfies the goal's condition on the questions drawn.
+fn meets(goal: CalibrationGoal, cells: &[QuestionCell], target: &[QuestionCell], drawn: &[usize]) -> bool {
+    // Shares are sums of rounded floating-point numbers.
     const SLACK: f64 = 1e-9;
     match goal {
-        Goal::Accuracy => true,
-        Goal::Within(x) => mean(cells, drawn, |cell| cell.right) >= mean(target, drawn, |cell| cell.right) - x - SLACK,
-        Goal::Flops(x) => flops(cells, target, drawn) <= x + SLACK,
-        Goal::TargetCalls(x) => target_calls(cells, drawn) <= x + SLACK,
+        CalibrationGoal::Accuracy => true,
+        CalibrationGoal::Within(x) => {
+            mean(cells, drawn, |cell| cell.right) >= mean(target, drawn, |cell| cell.right) - x - SLACK
+        }
+        CalibrationGoal::Flops(x) => flops(cells, target, drawn) <= x + SLACK,
+        CalibrationGoal::TargetCalls(x) => target_calls(cells, drawn) <= x + SLACK,
     }
 }
 
-/// The threshold for the goal: what it asks for first, then fewer FLOPs, then the lower threshold.
-fn best(goal: Goal, rows: &[(f64, Vec<Cell>)], target: &[Cell], drawn: &[usize]) -> Option<usize> {
-    let worth = |cells: &[Cell]| {
+/// The best threshold on the questions drawn: by what the goal asks for, then by fewer FLOPs, then the lower one.
+fn best(
+    goal: CalibrationGoal,
+    rows: &[(f64, Vec<QuestionCell>)],
+    target: &[QuestionCell],
+    drawn: &[usize],
+) -> Option<usize> {
+    let worth = |cells: &[QuestionCell]| {
         let cheap = -flops(cells, target, drawn);
         match goal {
-            Goal::Within(_) => (cheap, 0.0),
-            Goal::Accuracy | Goal::Flops(_) | Goal::TargetCalls(_) => (mean(cells, drawn, |cell| cell.right), cheap),
+            CalibrationGoal::Within(_) => (cheap, 0.0),
+            CalibrationGoal::Accuracy | CalibrationGoal::Flops(_) | CalibrationGoal::TargetCalls(_) => {
+                (mean(cells, drawn, |cell| cell.right), cheap)
+            }
         }
     };
     let mut found: Option<(usize, (f64, f64))> = None;
@@ -256,5 +282,4 @@ fn best(goal: Goal, rows: &[(f64, Vec<Cell>)], target: &[Cell], drawn: &[usize])
 }
 
 #[cfg(test)]
-#[path = "calibration_tests.rs"]
 mod tests;

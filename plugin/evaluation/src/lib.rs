@@ -1,13 +1,14 @@
-//! An evaluation without its models: the questions, how answers are graded, the log of a run and the report made
-//! from it.
+//! Evaluation: questions, graders, the log of a run, the report made from it, and the runner of the compared methods.
 //!
-//! A run is recorded whole before anything is judged: grading and reporting read the log, so that a better grader or
-//! another table needs no model. No mistral.rs here.
+//! A run is logged in full before any answer is graded. Graders and reports only read the log, so a better grader or a
+//! new table needs no model. Nothing here depends on mistral.rs.
 
 pub mod calibration;
 pub mod grade;
 pub mod question;
-pub mod record;
 pub mod report;
-pub mod statistics;
+pub mod run_log;
+pub mod runner;
 pub mod svg;
+
+pub use rsd_statistics as statistics;

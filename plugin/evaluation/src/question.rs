@@ -1,4 +1,4 @@
-//! Question files: one JSON object per line, in the fields of the well-known sets or in fields that the user names.
+//! Question files: one JSON object per line, with the fields of the well-known data sets or fields that the user names.
 
 use std::{
     collections::HashMap,
@@ -10,10 +10,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What kind of answer a question has, and so how answers to it are graded.
+/// The kind of answer a question has, which decides how answers to it are graded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum AnswerKind {
     /// A number, as in GSM8K and SVAMP.
     Number,
     /// A mathematical expression, as in MATH-500 and `OlympiadBench`.
@@ -25,67 +25,57 @@ pub enum Kind {
 /// A question with its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
-    /// Unique in its file.
+    /// Unique within the file.
     pub id: String,
-    /// What the models are asked, choices included.
+    /// The text for the models, choices included.
     pub text: String,
-    /// The right answer; all of them where there are several, none where it is not known.
+    /// The right answers: usually one, several where a question has several, none where it is not known.
     pub answers: Vec<String>,
-    /// How answers are graded.
-    pub kind: Kind,
-    /// How hard it is or what it is about, where the file says so.
+    pub kind: AnswerKind,
+    /// The difficulty or the subject, where the file gives one. Results are broken down by it.
     pub level: Option<String>,
 }
 
-/// Which fields to read, where they are not to be found out from the file.
+/// The fields to read. A field that is `None` is recognized from the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Fields {
-    /// The question's field.
+pub struct QuestionFields {
+    /// The field with the question.
     pub question: Option<String>,
-    /// The answer's field.
+    /// The field with the answer.
     pub answer: Option<String>,
     /// The field by which results are broken down.
     pub level: Option<String>,
-    /// How answers are graded.
-    pub kind: Option<Kind>,
-    /// Whether lines without an answer are taken too.
+    /// The kind of all answers.
+    pub kind: Option<AnswerKind>,
+    /// Whether lines without an answer are accepted.
     pub unanswered: bool,
 }
 
-/// Why a file holds no questions.
+/// A question file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum QuestionError {
     /// The file cannot be read.
-    #[error("reading {}: {source}", path.display())]
-    Unreadable {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A line is no question.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    /// A line is not a question.
     #[error("{}, line {line}: {reason}", path.display())]
     Line {
-        /// Which file.
         path: PathBuf,
-        /// Which line, from 1.
+        /// The line number, from 1.
         line: usize,
-        /// What is wrong, and what to do.
+        /// What is wrong and what to do.
         reason: String,
     },
-    /// Nothing is in it.
-    #[error("{}: no question in it", path.display())]
-    Empty {
-        /// Which file.
-        path: PathBuf,
-    },
+    /// The file has no lines.
+    #[error("{} holds no questions", path.display())]
+    Empty { path: PathBuf },
 }
 
 /// Reads a question file.
 ///
 /// # Errors
-/// The first line that is no question.
-pub fn read(path: &Path, fields: &Fields) -> Result<Vec<Question>, QuestionError> {
+/// The file cannot be read, is empty, or has a line that is not a question; the error names the first such line.
+pub fn read(path: &Path, fields: &QuestionFields) -> Result<Vec<Question>, QuestionError> {
     let unreadable = |source| QuestionError::Unreadable { path: path.to_owned(), source };
     let text = fs::read_to_string(path).map_err(unreadable)?;
     let mut questions = Vec::new();
@@ -96,7 +86,7 @@ pub fn read(path: &Path, fields: &Fields) -> Result<Vec<Question>, QuestionError
         let line: Value = serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
         let question = parse(&line, number, fields).map_err(wrong)?;
         if let Some(first) = seen.insert(question.id.clone(), number) {
-            return Err(wrong(format!("the id {} is on line {first} already", question.id)));
+            return Err(wrong(format!("the id {} is already used on line {first}", question.id)));
         }
         questions.push(question);
     }
@@ -106,24 +96,29 @@ pub fn read(path: &Path, fields: &Fields) -> Result<Vec<Question>, QuestionError
     Ok(questions)
 }
 
-fn parse(line: &Value, number: usize, fields: &Fields) -> Result<Question, String> {
+fn parse(line: &Value, number: usize, fields: &QuestionFields) -> Result<Question, String> {
     let object = line.as_object().ok_or("expected a JSON object")?;
     let id = ["id", "unique_id", "Record ID"].iter().find_map(|name| text(object.get(*name)?));
     let id = id.unwrap_or_else(|| number.to_string());
     let level = match &fields.level {
-        Some(name) => Some(text(line.get(name).unwrap_or(&Value::Null)).ok_or(format!("`{name}` is not there"))?),
+        Some(name) => {
+            Some(text(line.get(name).unwrap_or(&Value::Null)).ok_or(format!("the field `{name}` is missing"))?)
+        }
         None => ["level", "type", "subfield", "subject", "Subdomain"].iter().find_map(|name| text(object.get(*name)?)),
     };
     let question = match &fields.question {
         Some(name) => string(line, name)?,
         None => ["question", "problem", "Question"].iter().find_map(|name| string(line, name).ok()).ok_or(
-            "neither `question` nor `problem` is there; name the question's field with --question-field".to_owned(),
+            "there is neither a field `question` nor `problem`; name the question's field with --question-field"
+                .to_owned(),
         )?,
     };
     let choices = choices(line, &id);
     let (text, answers, kind) = match choices {
-        Some((choices, right)) if fields.answer.is_none() && fields.kind.is_none_or(|kind| kind == Kind::Choice) => {
-            (with_choices(&question, &choices), vec![letter(right)], Kind::Choice)
+        Some((choices, right))
+            if fields.answer.is_none() && fields.kind.is_none_or(|kind| kind == AnswerKind::Choice) =>
+        {
+            (with_choices(&question, &choices), vec![letter(right)], AnswerKind::Choice)
         }
         _ => {
             let answers = match answers(line, fields) {
@@ -137,32 +132,37 @@ fn parse(line: &Value, number: usize, fields: &Fields) -> Result<Question, Strin
     Ok(Question { id, text, answers, kind, level })
 }
 
-fn answers(line: &Value, fields: &Fields) -> Result<Vec<String>, String> {
+fn answers(line: &Value, fields: &QuestionFields) -> Result<Vec<String>, String> {
     let name = match &fields.answer {
         Some(name) => name.as_str(),
         None if line.get("final_answer").is_some() => "final_answer",
         None => "answer",
     };
-    let missing = || format!("`{name}` holds no answer; name the answer's field with --answer-field");
+    let missing = || format!("the field `{name}` holds no answer; name the answer's field with --answer-field");
     let value = line.get(name).ok_or_else(missing)?;
     let answers: Vec<String> = match value {
         Value::Array(several) => several.iter().filter_map(text).collect(),
         one => text(one).into_iter().collect(),
     };
-    // GSM8K works the answer out and gives it after the marks.
+    // GSM8K explains the answer first and gives it after the marks.
     let answers: Vec<String> =
         answers.iter().map(|text| text.rsplit("####").next().unwrap_or(text).trim().to_owned()).collect();
     if answers.is_empty() || answers.iter().any(String::is_empty) { Err(missing()) } else { Ok(answers) }
 }
 
-/// Sets that call the question a problem, or say what kind of expression the answer is, have expressions.
-fn kind_of(line: &Value, answers: &[String]) -> Kind {
+/// Data sets with a field `problem` or `answer_type` have expressions as answers.
+fn kind_of(line: &Value, answers: &[String]) -> AnswerKind {
     let expressions = line.get("problem").is_some() || line.get("answer_type").is_some();
     let number = |text: &String| text.replace([',', '$', '%'], "").trim().parse::<f64>().is_ok();
-    if !expressions && !answers.is_empty() && answers.iter().all(number) { Kind::Number } else { Kind::Expression }
+    if !expressions && !answers.is_empty() && answers.iter().all(number) {
+        AnswerKind::Number
+    } else {
+        AnswerKind::Expression
+    }
 }
 
-/// Choices and which of them is right: MMLU's list with an index or a letter, or GPQA's right and wrong answers.
+/// The choices and the place of the right one: from MMLU's list with an index or a letter, or from GPQA's right and
+/// wrong answers.
 fn choices(line: &Value, id: &str) -> Option<(Vec<String>, usize)> {
     if let Some(list) = line.get("choices").and_then(Value::as_array) {
         let choices: Vec<String> = list.iter().filter_map(text).collect();
@@ -179,7 +179,7 @@ fn choices(line: &Value, id: &str) -> Option<(Vec<String>, usize)> {
     }
     let right = text(line.get("Correct Answer")?)?;
     let mut choices: Vec<String> = (1..).map_while(|n| text(line.get(format!("Incorrect Answer {n}"))?)).collect();
-    // The same place on every machine and in every run, and none that a model could learn.
+    // A place that is the same on every machine and in every run, but differs from question to question.
     let place = id.bytes().fold(0usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte)));
     let place = place % (choices.len() + 1);
     choices.insert(place, right);
@@ -202,12 +202,12 @@ fn letter(index: usize) -> String {
 fn string(line: &Value, name: &str) -> Result<String, String> {
     match line.get(name) {
         Some(Value::String(text)) if !text.trim().is_empty() => Ok(text.clone()),
-        Some(_) => Err(format!("`{name}` is no text")),
-        None => Err(format!("`{name}` is not there")),
+        Some(_) => Err(format!("the field `{name}` is not a text")),
+        None => Err(format!("the field `{name}` is missing")),
     }
 }
 
-/// A text, or a number as it is written; whole numbers without their point.
+/// A text, or a number as text. Whole numbers have no decimal point.
 fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -224,28 +224,34 @@ mod tests {
     use super::*;
 
     fn of(line: &str) -> Question {
-        parse(&serde_json::from_str(line).unwrap(), 3, &Fields::default()).unwrap()
+        parse(&serde_json::from_str(line).unwrap(), 3, &QuestionFields::default()).unwrap()
     }
 
     #[test]
-    fn the_well_known_sets_are_told_apart_by_their_fields() {
+    fn the_well_known_sets_are_recognized_by_their_fields() {
         let gsm8k = of(r#"{"question":"q","answer":"2*3=6\n#### 1,080","id":"g-1"}"#);
-        assert_eq!((gsm8k.answers, gsm8k.kind, gsm8k.id.as_str()), (vec!["1,080".to_owned()], Kind::Number, "g-1"));
+        assert_eq!(
+            (gsm8k.answers, gsm8k.kind, gsm8k.id.as_str()),
+            (vec!["1,080".to_owned()], AnswerKind::Number, "g-1")
+        );
         let svamp = of(r#"{"id":"s","question":"q","answer":198.0,"type":"Sum"}"#);
         assert_eq!((svamp.answers, svamp.level), (vec!["198".to_owned()], Some("Sum".to_owned())));
         let math = of(r#"{"problem":"q","solution":"s","answer":"7","level":2,"unique_id":"test/1.json"}"#);
-        assert_eq!((math.kind, math.level, math.id.as_str()), (Kind::Expression, Some("2".to_owned()), "test/1.json"));
+        assert_eq!(
+            (math.kind, math.level, math.id.as_str()),
+            (AnswerKind::Expression, Some("2".to_owned()), "test/1.json")
+        );
         let olympiad = of(r#"{"id":1641,"question":"q","final_answer":["$1$","$2$"],"answer_type":"Numerical"}"#);
-        assert_eq!((olympiad.answers.len(), olympiad.kind, olympiad.id.as_str()), (2, Kind::Expression, "1641"));
+        assert_eq!((olympiad.answers.len(), olympiad.kind, olympiad.id.as_str()), (2, AnswerKind::Expression, "1641"));
         let mmlu = of(r#"{"question":"q","choices":["x","y"],"answer":1}"#);
-        assert_eq!((mmlu.answers, mmlu.kind, mmlu.id.as_str()), (vec!["B".to_owned()], Kind::Choice, "3"));
+        assert_eq!((mmlu.answers, mmlu.kind, mmlu.id.as_str()), (vec!["B".to_owned()], AnswerKind::Choice, "3"));
         assert_eq!(mmlu.text, "q\n(A) x\n(B) y\nGive the letter of the right choice.");
         assert_eq!(of(r#"{"question":"q","choices":["x","y"],"answer":"A"}"#).answers, ["A"]);
         assert_eq!(of(r#"{"question":"q","choices":["Berlin","Paris"],"answer":"Berlin"}"#).answers, ["A"]);
     }
 
     #[test]
-    fn the_right_choice_of_gpqa_stays_where_it_is_put() {
+    fn the_right_choice_of_gpqa_has_a_fixed_place() {
         let line = r#"{"Record ID":"r7","Question":"q","Correct Answer":"yes","Incorrect Answer 1":"a",
             "Incorrect Answer 2":"b","Incorrect Answer 3":"c"}"#;
         let question = of(line);
@@ -255,23 +261,23 @@ mod tests {
 
     #[test]
     fn fields_may_be_named() {
-        let fields = Fields {
+        let fields = QuestionFields {
             question: Some("ask".into()),
             answer: Some("gold".into()),
             level: Some("hard".into()),
-            kind: Some(Kind::Expression),
+            kind: Some(AnswerKind::Expression),
             unanswered: false,
         };
         let line = serde_json::json!({ "ask": "q", "gold": "x+1", "hard": 3 });
         let question = parse(&line, 1, &fields).unwrap();
         assert_eq!((question.answers, question.level), (vec!["x+1".to_owned()], Some("3".to_owned())));
-        assert_eq!(parse(&serde_json::json!({ "ask": "q" }), 1, &fields).unwrap_err(), "`hard` is not there");
+        assert_eq!(parse(&serde_json::json!({ "ask": "q" }), 1, &fields).unwrap_err(), "the field `hard` is missing");
     }
 
     #[test]
     fn in_our_own_questions_each_answer_says_how_it_is_graded() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/questions.jsonl");
-        let questions = read(&path, &Fields::default()).unwrap();
+        let questions = read(&path, &QuestionFields::default()).unwrap();
         assert!(questions.len() >= 72, "{}", questions.len());
         let mut levels: Vec<&str> = questions.iter().filter_map(|question| question.level.as_deref()).collect();
         assert_eq!(levels.len(), questions.len());
@@ -280,30 +286,30 @@ mod tests {
         assert_eq!(levels, ["1", "2", "3", "4", "5"]);
         let (numbers, others): (Vec<&Question>, Vec<&Question>) =
             questions.iter().partition(|question| question.answers[0].parse::<f64>().is_ok());
-        assert!(numbers.iter().all(|question| question.kind == Kind::Number));
-        assert!(others.len() >= 10 && others.iter().all(|question| question.kind == Kind::Expression));
+        assert!(numbers.iter().all(|question| question.kind == AnswerKind::Number));
+        assert!(others.len() >= 10 && others.iter().all(|question| question.kind == AnswerKind::Expression));
     }
 
     #[test]
-    fn questions_without_answers_are_taken_where_they_may_be() {
+    fn questions_without_answers_are_accepted_where_that_is_allowed() {
         let line = serde_json::json!({ "question": "q" });
-        assert!(parse(&line, 1, &Fields::default()).is_err());
-        let question = parse(&line, 1, &Fields { unanswered: true, ..Fields::default() }).unwrap();
-        assert_eq!((question.answers.len(), question.kind), (0, Kind::Expression));
+        assert!(parse(&line, 1, &QuestionFields::default()).is_err());
+        let question = parse(&line, 1, &QuestionFields { unanswered: true, ..QuestionFields::default() }).unwrap();
+        assert_eq!((question.answers.len(), question.kind), (0, AnswerKind::Expression));
     }
 
     #[test]
-    fn what_is_no_question_is_named_by_its_line() {
+    fn a_line_that_is_no_question_is_named() {
         let of = |text: &str| {
             let file = tempfile::NamedTempFile::new().unwrap();
             fs::write(file.path(), text).unwrap();
-            let error = read(file.path(), &Fields::default()).unwrap_err().to_string();
+            let error = read(file.path(), &QuestionFields::default()).unwrap_err().to_string();
             error.replace(&file.path().display().to_string(), "FILE")
         };
         insta::assert_snapshot!(of("{\"question\":\"q\",\"answer\":1}\n{"), @"FILE, line 2: EOF while parsing an object at line 1 column 1");
-        insta::assert_snapshot!(of("{\"q\":1}"), @"FILE, line 1: neither `question` nor `problem` is there; name the question's field with --question-field");
-        insta::assert_snapshot!(of("{\"question\":\"q\"}"), @"FILE, line 1: `answer` holds no answer; name the answer's field with --answer-field");
-        insta::assert_snapshot!(of("{\"id\":1,\"question\":\"q\",\"answer\":1}\n\n{\"id\":1,\"question\":\"q\",\"answer\":1}"), @"FILE, line 3: the id 1 is on line 1 already");
-        insta::assert_snapshot!(of("\n"), @"FILE: no question in it");
+        insta::assert_snapshot!(of("{\"q\":1}"), @"FILE, line 1: there is neither a field `question` nor `problem`; name the question's field with --question-field");
+        insta::assert_snapshot!(of("{\"question\":\"q\"}"), @"FILE, line 1: the field `answer` holds no answer; name the answer's field with --answer-field");
+        insta::assert_snapshot!(of("{\"id\":1,\"question\":\"q\",\"answer\":1}\n\n{\"id\":1,\"question\":\"q\",\"answer\":1}"), @"FILE, line 3: the id 1 is already used on line 1");
+        insta::assert_snapshot!(of("\n"), @"FILE holds no questions");
     }
 }

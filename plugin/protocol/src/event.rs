@@ -1,33 +1,33 @@
-//! What `GET /admin/v1/events` streams (server-sent events; the event's name is the variant, the data its content).
+//! The server-sent events of `GET /admin/v1/events`. The event's name is the variant, its data the variant's content.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::live::Revision;
+use crate::settings::PolicyRevision;
 
-/// Something an operator may want to know at once.
+/// One event of the stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", content = "data", rename_all = "snake_case")]
-pub enum Event {
-    /// The first event of every stream: the revision in force.
+pub enum AdminEvent {
+    /// The first event of every stream.
     Hello {
-        /// Which.
+        /// The policy's revision in effect.
         revision: u64,
     },
     /// The policy has changed.
-    Policy(Box<Revision>),
-    /// The deployment file was read again.
-    Reload(Reloaded),
-    /// Somebody tried something.
-    Attempt(Attempt),
-    /// Events were lost because the reader was too slow; read the policy again.
+    Policy(Box<PolicyRevision>),
+    /// The server read the deployment file again.
+    Reload(ReloadOutcome),
+    /// A client tried to change something, or was refused.
+    Attempt(AdminAttempt),
+    /// The client read too slowly and missed events; it should read the policy again.
     Lost {
-        /// How many.
+        /// The number of missed events.
         events: u64,
     },
 }
 
-impl Event {
+impl AdminEvent {
     /// The event's name on the wire.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -41,48 +41,48 @@ impl Event {
     }
 }
 
-/// What became of a reload.
+/// The outcome of a reload of the deployment file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Reloaded {
+pub struct ReloadOutcome {
     /// When, in milliseconds since 1970.
     pub at_ms: u64,
-    /// The revision in force afterwards.
+    /// The policy's revision in effect afterwards.
     pub revision: u64,
-    /// Whether the file was refused; then nothing has changed.
-    pub refused: bool,
-    /// Why it was refused.
+    /// Whether the file was invalid or unreadable; nothing has changed then.
+    #[serde(alias = "refused")]
+    pub failed: bool,
+    /// What was wrong with the file.
     pub problems: Vec<String>,
-    /// Settings that have changed in the file and need a restart.
+    /// Settings that differ from the running ones and take effect only at a restart.
     pub restart_needed: Vec<String>,
 }
 
-/// One attempt to change something, or one that was denied.
+/// One attempt to change something, successful or not, or a request that was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Attempt {
+pub struct AdminAttempt {
     /// When, in milliseconds since 1970.
     pub at_ms: u64,
-    /// The address it came from.
+    /// The client's address.
     pub from: String,
     /// HTTP method.
     pub method: String,
-    /// Path.
     pub path: String,
-    /// The token that was sent: `read`, `write` or `none`.
+    /// Which token the client sent: `read`, `write` or `none`.
     pub token: String,
     /// HTTP status of the answer.
     pub status: u16,
-    /// The code of the refusal; absent where it was not refused.
+    /// The error code; absent if the request succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// Whether it only asked what a change would do.
+    /// Whether the client only asked what a change would do.
     #[serde(default)]
     pub dry_run: bool,
-    /// Who they say they are.
+    /// The name that the client gave; the server does not verify it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
-    /// Why they did it.
+    /// The reason that the client gave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// The revision that was made or, where none was, the one in force.
+    /// The new revision, or the one in effect if the attempt made none.
     pub revision: u64,
 }

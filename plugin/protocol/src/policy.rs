@@ -1,14 +1,14 @@
-//! When a drafted step is kept, as an operator writes it: in the deployment file, and over the admin API.
+//! The policy settings, which say when a draft step is accepted, as in the deployment file and in the admin API.
 
-use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Who answers: the operator's big switch.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, ValueEnum)]
+/// Which models answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
-pub enum Answers {
-    /// The draft writes, the reward judges, the target rewrites.
+pub enum AnswerRoute {
+    /// The draft generates steps, the reward model scores them, and the target replaces those that are rejected.
     #[default]
     Rsd,
     /// The draft alone.
@@ -18,38 +18,52 @@ pub enum Answers {
 }
 
 /// Where the threshold comes from.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// `delta`, as it is written.
+pub enum ThresholdMode {
+    /// The value of `delta`.
     #[default]
     Fixed,
-    /// The quantile of recent rewards that sends `gamma` of the steps to the target.
+    /// The quantile of recent rewards at which the target generates the fraction `target_rate` of the steps.
     Budget,
 }
 
-/// omega: how a reward r in [0, 1] becomes the probability of keeping a drafted step (arXiv 2501.19324, section 3).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, ValueEnum)]
+/// omega: how a reward r in [0, 1] becomes the probability of accepting a draft step (arXiv 2501.19324, section 3).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
-pub enum Weighting {
-    /// 1 when r >= delta, else 0: the paper's default and its optimum under a budget of target calls.
+pub enum WeightingFunction {
+    /// 1 if r >= delta, else 0: the paper's default and its optimum under a budget of target calls.
     #[default]
     Binary,
-    /// p, whatever the reward.
+    /// `constant_probability` for every reward.
     Constant,
     /// min(1, max(0, r)).
     Clipping,
     /// r / (1 + r).
     Sigmoidal,
-    /// 1 / (1 + exp(-alpha (r - delta))).
+    /// 1 / (1 + exp(-`logistic_steepness` (r - delta))).
     Logistic,
 }
 
-impl Weighting {
-    /// Whether `delta` takes part.
+impl WeightingFunction {
+    /// Whether the probability depends on `delta`.
     #[must_use]
     pub fn uses_delta(self) -> bool {
         matches!(self, Self::Binary | Self::Logistic)
+    }
+
+    /// The name in settings.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Binary => "binary",
+            Self::Constant => "constant",
+            Self::Clipping => "clipping",
+            Self::Sigmoidal => "sigmoidal",
+            Self::Logistic => "logistic",
+        }
     }
 }
 
@@ -57,32 +71,36 @@ impl Weighting {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PolicyConfig {
-    /// Who answers: rsd, or one of the models alone.
-    pub answers: Answers,
-    /// Where the threshold comes from: fixed, or a budget of steps for the target.
-    pub mode: Mode,
-    /// omega: how a reward becomes a probability of keeping the step.
-    pub weighting: Weighting,
-    /// The threshold: at 0 or below every step of the draft is kept, above 1 none is. With `mode: budget` it is the
-    /// threshold until enough rewards were seen.
+    /// Which models answer: both (rsd), or one of them alone.
+    #[serde(alias = "answers")]
+    pub route: AnswerRoute,
+    /// Where the threshold comes from: fixed, or chosen so that the target generates a given fraction of the steps.
+    pub mode: ThresholdMode,
+    /// omega: how a reward becomes the probability of accepting the step.
+    pub weighting: WeightingFunction,
+    /// The threshold: at 0 or below every draft step is accepted, above 1 none is. With `mode: budget` it is the
+    /// threshold until enough rewards were recorded.
     #[schemars(range(min = -1.0, max = 2.0))]
     pub delta: f64,
-    /// Probability of keeping a step, for `weighting: constant`.
+    /// Probability of accepting a step, for `weighting: constant`.
+    #[serde(alias = "p")]
     #[schemars(range(min = 0.0, max = 1.0))]
-    pub p: f64,
-    /// Steepness, for `weighting: logistic`.
+    pub constant_probability: f64,
+    /// Steepness of the curve, for `weighting: logistic`.
+    #[serde(alias = "alpha")]
     #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1000))]
-    pub alpha: f64,
-    /// The fraction of steps that goes to the target, for `mode: budget`.
+    pub logistic_steepness: f64,
+    /// The fraction of steps that the target generates, for `mode: budget`.
+    #[serde(alias = "gamma")]
     #[schemars(range(min = 0.0, max = 1.0))]
-    pub gamma: f64,
+    pub target_rate: f64,
     /// Lowest threshold that `mode: budget` may choose.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub floor: f64,
     /// Highest threshold that `mode: budget` may choose.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub ceiling: f64,
-    /// Steps judged at `delta` before `mode: budget` chooses.
+    /// Decisions at `delta` before `mode: budget` chooses the threshold.
     #[schemars(range(min = 1, max = 10_000))]
     pub warm_up: u32,
 }
@@ -90,13 +108,13 @@ pub struct PolicyConfig {
 impl Default for PolicyConfig {
     fn default() -> Self {
         Self {
-            answers: Answers::Rsd,
-            mode: Mode::Fixed,
-            weighting: Weighting::Binary,
+            route: AnswerRoute::Rsd,
+            mode: ThresholdMode::Fixed,
+            weighting: WeightingFunction::Binary,
             delta: 0.7,
-            p: 0.5,
-            alpha: 10.0,
-            gamma: 0.3,
+            constant_probability: 0.5,
+            logistic_steepness: 10.0,
+            target_rate: 0.3,
             floor: 0.0,
             ceiling: 1.0,
             warm_up: 50,
@@ -104,14 +122,13 @@ impl Default for PolicyConfig {
     }
 }
 
-/// Why a policy was refused.
+/// An invalid policy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PolicyError {
-    /// Which field.
+    /// The field, without `policy.`.
     pub field: &'static str,
-    /// What it may hold.
+    /// What the field accepts.
     pub expected: &'static str,
-    /// What it held.
     pub found: String,
 }
 
@@ -124,10 +141,10 @@ impl std::fmt::Display for PolicyError {
 impl std::error::Error for PolicyError {}
 
 impl PolicyConfig {
-    /// Refuses numbers that mean nothing, and settings that do not go together.
+    /// Checks that every number is in its range and that the settings go together.
     ///
     /// # Errors
-    /// The first field at fault.
+    /// The first invalid field.
     pub fn validate(&self) -> Result<(), PolicyError> {
         let within = |value: f64, low: f64, high: f64| (low..=high).contains(&value);
         let number = |ok: bool, field, expected, found: f64| {
@@ -135,53 +152,55 @@ impl PolicyConfig {
         };
         let delta = within(self.delta, -1.0, 2.0);
         number(delta, "delta", "a number from -1 to 2 (rewards lie in 0 to 1)", self.delta)?;
-        number(within(self.p, 0.0, 1.0), "p", "a probability from 0 to 1", self.p)?;
-        let alpha = within(self.alpha, f64::MIN_POSITIVE, 1000.0);
-        number(alpha, "alpha", "a number above 0, at most 1000", self.alpha)?;
-        number(within(self.gamma, 0.0, 1.0), "gamma", "a fraction of steps from 0 to 1", self.gamma)?;
+        let probability = self.constant_probability;
+        number(within(probability, 0.0, 1.0), "constant_probability", "a probability from 0 to 1", probability)?;
+        let steepness = within(self.logistic_steepness, f64::MIN_POSITIVE, 1000.0);
+        number(steepness, "logistic_steepness", "a number above 0, at most 1000", self.logistic_steepness)?;
+        let target_rate = within(self.target_rate, 0.0, 1.0);
+        number(target_rate, "target_rate", "a fraction of steps from 0 to 1", self.target_rate)?;
         number(within(self.floor, 0.0, 1.0), "floor", "a threshold from 0 to 1", self.floor)?;
         number(within(self.ceiling, 0.0, 1.0), "ceiling", "a threshold from 0 to 1", self.ceiling)?;
         number(self.floor <= self.ceiling, "floor", "a threshold not above policy.ceiling", self.floor)?;
         let warm_up = (1..=10_000).contains(&self.warm_up);
         number(warm_up, "warm_up", "a number of steps from 1 to 10000", f64::from(self.warm_up))?;
-        if self.mode == Mode::Budget && self.weighting != Weighting::Binary {
+        if self.mode == ThresholdMode::Budget && self.weighting != WeightingFunction::Binary {
             return Err(PolicyError {
                 field: "weighting",
                 expected: "binary, the best weighting under a budget of target steps (policy.mode: budget)",
-                found: self.weighting.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned()),
+                found: self.weighting.name().to_owned(),
             });
         }
         Ok(())
     }
 }
 
-/// A model name with a policy of its own: what is left out is as in `policy`.
+/// A model name with its own policy. Absent fields are as in `policy`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Preset {
-    /// The model name that requests give. One that is not served yet is served from now on.
+pub struct PolicyPreset {
+    /// The model name that requests give. The server also serves names that are new.
     #[schemars(length(min = 1))]
     pub name: String,
-    /// Who answers.
+    /// Which models answer.
+    #[serde(default, alias = "answers", skip_serializing_if = "Option::is_none")]
+    pub route: Option<AnswerRoute>,
+    /// The weighting function; the preset's mode is then `fixed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub answers: Option<Answers>,
-    /// Its weighting function.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub weighting: Option<Weighting>,
-    /// Its threshold; fixed, also where `policy.mode` is budget.
+    pub weighting: Option<WeightingFunction>,
+    /// The threshold; the preset's mode is then `fixed`, even if `policy.mode` is `budget`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = -1.0, max = 2.0))]
     pub delta: Option<f64>,
 }
 
-impl Preset {
-    /// The policy under this name.
+impl PolicyPreset {
+    /// The policy for requests with this model name.
     #[must_use]
     pub fn apply(&self, policy: PolicyConfig) -> PolicyConfig {
         let fixed = self.delta.is_some() || self.weighting.is_some();
         PolicyConfig {
-            answers: self.answers.unwrap_or(policy.answers),
-            mode: if fixed { Mode::Fixed } else { policy.mode },
+            route: self.route.unwrap_or(policy.route),
+            mode: if fixed { ThresholdMode::Fixed } else { policy.mode },
             weighting: self.weighting.unwrap_or(policy.weighting),
             delta: self.delta.unwrap_or(policy.delta),
             ..policy

@@ -1,93 +1,94 @@
-//! What is computed from the metrics: `PromQL`, once for documentation, recording rules, dashboard and their tests.
+//! `PromQL` for the numbers that are computed from the metrics. Documentation, recording rules, dashboard and their
+//! tests all use this list.
 
-/// One figure.
+/// One recording rule.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Query {
-    /// The recording rule's name.
+pub struct RecordedQuery {
+    /// The rule's name without its window.
     pub record: &'static str,
-    /// `PromQL` with `$window` for the window of its rates.
+    /// `PromQL`, with `$window` in place of the window of its rates.
     pub expr: &'static str,
-    /// What it says.
+    /// What it computes.
     pub help: &'static str,
 }
 
-impl Query {
-    /// The expression over one window, such as `5m`.
+impl RecordedQuery {
+    /// The expression for one window, such as `5m`.
     #[must_use]
     pub fn over(&self, window: &str) -> String {
         self.expr.replace("$window", window)
     }
 
-    /// The recording rule's name over one window.
+    /// The rule's name for one window.
     #[must_use]
     pub fn record_over(&self, window: &str) -> String {
         format!("{}_rate{window}", self.record)
     }
 }
 
-/// Every figure, in the order of the documentation.
-pub const ALL: &[Query] = &[
-    Query {
+/// Every rule, in the order of the documentation.
+pub const ALL: &[RecordedQuery] = &[
+    RecordedQuery {
         record: "instance:rsd_step_acceptance:ratio",
-        expr: r#"sum without (outcome) (rate(rsd_steps_total{outcome="accepted"}[$window])) / (rate(rsd_judged_steps_total[$window]) > 0)"#,
-        help: "Accepted steps of judged steps.",
+        expr: r#"sum without (outcome) (rate(rsd_steps_total{outcome="accepted"}[$window])) / (rate(rsd_step_decisions_total[$window]) > 0)"#,
+        help: "Acceptance rate (steps): accepted steps over decided steps.",
     },
-    Query {
+    RecordedQuery {
         record: "instance:rsd_token_acceptance:ratio",
         expr: r#"sum without (outcome) (rate(rsd_draft_tokens_total{outcome="accepted"}[$window])) / (sum without (outcome) (rate(rsd_draft_tokens_total[$window])) > 0)"#,
-        help: "Accepted drafted tokens of judged ones.",
+        help: "Acceptance rate (tokens): tokens of accepted steps over tokens of decided steps.",
     },
-    Query {
-        record: "instance:rsd_speed_up:ratio",
+    RecordedQuery {
+        record: "instance:rsd_speedup:ratio",
         expr: "rate(rsd_target_only_estimated_seconds_total[$window]) / (rate(rsd_answer_model_seconds_total[$window]) > 0)",
-        help: "Seconds of the target alone, estimated from its observed speed, over seconds of RSD. Below 1, RSD costs time.",
+        help: "Speedup: seconds of the target alone, estimated from its observed speed, over seconds of RSD. Below 1, RSD is slower.",
     },
-    Query {
+    RecordedQuery {
         record: "instance:rsd_flops_saving:ratio",
         expr: r#"1 - sum without (role, accounting) (rate(rsd_estimated_flops_total{accounting="total"}[$window])) / (sum without (accounting) (rate(rsd_target_only_estimated_flops_total{accounting="total"}[$window])) > 0)"#,
-        help: "FLOPs saved against the target alone, every prompt token counted.",
+        help: "FLOP savings over the target alone, with every prefilled token counted.",
     },
-    Query {
+    RecordedQuery {
         record: "instance:rsd_emitted_tokens:sum",
         expr: "sum without (source) (rate(rsd_emitted_tokens_total[$window]))",
         help: "Throughput: answer tokens per second.",
     },
-    Query {
+    RecordedQuery {
         record: "instance:rsd_draft_share:ratio",
         expr: r#"sum without (source) (rate(rsd_emitted_tokens_total{source="draft"}[$window])) / (sum without (source) (rate(rsd_emitted_tokens_total[$window])) > 0)"#,
-        help: "Fraction of answer tokens that the draft wrote.",
+        help: "Fraction of answer tokens that the draft decoded.",
     },
-    Query {
+    RecordedQuery {
         record: "instance:rsd_requests:sum",
         expr: "sum without (outcome) (rate(rsd_requests_total[$window]))",
         help: "Requests per second.",
     },
-    Query {
+    RecordedQuery {
         record: "instance:rsd_time_to_first_token_seconds:p50",
         expr: "histogram_quantile(0.5, rate(rsd_time_to_first_token_seconds_bucket[$window]))",
-        help: "Median time to the first text.",
+        help: "Median time to the first token.",
     },
-    Query {
+    RecordedQuery {
         record: "instance:rsd_time_to_first_token_seconds:p95",
         expr: "histogram_quantile(0.95, rate(rsd_time_to_first_token_seconds_bucket[$window]))",
-        help: "95th percentile of it.",
+        help: "95th percentile of the same.",
     },
-    Query {
+    RecordedQuery {
         record: "instance:rsd_inter_token_seconds:p50",
         expr: "histogram_quantile(0.5, rate(rsd_inter_token_seconds_bucket[$window]))",
         help: "Median time between tokens.",
     },
-    Query {
+    RecordedQuery {
         record: "instance:rsd_inter_token_seconds:p95",
         expr: "histogram_quantile(0.95, rate(rsd_inter_token_seconds_bucket[$window]))",
-        help: "95th percentile of it.",
+        help: "95th percentile of the same.",
     },
-    Query {
+    RecordedQuery {
         record: "instance:rsd_request_seconds:p95",
         expr: "histogram_quantile(0.95, rate(rsd_request_seconds_bucket[$window]))",
         help: "95th percentile of the time to a complete answer.",
     },
-    Query {
+    RecordedQuery {
         record: "instance:rsd_reward:mean",
         expr: "rate(rsd_reward_sum[$window]) / (rate(rsd_reward_count[$window]) > 0)",
         help: "Mean reward.",

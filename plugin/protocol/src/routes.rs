@@ -1,30 +1,32 @@
-//! The admin API's routes.
+//! Paths of the admin API.
 
-/// The policy: GET, PATCH.
+/// `GET` the policy, `PATCH` to change it.
 pub const POLICY: &str = "/admin/v1/policy";
-/// Its revisions: GET, newest first.
+/// `GET` the policy's revisions, newest first.
 pub const HISTORY: &str = "/admin/v1/policy/history";
-/// Back to an earlier revision: POST.
+/// `POST` to return to an earlier revision.
 pub const ROLLBACK: &str = "/admin/v1/policy/rollback";
-/// Write what changed at run time into the deployment file: POST.
+/// `POST` to write the changes made at run time into the deployment file.
 pub const PERSIST: &str = "/admin/v1/policy/persist";
-/// Keep a change that would be taken back: POST.
-pub const KEEP: &str = "/admin/v1/policy/keep";
-/// Read the deployment file again: POST.
+/// `POST` to confirm a change that would otherwise be reverted.
+pub const CONFIRM: &str = "/admin/v1/policy/confirm";
+/// Deprecated path of [`CONFIRM`]; served for one more release.
+pub const CONFIRM_OLD: &str = "/admin/v1/policy/keep";
+/// `POST` to read the deployment file again.
 pub const RELOAD: &str = "/admin/v1/reload";
-/// Acceptance, speed-up and FLOPs over delta: GET.
+/// `GET` the predicted acceptance, speedup and FLOP savings over a range of thresholds.
 pub const PREVIEW: &str = "/admin/v1/preview";
-/// What the server is and how it is: GET.
+/// `GET` what runs and in which state it is.
 pub const STATUS: &str = "/admin/v1/status";
-/// Recent requests: GET.
+/// `GET` recent requests.
 pub const TRACES: &str = "/admin/v1/traces";
-/// One of them: GET.
+/// `GET` one recent request, step by step.
 pub const TRACE: &str = "/admin/v1/traces/{id}";
-/// Recent attempts, the denied too: GET.
+/// `GET` recent attempts to change something, including refused ones.
 pub const AUDIT: &str = "/admin/v1/audit";
-/// What happens, as it happens: GET, server-sent events.
+/// `GET` a stream of server-sent events.
 pub const EVENTS: &str = "/admin/v1/events";
-/// This API, described: GET.
+/// `GET` the `OpenAPI` document of this API.
 pub const OPENAPI: &str = "/admin/v1/openapi.json";
 
 /// Default port of the admin listener.

@@ -1,58 +1,59 @@
-//! What the server is and how it is.
+//! What the server runs and in which state it is.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{live::InForce, policy::Answers, preview::UnitCosts};
+use crate::{policy::AnswerRoute, preview::UnitCosts, settings::ActiveThreshold};
 
 /// Answer of `GET /admin/v1/status`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Status {
-    /// Version of the server.
+pub struct ServerStatus {
+    /// The server's version.
     pub version: String,
-    /// Changes with every start of the server.
+    /// An id that differs at every start of the server.
     pub instance: String,
-    /// When it started, in milliseconds since 1970.
+    /// When the server started, in milliseconds since 1970.
     pub started_ms: u64,
-    /// What its clock says now, in milliseconds since 1970: all times it tells are by this clock.
+    /// The server's current time, in milliseconds since 1970. Every time in its answers is by this clock.
     pub now_ms: u64,
-    /// Whether new requests are taken.
+    /// Whether the server accepts new requests.
     pub ready: bool,
-    /// Model names that answer.
+    /// The model names that requests may give.
     pub model_names: Vec<String>,
-    /// The models.
+    /// The draft, the target and the reward model.
     pub roles: Vec<RoleStatus>,
     /// Name of the reward.
     pub reward: String,
-    /// Where the OpenAI endpoint and `/metrics` are.
+    /// Address of the `OpenAI` API and of `/metrics`.
     pub endpoint: String,
-    /// Whether this token may change things.
+    /// Whether the token of this request may change settings.
     pub may_write: bool,
-    /// Requests worked on.
+    /// Requests in work.
     pub running: usize,
-    /// Requests that wait.
+    /// Requests waiting for the models.
     pub waiting: usize,
-    /// Who answers.
-    pub answers: Answers,
+    /// Which models answer.
+    #[serde(alias = "answers")]
+    pub route: AnswerRoute,
     /// The policy's revision.
     pub revision: u64,
-    /// The threshold in force.
-    pub in_force: InForce,
+    /// The active threshold.
+    pub in_force: ActiveThreshold,
     /// Observed seconds per token.
     pub costs: UnitCosts,
-    /// The deployment file.
+    /// Path of the deployment file, if there is one.
     pub file: Option<String>,
 }
 
-/// One model.
+/// One of the models.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RoleStatus {
-    /// draft, target or reward.
+    /// `draft`, `target` or `reward`.
     pub role: String,
-    /// Its name.
+    /// The model's name.
     pub model: String,
-    /// Parameters without embeddings, where known.
+    /// Parameters without the embeddings; absent if unknown.
     pub parameters: Option<u64>,
-    /// Tokens it can hold; absent for a reward.
+    /// Longest context in tokens; absent for a reward.
     pub context_length: Option<usize>,
 }

@@ -1,25 +1,25 @@
-//! Where a server on this machine leaves the address and the tokens of its admin listener, so that its console finds
-//! them.
+//! The file in which a server leaves the address and the tokens of its admin listener, so that a console on the same
+//! machine finds them; and the folders of the user's state that both programs use.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// What the file holds, as JSON. It is its owner's alone (mode 0600).
+/// The file's content, as JSON. Only its owner may read it (mode 0600).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenFile {
     /// The admin listener, such as `http://127.0.0.1:1235`.
     pub admin: String,
     /// The OpenAI endpoint, where `/metrics` is.
     pub endpoint: String,
-    /// The token that may read.
+    /// The token for reading.
     pub read_token: String,
-    /// The token that may change things too.
+    /// The token for reading and changing.
     pub write_token: String,
 }
 
 impl std::fmt::Debug for TokenFile {
-    /// Without the tokens.
+    /// Leaves the tokens out, so that they reach no log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TokenFile")
             .field("admin", &self.admin)
@@ -28,12 +28,26 @@ impl std::fmt::Debug for TokenFile {
     }
 }
 
-/// The folder of these files: `$XDG_RUNTIME_DIR/mistralrs-rsd`, else `~/.local/state/mistralrs-rsd`.
+/// The folder of these files: `$XDG_RUNTIME_DIR/mistralrs-rsd`, else [`state_folder`]. `None` if neither
+/// `XDG_RUNTIME_DIR` nor `HOME` is set.
 #[must_use]
 pub fn folder() -> Option<PathBuf> {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let base = set("XDG_RUNTIME_DIR").or_else(|| set("HOME").map(|home| home.join(".local/state")));
-    base.map(|base| base.join("mistralrs-rsd"))
+    match folder_of("XDG_RUNTIME_DIR") {
+        Some(base) => Some(base.join(PROJECT)),
+        None => state_folder(),
+    }
+}
+
+/// `~/.local/state/mistralrs-rsd`, for logs and other state of this user. `None` if `HOME` is not set.
+#[must_use]
+pub fn state_folder() -> Option<PathBuf> {
+    Some(folder_of("HOME")?.join(".local/state").join(PROJECT))
+}
+
+const PROJECT: &str = "mistralrs-rsd";
+
+fn folder_of(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// The file of the server whose admin listener has this port.

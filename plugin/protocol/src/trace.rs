@@ -3,70 +3,64 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One request, as `GET /admin/v1/traces` lists them, newest first.
+/// One request of `GET /admin/v1/traces`, which lists them newest first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TraceSummary {
-    /// Its id.
     pub id: String,
-    /// When it ended, in milliseconds since 1970.
+    /// When the request ended, in milliseconds since 1970.
     pub at_ms: u64,
-    /// The model name it asked for.
+    /// The model name that the request gave.
     pub model: String,
-    /// completed, cancelled or failed.
+    /// `completed`, `cancelled` or `failed`.
     pub outcome: String,
-    /// Tokens of the prompt.
     pub prompt_tokens: usize,
-    /// Tokens of the answer.
     pub completion_tokens: usize,
     /// Steps of the answer.
     pub steps: usize,
-    /// Drafted steps that stayed.
+    /// Draft steps that were accepted.
     pub accepted_steps: usize,
-    /// Drafted steps that the target replaced.
+    /// Draft steps that were rejected and replaced by the target's.
     pub rejected_steps: usize,
-    /// Seconds from its first work to its end.
+    /// Seconds from the start of the work on the request to its end; time spent waiting for the models is not in it.
     pub seconds: f64,
-    /// One letter a step, in order: `d` the draft's, `t` the target's, `f` the target's because no verdict was to be
-    /// had.
+    /// One letter per step, in order: `d` for the draft's step, `t` for the target's, `f` for the target's as a
+    /// fallback because no score was available.
     pub sources: String,
 }
 
 /// Answer of `GET /admin/v1/traces/{id}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestTrace {
-    /// As in the list.
     pub summary: TraceSummary,
-    /// The question; absent where the server keeps no text.
+    /// Absent if the server is configured to store no text.
     pub question: Option<String>,
-    /// Every step.
     pub steps: Vec<StepView>,
 }
 
 /// One step of an answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StepView {
-    /// draft or target.
+    /// The model that generated the step: `draft` or `target`.
     pub source: String,
-    /// Its tokens.
     pub tokens: usize,
-    /// Its text; absent where the server keeps no text.
+    /// Absent if the server is configured to store no text.
     pub text: Option<String>,
-    /// The verdict on the drafted step.
+    /// The score of the draft's step; absent if it was not scored.
     pub reward: Option<f64>,
-    /// The threshold in force.
+    /// The threshold that was active.
     pub delta: f64,
-    /// The policy's revision in force.
+    /// The policy's revision that was active.
     pub revision: u64,
-    /// Tokens of the drafted step that was replaced.
+    /// Tokens of the draft's step, if it was rejected.
     pub rejected_tokens: Option<usize>,
-    /// Its text; absent where the server keeps no text.
+    /// Text of the draft's step, if it was rejected; absent if the server is configured to store no text.
     pub rejected_text: Option<String>,
-    /// Why there was no verdict.
+    /// Why no score was available, if none was.
     pub fallback: Option<String>,
-    /// Milliseconds of the draft.
+    /// Milliseconds that the draft worked on this step.
     pub draft_ms: f64,
-    /// Milliseconds of the reward model.
+    /// Milliseconds that the reward model worked on this step.
     pub reward_ms: f64,
-    /// Milliseconds of the target.
+    /// Milliseconds that the target worked on this step.
     pub target_ms: f64,
 }

@@ -1,37 +1,42 @@
-//! Under load: what the console predicted of a threshold is what it then shows.
+//! Under load the console predicts the acceptance rate of a threshold and, after the change, shows about that rate.
 
 use std::time::{Duration, Instant};
 
-use crate::{programs, site::Site, terminal::Pty};
+use rsd_console::test_support::pseudo_terminal::PseudoTerminal;
 
-/// Seconds of the figures that are shown.
+use rsd_tests::programs;
+
+use crate::operator_site::OperatorSite;
+
+/// Seconds over which the console computes its figures.
 const WINDOW: u64 = 10;
 
-/// Percent of the steps that figure and prediction may be apart. A prediction takes the draft's rewards to be the same
-/// under any threshold; with random models, whose next step depends on who wrote the last one, that is off by about ten.
-const APART: f64 = 25.0;
+/// Allowed difference of figure and prediction in percentage points. A prediction assumes that the draft's rewards do
+/// not depend on the threshold; with random models, whose next step depends on which model decoded the last one, that
+/// is wrong by about ten points.
+const TOLERANCE: f64 = 25.0;
 
-/// Steps kept, in percent, as the overview shows them.
+/// The acceptance rate of steps, in percent, that the overview shows.
 fn shown(screen: &str) -> Option<f64> {
-    let under = screen.lines().skip_while(|line| !line.contains("steps kept")).nth(1)?;
+    let under = screen.lines().skip_while(|line| !line.contains("acceptance rate, steps")).nth(1)?;
     under.split(['│', '%']).nth(1)?.trim().parse().ok()
 }
 
-/// Steps kept under the drafted threshold, in percent, as the review predicts them.
+/// The acceptance rate of steps, in percent, that the review predicts for the pending threshold.
 fn predicted(screen: &str) -> Option<f64> {
-    let after = screen.lines().find(|line| line.contains(" kept ") && line.contains("->"))?.split("->").nth(1)?;
+    let after = screen.lines().find(|line| line.contains(" accepted ") && line.contains("->"))?.split("->").nth(1)?;
     after.trim().split([' ', '%']).next()?.parse().ok()
 }
 
 #[test]
-fn the_acceptance_shown_goes_where_the_preview_said() {
-    let site = Site::start(0.0);
+fn the_shown_acceptance_rate_becomes_the_predicted_one() {
+    let site = OperatorSite::start(0.0);
     for worker in 0..3 {
         let questions: Vec<_> = (0..100).map(|n| site.question(1000 * worker + n)).collect();
         let client = site.client.clone();
         site.runtime.spawn(async move {
             for (url, body) in questions.iter().cycle() {
-                // At the end of the test the server goes before its clients do.
+                // At the end of the test the server stops before its clients.
                 let Ok(answer) = client.post(url).json(body).send().await else { return };
                 assert_eq!(answer.status(), 200);
                 let _ = answer.bytes().await;
@@ -39,12 +44,9 @@ fn the_acceptance_shown_goes_where_the_preview_said() {
         });
     }
     let window = WINDOW.to_string();
-    let Some(mut pty) = Pty::open(site.home.path(), &programs::shell(&["rsd-console", "--window", &window])) else {
-        eprintln!("skipped: there is no `script` here");
-        return;
-    };
+    let mut pty = PseudoTerminal::open(site.home.path(), &programs::shell(&["rsd-console", "--window", &window]));
     pty.wait("LIVE  delta 0.00  rev 1");
-    pty.wait_for("shows that everything is kept", |text| shown(text) == Some(100.0));
+    pty.wait_for("shows that everything is accepted", |text| shown(text) == Some(100.0));
     let began = Instant::now();
     let preview = loop {
         let preview = site.preview();
@@ -55,7 +57,7 @@ fn the_acceptance_shown_goes_where_the_preview_said() {
         std::thread::sleep(Duration::from_millis(200));
     };
 
-    // The threshold at which a third is said to stay.
+    // The threshold at which a third of the steps is predicted to be accepted.
     let third = |a: f64| (a - 0.33).abs();
     let point = preview.curve.iter().min_by(|a, b| third(a.acceptance.value).total_cmp(&third(b.acceptance.value)));
     let point = point.unwrap();
@@ -68,9 +70,11 @@ fn the_acceptance_shown_goes_where_the_preview_said() {
     pty.press("l\r");
     pty.wait("rev 2");
 
-    // What was judged before leaves the window; then the figure is of the new threshold alone.
+    // Once the earlier decisions have left the window, the figure covers only the new threshold.
     std::thread::sleep(Duration::from_secs(WINDOW + 2));
-    pty.wait_for("shows what was predicted", |text| shown(text).is_some_and(|kept| (kept - expected).abs() <= APART));
+    pty.wait_for("shows what was predicted", |text| {
+        shown(text).is_some_and(|accepted| (accepted - expected).abs() <= TOLERANCE)
+    });
     println!("predicted {expected} %, shown {:?} %", shown(&pty.text()));
 
     let report = programs::command(&["rsd-console", "--once", "--output", "json"])
@@ -84,5 +88,5 @@ fn the_acceptance_shown_goes_where_the_preview_said() {
     let server = &report["servers"][0];
     assert_eq!((&server["connection"], &server["revision"]), (&"live".into(), &2.into()), "{server}");
     assert_eq!(server["delta"].as_f64(), Some(point.delta), "{server}");
-    assert!(server["figures"]["step_acceptance"].as_f64().is_some_and(|kept| kept < 1.0), "{server}");
+    assert!(server["metrics"]["step_acceptance"].as_f64().is_some_and(|accepted| accepted < 1.0), "{server}");
 }

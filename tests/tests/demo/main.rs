@@ -1,25 +1,23 @@
-//! The demo pair as a newcomer gets it: fetched, loaded once, served, and held to what is promised of it.
+//! The demo pair as a new user gets it: downloaded, loaded, served, and checked against what the documents promise.
 //!
-//! One test in a binary of its own: the models are loaded once, and nothing else lives in the process whose memory
-//! is measured. `RSD_TEST_REQUESTS=200` makes the measurement as long as the promise and leaves the caches' budgets
-//! as they are shipped; a shorter run gives the caches their share, so that they are full as early in it.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::float_cmp)]
+//! It is a single test in its own binary, so that the models are loaded once and nothing else allocates memory in the
+//! process that is measured. `RSD_TEST_REQUESTS=200` measures as many requests as the documents promise, with the
+//! default cache budgets; a shorter run reduces the budgets in proportion, so that the caches are full equally early.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::float_cmp)]
 
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use mistralrs_rsd::{
-    config::{self, LimitsConfig, Override, TargetRule},
-    deploy::deploy,
-    pipeline::{Rsd, Settings, segment::Boundary},
-};
-use rsd_tests::served::Served;
+use mistralrs_rsd::deploy::deploy;
+use rsd_config::{LimitsConfig, SettingOverride, TargetRule};
+use rsd_core::pipeline::{PipelineSettings, Rsd, segment::StepBoundary};
+use rsd_tests::test_server::TestServer;
 use serde_json::{Value, json};
 
-/// Requests of the memory test where `RSD_TEST_REQUESTS` names no number.
+/// Requests of the memory test unless `RSD_TEST_REQUESTS` sets their number.
 const REQUESTS: usize = 24;
 
-/// Megabytes of prefix cache a model has by default, and the requests they are measured over.
+/// The default prefix cache of a model in megabytes, and the number of requests over which it is measured.
 const SHIPPED: (usize, usize) = (256, 200);
 
 /// The question of the sampled answers.
@@ -27,7 +25,7 @@ const QUESTION: &str = "Why is the sky blue?";
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Qwen2.5's end tokens, forbidden where an answer must be a long one.
+/// Qwen2.5's end tokens, which are forbidden in requests for long answers.
 const ENDS: [&str; 2] = ["151643", "151645"];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,12 +33,12 @@ async fn the_demo_pair_keeps_its_promises() {
     let requests = std::env::var("RSD_TEST_REQUESTS").map_or(REQUESTS, |n| n.parse().unwrap());
     let (rsd, limits) = demo(SHIPPED.0 * requests / SHIPPED.1).await;
 
-    let server = Served::start(rsd.clone(), limits.clone(), None).await.unwrap();
+    let server = TestServer::start(rsd.clone(), limits.clone(), None).await.unwrap();
     the_extremes_are_the_models_alone(&server).await;
     memory_stays_where_it_is(&server, requests).await;
     server.drain().await.unwrap();
 
-    let server = Served::start(short_steps(&rsd), unhurried(&limits), None).await.unwrap();
+    let server = TestServer::start(short_steps(&rsd), unhurried(&limits), None).await.unwrap();
     let alone = a_seed_repeats_its_answer(&server).await;
     let (again, other, x, y) = tokio::join!(
         seeded(&server, 11, QUESTION),
@@ -48,37 +46,37 @@ async fn the_demo_pair_keeps_its_promises() {
         seeded(&server, 1, "Name three rivers."),
         seeded(&server, 2, "What is 12 times 13?"),
     );
-    assert_eq!(again.0, alone, "in company {:#}", again.1);
+    assert_eq!(again.0, alone, "beside other requests {:#}", again.1);
     assert!(other.0 != alone && x.0 != y.0, "the seed has no effect");
     server.drain().await.unwrap();
 
-    let server = Served::start(rsd, LimitsConfig { running: 1, waiting: 0, ..limits }, None).await.unwrap();
+    let server = TestServer::start(rsd, LimitsConfig { running: 1, waiting: 0, ..limits }, None).await.unwrap();
     a_client_that_leaves_frees_the_models(&server).await;
     server.drain().await.unwrap();
 }
 
-/// The demo's pipeline and limits, with so many megabytes of prefix cache per model.
+/// The demo's pipeline and limits, with a prefix cache of `budget` megabytes per model.
 async fn demo(budget: usize) -> (Rsd, LimitsConfig) {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/demo.yaml");
     let budgets = ["roles.draft.prefix_cache_mb", "roles.target.prefix_cache_mb"];
-    let budgets = budgets.map(|path| Override::value(path, budget as u64, "the test"));
-    let loaded = config::load(Some(file.as_ref()), std::iter::empty(), &budgets, TargetRule::Required).unwrap();
-    (deploy(&loaded.deployment, None).await.unwrap().rsd, loaded.deployment.limits)
+    let budgets = budgets.map(|path| SettingOverride::value(path, budget as u64, "the test"));
+    let loaded = rsd_config::load(Some(file.as_ref()), std::iter::empty(), &budgets, TargetRule::Required).unwrap();
+    (Box::pin(deploy(&loaded.deployment, None)).await.unwrap().rsd, loaded.deployment.limits)
 }
 
-/// Limits under which a busy machine changes no answer.
+/// Limits so generous that a busy machine changes no answer.
 fn unhurried(limits: &LimitsConfig) -> LimitsConfig {
     LimitsConfig { running: 4, request_seconds: HOUR.as_secs(), ..limits.clone() }
 }
 
-/// Steps of a few tokens, so that a short answer has several and both models take part in it. A verdict may take as
-/// long as it takes: with four requests on a busy machine it waits its turn, and a timeout would change the answer.
+/// Steps of a few tokens, so that a short answer has several and both models contribute to it. The reward has no
+/// practical timeout: with four requests on a busy machine a score waits long, and a timeout would change the answer.
 fn short_steps(rsd: &Rsd) -> Rsd {
-    let boundary = Boundary::Tokens(6);
-    Rsd { settings: Settings { boundary, reward_timeout: HOUR, ..rsd.settings.clone() }, ..rsd.clone() }
+    let boundary = StepBoundary::Tokens(6);
+    Rsd { settings: PipelineSettings { boundary, reward_timeout: HOUR }, ..rsd.clone() }
 }
 
-async fn the_extremes_are_the_models_alone(server: &Served) {
+async fn the_extremes_are_the_models_alone(server: &TestServer) {
     let ask = async |model: &str, rsd: Value| {
         let body = json!({
             "model": model, "temperature": 0, "max_tokens": 48, "rsd": rsd,
@@ -102,19 +100,15 @@ async fn the_extremes_are_the_models_alone(server: &Served) {
     }
 }
 
-/// The prefix caches of mistral.rs grow with every request unless they are emptied.
-async fn memory_stays_where_it_is(server: &Served, requests: usize) {
+/// Without our work-around the prefix caches of mistral.rs grow with each request.
+async fn memory_stays_where_it_is(server: &TestServer, requests: usize) {
     let began = Instant::now();
     let mut resident = Vec::new();
     for n in 0..requests {
         let prompt = format!("{} apples and {} pears make", 100 + 7 * n, 300 + 11 * n);
         let body = json!({"model": "rsd", "prompt": prompt, "max_tokens": 8, "temperature": 0});
         assert!(!server.complete(&body).await.unwrap().is_empty());
-        let Some(mb) = resident_mb() else {
-            println!("skipped: this system does not say how much memory a process holds");
-            return;
-        };
-        resident.push(mb);
+        resident.push(resident_mb());
     }
     let (early, late) = (resident[requests / 4 - 1], resident[requests - 1]);
     let every: Vec<_> = resident.iter().step_by(requests.div_ceil(20)).map(|mb| mb.round()).collect();
@@ -123,16 +117,18 @@ async fn memory_stays_where_it_is(server: &Served, requests: usize) {
     assert!(late <= 1.1 * early, "resident memory grew from {early:.0} to {late:.0} MB");
 }
 
-fn resident_mb() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(line.trim().strip_suffix(" kB")?.parse::<f64>().ok()? / 1024.0)
+/// Megabytes of memory that this process holds, from Linux's `/proc`.
+fn resident_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("this test reads Linux's /proc");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+    line.trim().strip_suffix(" kB").expect("kB").parse::<f64>().expect("a number") / 1024.0
 }
 
 /// A sampled answer of several steps: its text and its trace.
-async fn seeded(server: &Served, seed: u64, question: &str) -> (String, Value) {
+async fn seeded(server: &TestServer, seed: u64, question: &str) -> (String, Value) {
     let body = json!({
-        // The head knows maths and gives other answers next to nothing: under this threshold both models write.
+        // The head was trained on mathematics and scores other answers close to 0; at this threshold both models
+        // decode.
         "model": "rsd", "temperature": 0.7, "seed": seed, "max_tokens": 18, "rsd": {"trace": true, "delta": 0.005},
         "messages": [{"role": "user", "content": question}],
     });
@@ -141,7 +137,7 @@ async fn seeded(server: &Served, seed: u64, question: &str) -> (String, Value) {
     (text, answer["rsd"]["choices"][0].clone())
 }
 
-async fn a_seed_repeats_its_answer(server: &Served) -> String {
+async fn a_seed_repeats_its_answer(server: &TestServer) -> String {
     let (first, trace) = seeded(server, 11, QUESTION).await;
     let totals = &trace["totals"];
     assert!(totals["accepted_steps"].as_u64() > Some(0) && totals["rejected_steps"].as_u64() > Some(0), "{totals}");
@@ -150,16 +146,16 @@ async fn a_seed_repeats_its_answer(server: &Served) -> String {
     first
 }
 
-async fn a_client_that_leaves_frees_the_models(server: &Served) {
+async fn a_client_that_leaves_frees_the_models(server: &TestServer) {
     let forbidden: serde_json::Map<String, Value> = ENDS.iter().map(|end| ((*end).to_owned(), json!(-100))).collect();
     let long = |stream: bool| {
-        // Over a thousand tokens of both models: minutes, if nobody ends it.
+        // A thousand tokens take minutes unless the request is cancelled.
         json!({"model": "rsd", "prompt": "Once", "max_tokens": 1024, "stream": stream, "logit_bias": forbidden,
                "rsd": {"delta": 0}})
         .to_string()
     };
     let short = json!({"model": "rsd", "prompt": "2 + 2 =", "max_tokens": 3, "temperature": 0, "rsd": {"delta": 2}});
-    // The measure of what a freed server needs, on this machine and under today's load.
+    // How long an idle server takes for this request, on this machine and under its current load.
     let began = Instant::now();
     assert_eq!(server.post("/v1/completions", short.to_string()).await.unwrap().status(), 200);
     let usual = began.elapsed();
@@ -170,11 +166,14 @@ async fn a_client_that_leaves_frees_the_models(server: &Served) {
             response.bytes_stream().next().await.unwrap().unwrap();
         } else {
             let asked = server.post("/v1/completions", long(false));
-            assert!(tokio::time::timeout(Duration::from_secs(2), asked).await.is_err(), "too short to be left");
+            assert!(
+                tokio::time::timeout(Duration::from_secs(2), asked).await.is_err(),
+                "the answer came before the client left"
+            );
         }
         let left = Instant::now();
-        // With one place and no queue, an answer means that the request before is gone; one at delta 2 needs the
-        // draft, the judge and the target.
+        // With one place and no queue, an answer means that the earlier request has ended. At delta 2 it needs the
+        // draft, the reward and the target.
         let freed = async {
             loop {
                 match server.post("/v1/completions", short.to_string()).await.unwrap().status().as_u16() {

@@ -1,15 +1,19 @@
-//! `mistralrs-rsd eval`, `calibrate` and `bench`, the programs themselves, in processes of their own on two tiny models.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::float_cmp)]
+//! `mistralrs-rsd eval`, `calibrate` and `bench`, run as child processes on two tiny models.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::float_cmp)]
 
-mod afar;
-mod benched;
-mod calibrated;
-mod folder;
-mod killed;
+mod bench;
+mod calibrate;
 mod methods;
 mod oracle;
-#[allow(dead_code)]
-#[path = "../console/programs.rs"]
-mod programs;
-mod rig;
+mod remote;
+mod resume;
+mod run_folder;
+mod setup;
 mod speculative;
+
+/// The program that the tests start as a child process.
+#[test]
+#[ignore = "not a test: other tests start it as mistralrs-rsd"]
+fn program() {
+    rsd_tests::programs::run_requested();
+}

@@ -1,17 +1,17 @@
-//! Every method runs, and what was not run is said.
+//! Every method runs, and the report names those that were not run.
 
 use std::fs;
 
-use rsd_evaluation::record::Answer;
+use rsd_evaluation::run_log::Answer;
 use serde_json::Value;
 
-use crate::rig::{Pair, Rig, succeed};
+use crate::setup::{EvalFolder, ModelPair, succeed};
 
 const QUESTIONS: usize = 6;
 const METHODS: &str = "target,draft,rsd,sd,best-of-n,majority,oracle-answer,oracle-target";
 
-fn report(rig: &Rig) -> (Value, String) {
-    let read = |name: &str| fs::read_to_string(rig.path("run").join(name)).unwrap();
+fn report(folder: &EvalFolder) -> (Value, String) {
+    let read = |name: &str| fs::read_to_string(folder.path("run").join(name)).unwrap();
     (serde_json::from_str(&read("report.json")).unwrap(), read("report.md"))
 }
 
@@ -21,14 +21,15 @@ fn names(report: &Value) -> Vec<&str> {
 
 #[test]
 fn every_method_answers_every_question_and_the_report_names_those_that_were_not_run() {
-    let rig = Rig::new(Pair::Kin, QUESTIONS);
-    let printed = succeed(rig.eval("run", &format!("--methods {METHODS} --sweep 0.3,0.7 --samples 2")));
-    assert!(printed.contains("6 questions to ask, 0 answered before"), "{printed}");
-    assert!(printed.contains(&rig.path("run").join("report.md").display().to_string()), "{printed}");
-    let logged = rig.answers("run");
-    // Ten names, and the samples are two.
+    let folder = EvalFolder::new(ModelPair::Kin, QUESTIONS);
+    let printed = succeed(folder.eval("run", &format!("--methods {METHODS} --sweep 0.3,0.7 --samples 2")));
+    assert!(printed.contains("6 questions to ask, 0 already answered"), "{printed}");
+    assert!(printed.contains(&folder.path("run").join("report.md").display().to_string()), "{printed}");
+    let logged = folder.answers("run");
+    // Ten per question: RSD at three thresholds, two samples of the draft, and one answer of each of the other five
+    // methods.
     assert_eq!(logged.len(), QUESTIONS * 10);
-    let (json, _) = report(&rig);
+    let (json, _) = report(&folder);
     assert_eq!(json["not_run"], serde_json::json!([]));
     let all = [
         "target",
@@ -47,34 +48,35 @@ fn every_method_answers_every_question_and_the_report_names_those_that_were_not_
     assert_eq!(names(&json), all);
     assert!(json["methods"].as_array().unwrap().iter().all(|method| method["questions"] == QUESTIONS));
 
-    // The target's samples were not asked for, and are missed where they are wanted.
-    succeed(rig.eval("run", "--methods majority,best-of-n --samples-from draft,target --report-only"));
-    let (json, _) = report(&rig);
+    // The target's samples were not requested before, so a report that includes them misses them.
+    succeed(folder.eval("run", "--methods majority,best-of-n --samples-from draft,target --report-only"));
+    let (json, _) = report(&folder);
     assert_eq!(json["not_run"], serde_json::json!(["best-of-n (target)", "majority (target)"]));
 
-    // Nothing is loaded for that: it works without the models.
-    let printed = succeed(rig.eval("run", "--methods beam,target --report-only --set roles.draft.model_id=/nowhere"));
+    // A report needs no models.
+    let printed =
+        succeed(folder.eval("run", "--methods beam,target --report-only --set roles.draft.model_id=/nowhere"));
     assert!(!printed.contains("questions to ask"), "{printed}");
-    let (json, text) = report(&rig);
+    let (json, text) = report(&folder);
     assert_eq!(json["not_run"], serde_json::json!(["beam"]));
     assert!(text.lines().any(|line| line.contains("`beam`") && line.contains("not run")), "{text}");
 
-    // What is there stays, and the missing method is added.
-    succeed(rig.eval("run", &format!("--methods {METHODS},beam --samples 2")));
-    let more = rig.answers("run");
+    // The existing answers are preserved, and those of the missing method are added.
+    succeed(folder.eval("run", &format!("--methods {METHODS},beam --samples 2")));
+    let more = folder.answers("run");
     assert_eq!(more.len(), QUESTIONS * 11);
     assert!(logged.iter().all(|(key, answer)| more[key] == *answer));
-    let (json, text) = report(&rig);
+    let (json, text) = report(&folder);
     assert_eq!(json["not_run"], serde_json::json!([]));
     assert!(names(&json).contains(&"beam") && !text.contains("not run"), "{text}");
 }
 
 #[test]
 fn an_answer_of_the_target_gets_the_reward_that_the_draft_would_get_for_it() {
-    let rig = Rig::new(Pair::Twins, QUESTIONS);
+    let folder = EvalFolder::new(ModelPair::Twins, QUESTIONS);
     let methods = "--methods target,best-of-n,majority --samples 2 --samples-from draft,target --temperature 0";
-    succeed(rig.eval("run", methods));
-    let logged = rig.answers("run");
+    succeed(folder.eval("run", methods));
+    let logged = folder.answers("run");
     let mut compared = 0;
     for ((question, method, sample), answer) in &logged {
         if method != "target-sampled" {
@@ -83,16 +85,16 @@ fn an_answer_of_the_target_gets_the_reward_that_the_draft_would_get_for_it() {
         let drafted = &logged[&(question.clone(), "draft-sampled".to_owned(), *sample)];
         assert_eq!(answer.text, drafted.text);
         let last = |answer: &Answer| answer.steps.last().and_then(|step| step.reward);
-        // The draft reads here what it wrote there, which is another numeric path.
-        let (read, written) = (last(answer).unwrap(), last(drafted).unwrap());
-        assert!((read - written).abs() < 1e-3, "{question}: {read} {written}");
-        // And it reads the prompt and the answer for that, which counts.
+        // Here the draft prefilled the tokens that it decoded there, which rounds differently.
+        let (prefilled, decoded) = (last(answer).unwrap(), last(drafted).unwrap());
+        assert!((prefilled - decoded).abs() < 1e-3, "{question}: {prefilled} {decoded}");
+        // The tokens of the prompt and the answer that the draft prefilled for it are counted.
         assert_eq!((answer.draft.generated, answer.target.generated), (0, drafted.draft.generated));
         assert_eq!(answer.draft.prefilled, answer.prompt_tokens + answer.tokens);
         compared += 1;
     }
     assert_eq!(compared, 2 * QUESTIONS);
-    let (json, _) = report(&rig);
+    let (json, _) = report(&folder);
     let of_target = ["best-of-2 (target)", "majority-of-2 (target)"];
     assert!(of_target.iter().all(|name| names(&json).contains(name)), "{:?}", names(&json));
 }

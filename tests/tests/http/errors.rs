@@ -1,11 +1,11 @@
-//! Bad input: a clear error with a stable code, and no engine lost.
+//! Invalid requests: each gets an error with a stable code, and the server continues.
 
 use serde_json::{Value, json};
 
 use crate::support::serve;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_bad_request_is_told_what_is_wrong_and_the_server_goes_on() {
+async fn every_bad_request_gets_an_error_that_says_what_is_wrong_and_the_server_continues() {
     let server = serve().await;
     let chat = |extra: &str| format!(r#"{{"messages": [{{"role": "user", "content": "hi"}}]{extra}}}"#);
     let long = "word ".repeat(4000);

@@ -1,5 +1,5 @@
-//! The server over HTTP, on tiny random models through the real engine.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::float_cmp)]
+//! The OpenAI routes over HTTP, with the real engine on tiny random models.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::float_cmp)]
 
 mod errors;
 mod requests;

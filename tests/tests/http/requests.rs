@@ -1,13 +1,14 @@
-//! What answers look like and that they do not depend on what else happens.
+//! The form of answers, and that an answer does not depend on other requests.
 
 use std::time::Duration;
 
 use futures::StreamExt;
-use mistralrs_rsd::{config::LimitsConfig, server::ApiKey};
+use rsd_config::LimitsConfig;
+use rsd_server::ApiKey;
 use serde_json::{Value, json};
 
 use crate::support::{limits, serve, serve_with};
-use rsd_tests::{pair, served::Served};
+use rsd_tests::{test_server::TestServer, tiny_pipeline};
 
 fn body(model: &str, extra: &Value) -> Value {
     let mut body = json!({"model": model, "prompt": "one two three", "max_tokens": 40, "temperature": 0});
@@ -50,11 +51,11 @@ async fn a_stream_says_what_the_whole_answer_says() {
     let text = server.post("/v1/completions", body("rsd", &extra).to_string()).await.unwrap().text().await.unwrap();
     assert!(text.trim_end().ends_with("data: [DONE]"));
     let events = events(&text);
-    for index in 0..2u64 {
-        let choices = events.iter().filter_map(|e| e["choices"].get(0)).filter(|c| c["index"] == index);
+    for index in 0..2usize {
+        let mut choices = events.iter().filter_map(|e| e["choices"].get(0)).filter(|c| c["index"] == index);
         let streamed: String = choices.clone().filter_map(|c| c["text"].as_str()).collect();
-        assert_eq!(streamed, whole["choices"][index as usize]["text"].as_str().unwrap());
-        assert_eq!(choices.last().unwrap()["finish_reason"], whole["choices"][index as usize]["finish_reason"]);
+        assert_eq!(streamed, whole["choices"][index]["text"].as_str().unwrap());
+        assert_eq!(choices.next_back().unwrap()["finish_reason"], whole["choices"][index]["finish_reason"]);
     }
     let last = events.last().unwrap();
     assert_eq!(last["usage"], whole["usage"]);
@@ -68,26 +69,26 @@ async fn a_seed_repeats_its_answer_alone_and_in_company() {
     let seeded = body("rsd", &json!({"temperature": 0.7, "seed": 11}));
     let alone = server.complete(&seeded).await.unwrap();
     let other = |seed: u64| body("rsd", &json!({"temperature": 0.7, "seed": seed, "prompt": "another one"}));
-    let (a, b, c) = (other(1), other(2), other(3));
-    let (again, x, y, z) =
-        tokio::join!(server.complete(&seeded), server.complete(&a), server.complete(&b), server.complete(&c));
+    let others = [1, 2, 3].map(other);
+    let others = futures::future::join_all(others.iter().map(|request| server.complete(request)));
+    let (again, others) = tokio::join!(server.complete(&seeded), others);
     assert_eq!(again.unwrap(), alone);
-    let (x, y, z) = (x.unwrap(), y.unwrap(), z.unwrap());
-    assert!(x != y && y != z);
+    let others: Vec<String> = others.into_iter().map(Result::unwrap).collect();
+    assert!(others[0] != others[1] && others[1] != others[2]);
     server.drain().await.unwrap();
 }
 
-/// Two prompts that begin alike, asked in both orders on new servers. Under the default budget each of these seeds gives
-/// another answer in the other order: what both share was computed in one piece with the first prompt's rest, and its
-/// last bits show it.
+/// Sends two prompts that begin alike, in both orders, to new servers. With the default cache budget each of these
+/// seeds gives another answer in the other order: the shared prefix is computed together with the rest of the first
+/// prompt, and the last bits of its values depend on that.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_cache_between_answers_the_order_of_requests_changes_none() {
     const SEEDS: [u64; 7] = [0, 28, 29, 48, 77, 79, 80];
     for seed in SEEDS {
         let mut answers = Vec::new();
         for order in [[0, 1], [1, 0]] {
-            let rsd = pair::rsd_keeping(&limits(), Some(0)).await.unwrap();
-            let server = Served::start(rsd, limits(), None).await.unwrap();
+            let rsd = tiny_pipeline::rsd_with_cache(&limits(), Some(0)).await.unwrap();
+            let server = TestServer::start(rsd, limits(), None).await.unwrap();
             let mut both = [String::new(), String::new()];
             for n in order {
                 let prompt = format!("prompt number {n}");
@@ -117,7 +118,7 @@ async fn a_client_that_leaves_frees_the_models() {
                 tokio::time::timeout(Duration::from_millis(60), server.post("/v1/completions", request.to_string()));
             let _ = left.await;
         }
-        // With one place and no queue, an answer means that the request before is gone.
+        // With one place and no queue, an answer means that the earlier request has ended.
         let freed = async {
             loop {
                 let response = server.post("/v1/completions", body("rsd", &json!({})).to_string()).await.unwrap();
@@ -127,7 +128,7 @@ async fn a_client_that_leaves_frees_the_models() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), freed).await.expect("the place was not given back");
+        tokio::time::timeout(Duration::from_secs(10), freed).await.expect("the place was not freed");
     }
     server.drain().await.unwrap();
 }
@@ -136,12 +137,12 @@ async fn a_client_that_leaves_frees_the_models() {
 async fn a_full_server_says_when_to_come_back() {
     let server = serve_with(LimitsConfig { running: 1, waiting: 0, ..limits() }, None).await;
     let long = body("rsd", &json!({"max_tokens": 400, "stream": true}));
-    // Sent at once: one has the only place, so at least one of the others is sent away.
+    // All are sent at once. One of them gets the only place, so at least one of the others is refused.
     let body = long.to_string();
     let posts = (0..4).map(|_| server.post("/v1/completions", body.clone()));
     let answers: Vec<_> = futures::future::join_all(posts).await.into_iter().map(Result::unwrap).collect();
     assert!(answers.iter().any(|answer| answer.status() == 200));
-    let refused = answers.into_iter().find(|answer| answer.status() == 429).expect("nobody was sent away");
+    let refused = answers.into_iter().find(|answer| answer.status() == 429).expect("no request was refused");
     assert!(refused.headers()["retry-after"].to_str().unwrap().parse::<u64>().unwrap() >= 1);
     let error: Value = refused.json().await.unwrap();
     assert_eq!(error["error"]["code"], "queue_full");

@@ -1,8 +1,8 @@
-//! The metrics of a real server: scraped over HTTP, read by Prometheus' own tools and by a running Prometheus.
-// Counts are whole numbers, exact in a float.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::float_cmp)]
+//! The metrics of a real server: scraped over HTTP, checked with Prometheus' tools and queried from a Prometheus.
+// The counts are whole numbers, which an f64 represents exactly.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::float_cmp)]
 
-mod probe;
 mod prometheus;
 mod scrape;
 mod support;
+mod warmup;

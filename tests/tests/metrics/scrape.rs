@@ -1,13 +1,14 @@
-//! What a scrape says is what the answers' own traces say, and asking costs no answer anything.
+//! A scrape agrees with the traces of the answers, and scraping changes no answer.
 
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use mistralrs_rsd::{config::LimitsConfig, server::ApiKey};
-use rsd_tests::{pair, served::Served};
+use rsd_config::LimitsConfig;
+use rsd_server::ApiKey;
+use rsd_tests::{test_server::TestServer, tiny_pipeline};
 use serde_json::{Value, json};
 
-use crate::support::{READ, Samples, WRITTEN, app, body, counting, serve, text, until};
+use crate::support::{DECODE_SECONDS, PREFILL_SECONDS, ScrapedSamples, app, body, serve, text, until, with_metrics};
 
 fn number(totals: &Value, path: &str) -> f64 {
     totals.pointer(path).and_then(Value::as_f64).unwrap_or_else(|| panic!("no {path} in {totals}"))
@@ -17,10 +18,10 @@ fn number(totals: &Value, path: &str) -> f64 {
 async fn the_counters_are_the_sums_of_the_traces() {
     let server = serve().await;
     let mut totals = Vec::new();
-    let (mut written, mut answers) = (0.0, 0.0);
+    let (mut decoded, mut answers) = (0.0, 0.0);
     for prompt in ["one", "two of them", "and a third"] {
         let answer = server.ask("/v1/completions", &body(prompt, &json!({"n": 2}))).await.unwrap();
-        written += answer["usage"]["completion_tokens"].as_f64().unwrap();
+        decoded += answer["usage"]["completion_tokens"].as_f64().unwrap();
         for choice in answer["rsd"]["choices"].as_array().unwrap() {
             totals.push(choice["totals"].clone());
             answers += 1.0;
@@ -35,46 +36,47 @@ async fn the_counters_are_the_sums_of_the_traces() {
         assert_eq!(samples.steps(outcome), sum(steps));
         assert_eq!(samples.sum("rsd_draft_tokens_total", &[("outcome", outcome)]), sum(tokens));
     }
-    assert_eq!(samples.judged(), sum("/accepted_steps") + sum("/rejected_steps"));
-    assert_eq!(samples.sum("rsd_reward_count", &[]), samples.judged());
-    assert_eq!(samples.sum("rsd_emitted_tokens_total", &[]), written);
+    assert_eq!(samples.decisions(), sum("/accepted_steps") + sum("/rejected_steps"));
+    assert_eq!(samples.sum("rsd_reward_count", &[]), samples.decisions());
+    assert_eq!(samples.sum("rsd_emitted_tokens_total", &[]), decoded);
     for role in ["draft", "target"] {
         let of = |field: &str| sum(&format!("/{role}/{field}"));
         assert_eq!(samples.sum("rsd_generated_tokens_total", &[("role", role)]), of("generated"));
         assert_eq!(samples.sum("rsd_prefilled_tokens_total", &[("role", role)]), of("prefilled"));
         assert_eq!(samples.sum("rsd_cached_tokens_total", &[("role", role)]), of("cached"));
-        close(samples.sum("rsd_model_seconds_total", &[("role", role)]), of("seconds"));
+        assert_close(samples.sum("rsd_model_seconds_total", &[("role", role)]), of("seconds"));
     }
     for accounting in ["generated", "with_prm", "total"] {
         let labels = [("accounting", accounting)];
-        close(samples.sum("rsd_estimated_flops_total", &labels), sum(&format!("/flops/{accounting}")));
+        assert_close(samples.sum("rsd_estimated_flops_total", &labels), sum(&format!("/flops/{accounting}")));
     }
-    close(samples.sum("rsd_answer_model_seconds_total", &[]), sum("/draft/seconds") + sum("/target/seconds"));
-    // Each answer reads at least one token of its prompt.
+    assert_close(samples.sum("rsd_answer_model_seconds_total", &[]), sum("/draft/seconds") + sum("/target/seconds"));
+    // Each answer prefills at least one token of its prompt.
     let alone = samples.sum("rsd_target_only_estimated_seconds_total", &[]);
     assert!(
-        alone >= written * WRITTEN + answers * READ && alone < written * WRITTEN + answers * 30.0 * READ,
+        alone >= decoded * DECODE_SECONDS + answers * PREFILL_SECONDS
+            && alone < decoded * DECODE_SECONDS + answers * 30.0 * PREFILL_SECONDS,
         "{alone}"
     );
     assert_eq!(samples.sum("rsd_time_to_first_token_seconds_count", &[]), 3.0);
     assert_eq!(samples.sum("rsd_request_seconds_count", &[]), 3.0);
     let between = samples.sum("rsd_inter_token_seconds_count", &[]);
-    assert!(between > 0.5 * written && between < written, "{between} of {written}");
+    assert!(between > 0.5 * decoded && between < decoded, "{between} of {decoded}");
     assert_eq!(samples.sum("rsd_requests_running", &[]) + samples.sum("rsd_requests_waiting", &[]), 0.0);
     assert_eq!(samples.sum("rsd_policy_delta", &[]), 0.5);
     assert!(samples.sum("rsd_cache_bytes", &[("role", "target")]) > 0.0);
     server.drain().await.unwrap();
 }
 
-fn close(found: f64, expected: f64) {
+fn assert_close(found: f64, expected: f64) {
     assert!((found - expected).abs() <= 1e-9 * expected.abs(), "{found} is not {expected}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_request_has_one_outcome() {
-    let limits = LimitsConfig { running: 1, waiting: 0, ..pair::limits() };
+    let limits = LimitsConfig { running: 1, waiting: 0, ..tiny_pipeline::limits() };
     let app = app(limits).await.with_api_key(Some(ApiKey::new("k")));
-    let mut server = Served::run(app).await.unwrap();
+    let mut server = TestServer::run(app).await.unwrap();
     let route = format!("{}/v1/completions", server.url);
     let without_key = server.post("/v1/completions", "{}").await.unwrap();
     assert_eq!(without_key.status(), 401);
@@ -92,7 +94,7 @@ async fn every_request_has_one_outcome() {
     let response = server.client.post(&route).json(&stream).send().await.unwrap();
     let mut bytes = response.bytes_stream();
     bytes.next().await.unwrap().unwrap();
-    let samples = Samples::scrape(&server).await;
+    let samples = ScrapedSamples::scrape(&server).await;
     assert_eq!(samples.sum("rsd_requests_running", &[]), 1.0);
     assert_eq!(server.client.post(&route).json(&stream).send().await.unwrap().status(), 429);
     drop(bytes);
@@ -103,23 +105,23 @@ async fn every_request_has_one_outcome() {
     assert_eq!(samples.requests("refused"), 5.0);
     assert_eq!(samples.requests("failed"), 0.0);
     assert_eq!(samples.sum("rsd_requests_total", &[]), 7.0);
-    assert_eq!(samples.judged(), samples.steps("accepted") + samples.steps("rejected"));
+    assert_eq!(samples.decisions(), samples.steps("accepted") + samples.steps("rejected"));
     server.drain().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_scrape_during_eight_streams_adds_up_and_changes_no_answer() {
-    let limits = LimitsConfig { running: 8, ..pair::limits() };
-    // The prompts begin alike, and the order of the requests differs: with a prefix that another one left, an answer may
-    // be another (tests/http says when).
-    let rsd = pair::rsd_keeping(&limits, Some(0)).await.unwrap();
-    let server = Served::run(counting(rsd, limits)).await.unwrap();
+    let limits = LimitsConfig { running: 8, ..tiny_pipeline::limits() };
+    // The prompts begin alike, and the order of the requests varies: with a prefix that another request left in the
+    // cache, an answer can differ (tests/http/requests.rs explains when).
+    let rsd = tiny_pipeline::rsd_with_cache(&limits, Some(0)).await.unwrap();
+    let server = TestServer::run(with_metrics(rsd, limits)).await.unwrap();
     let request = |n: usize| body(&format!("prompt number {n}"), &json!({"temperature": 0.8, "seed": n}));
     let mut undisturbed = Vec::new();
     for n in 0..8 {
         undisturbed.push(server.complete(&request(n)).await.unwrap());
     }
-    let before = until(&server, |samples| samples.requests("completed") == 8.0).await.judged();
+    let before = until(&server, |samples| samples.requests("completed") == 8.0).await.decisions();
     let server = &server;
     let asked = async {
         let leaving = async {
@@ -135,10 +137,10 @@ async fn every_scrape_during_eight_streams_adds_up_and_changes_no_answer() {
         let mut took = Vec::new();
         loop {
             let began = Instant::now();
-            let samples = Samples::scrape(server).await;
+            let samples = ScrapedSamples::scrape(server).await;
             took.push(began.elapsed());
-            assert_eq!(samples.judged(), samples.steps("accepted") + samples.steps("rejected"));
-            assert_eq!(samples.judged(), samples.sum("rsd_spec_decode_num_drafts_total", &[]));
+            assert_eq!(samples.decisions(), samples.steps("accepted") + samples.steps("rejected"));
+            assert_eq!(samples.decisions(), samples.sum("rsd_spec_decode_num_drafts_total", &[]));
             if samples.requests("completed") == 16.0 && samples.requests("cancelled") == 1.0 {
                 return (samples, took);
             }
@@ -147,10 +149,10 @@ async fn every_scrape_during_eight_streams_adds_up_and_changes_no_answer() {
     };
     let both = async { futures::join!(asked, scraped) };
     let both = tokio::time::timeout(Duration::from_secs(300), both).await;
-    let (answers, (samples, mut took)) = both.expect("the stream that was left is not counted as cancelled");
+    let (answers, (samples, mut took)) = both.expect("the abandoned stream is not counted as cancelled");
     let answers: Vec<String> = answers.into_iter().map(Result::unwrap).collect();
     assert_eq!(answers, undisturbed);
-    assert!(samples.judged() >= 2.0 * before, "{} after {before}", samples.judged());
+    assert!(samples.decisions() >= 2.0 * before, "{} after {before}", samples.decisions());
     took.sort_unstable();
     eprintln!("{} scrapes, median {:?}, longest {:?}", took.len(), took[took.len() / 2], took[took.len() - 1]);
     let size = text(server).await.len();
@@ -159,13 +161,14 @@ async fn every_scrape_during_eight_streams_adds_up_and_changes_no_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_are_open_like_the_health_check_and_can_be_switched_off() {
-    let server = Served::run(app(pair::limits()).await.with_api_key(Some(ApiKey::new("k")))).await.unwrap();
+    let server =
+        TestServer::run(app(tiny_pipeline::limits()).await.with_api_key(Some(ApiKey::new("k")))).await.unwrap();
     let response = server.client.get(format!("{}/metrics", server.url)).send().await.unwrap();
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["content-type"], "text/plain; version=0.0.4");
     server.drain().await.unwrap();
 
-    let server = Served::run(app(pair::limits()).await.with_metrics(None)).await.unwrap();
+    let server = TestServer::run(app(tiny_pipeline::limits()).await.with_metrics(None)).await.unwrap();
     let response = server.client.get(format!("{}/metrics", server.url)).send().await.unwrap();
     assert_eq!(response.status(), 404);
     server.complete(&body("still answers", &json!({}))).await.unwrap();

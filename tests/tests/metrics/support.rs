@@ -1,36 +1,41 @@
-//! A server on two tiny models that counts, and its metrics as numbers.
+//! A server with metrics on two tiny models, and its metrics parsed into numbers.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use mistralrs_rsd::{config::LimitsConfig, metrics::Metrics, pipeline::Rsd, server::App};
+use rsd_config::LimitsConfig;
+
+use rsd_server::{AppState, metrics::Metrics};
+
+use rsd_core::pipeline::Rsd;
 use rsd_protocol::preview::UnitCosts;
-use rsd_tests::{pair, served::Served};
+use rsd_tests::{test_server::TestServer, tiny_pipeline};
 use serde_json::{Value, json};
 
-/// What the target's speed is said to be: its truth is no matter here.
-pub(crate) const READ: f64 = 0.001;
-pub(crate) const WRITTEN: f64 = 0.004;
+/// The assumed speed of the target, in seconds per prefilled and per decoded token. Its real speed does not matter
+/// here.
+pub(crate) const PREFILL_SECONDS: f64 = 0.001;
+pub(crate) const DECODE_SECONDS: f64 = 0.004;
 
 pub(crate) fn costs() -> UnitCosts {
-    UnitCosts { target_prefill: Some(READ), target_decode: Some(WRITTEN), ..UnitCosts::default() }
+    UnitCosts { target_prefill: Some(PREFILL_SECONDS), target_decode: Some(DECODE_SECONDS), ..UnitCosts::default() }
 }
 
-pub(crate) async fn app(limits: LimitsConfig) -> App {
-    counting(pair::rsd(&limits).await.unwrap(), limits)
+pub(crate) async fn app(limits: LimitsConfig) -> AppState {
+    with_metrics(tiny_pipeline::rsd(&limits).await.unwrap(), limits)
 }
 
-/// A server of a pipeline that counts.
-pub(crate) fn counting(mut rsd: Rsd, limits: LimitsConfig) -> App {
+/// The state of a server that observes `rsd` for its metrics.
+pub(crate) fn with_metrics(mut rsd: Rsd, limits: LimitsConfig) -> AppState {
     let metrics = Arc::new(Metrics::new(&rsd, costs).unwrap());
     rsd.observer = metrics.clone();
-    App::new(rsd, "rsd".to_owned(), "tiny".to_owned(), limits).with_metrics(Some(metrics))
+    AppState::new(rsd, "rsd".to_owned(), "tiny".to_owned(), limits).with_metrics(Some(metrics))
 }
 
-pub(crate) async fn serve() -> Served {
-    Served::run(app(pair::limits()).await).await.unwrap()
+pub(crate) async fn serve() -> TestServer {
+    TestServer::run(app(tiny_pipeline::limits()).await).await.unwrap()
 }
 
-/// A request for a long answer of both models.
+/// A request for a long answer to which both models contribute.
 pub(crate) fn body(prompt: &str, extra: &Value) -> Value {
     let mut body = json!({"prompt": prompt, "max_tokens": 60, "temperature": 0, "rsd": {"trace": true}});
     for (key, value) in extra.as_object().into_iter().flatten() {
@@ -39,27 +44,27 @@ pub(crate) fn body(prompt: &str, extra: &Value) -> Value {
     body
 }
 
-pub(crate) async fn text(server: &Served) -> String {
+pub(crate) async fn text(server: &TestServer) -> String {
     let response = server.client.get(format!("{}/metrics", server.url)).send().await.unwrap();
     assert_eq!(response.status(), 200);
     response.text().await.unwrap()
 }
 
-/// Every sample by its name with labels.
-pub(crate) struct Samples(BTreeMap<String, f64>);
+/// The value of each sample, by its name with labels.
+pub(crate) struct ScrapedSamples(BTreeMap<String, f64>);
 
-impl Samples {
-    pub(crate) fn of(text: &str) -> Self {
+impl ScrapedSamples {
+    pub(crate) fn parse(text: &str) -> Self {
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         let sample = |line: &str| line.rsplit_once(' ').map(|(name, value)| (name.to_owned(), value.parse().unwrap()));
         Self(lines.map(|line| sample(line).unwrap()).collect())
     }
 
-    pub(crate) async fn scrape(server: &Served) -> Self {
-        Self::of(&text(server).await)
+    pub(crate) async fn scrape(server: &TestServer) -> Self {
+        Self::parse(&text(server).await)
     }
 
-    /// The sum over all series of a name whose labels hold these pairs.
+    /// The sum over all series with this name and these labels.
     pub(crate) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let wanted: Vec<String> = labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
         let series = self.0.iter().filter(|(series, _)| {
@@ -71,8 +76,8 @@ impl Samples {
         values.iter().sum()
     }
 
-    pub(crate) fn judged(&self) -> f64 {
-        self.sum("rsd_judged_steps_total", &[])
+    pub(crate) fn decisions(&self) -> f64 {
+        self.sum("rsd_step_decisions_total", &[])
     }
 
     pub(crate) fn steps(&self, outcome: &str) -> f64 {
@@ -84,14 +89,14 @@ impl Samples {
     }
 }
 
-/// Scrapes until it holds: a request's account is closed a moment after its last byte.
-pub(crate) async fn until(server: &Served, holds: impl Fn(&Samples) -> bool) -> Samples {
+/// Scrapes until the condition holds: a request is counted a moment after its last byte was sent.
+pub(crate) async fn until(server: &TestServer, holds: impl Fn(&ScrapedSamples) -> bool) -> ScrapedSamples {
     for _ in 0..500 {
-        let samples = Samples::scrape(server).await;
+        let samples = ScrapedSamples::scrape(server).await;
         if holds(&samples) {
             return samples;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("it never held:\n{}", text(server).await);
+    panic!("the condition never held:\n{}", text(server).await);
 }

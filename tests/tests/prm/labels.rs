@@ -1,33 +1,35 @@
-//! Collected steps labelled by a reward model and by continuations, from a tiny draft to a data set.
+//! Labels of collected steps, by a reward model and by continuations, from a tiny draft to the training data.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use mistralrs_rsd::{
-    deploy::observed_draft,
-    engine::Engine,
-    pipeline::segment::{Boundary, Segmentation},
-    reward::{
-        collect::{
-            Collected, Collector, Recipe,
-            labels::{Continuations, Labels},
-            problems::Problem,
-            store::{Collection, Store},
-        },
-        training::Dataset,
-    },
+use mistralrs_rsd::{deploy::observable_draft, engine::Engine};
+
+use rsd_core::{
+    pipeline::segment::{Segmentation, StepBoundary},
     sampling::Sampling,
 };
-use rsd_tests::tiny::{HIDDEN, Tiny};
 
-use crate::rig::{Rig, role};
+use rsd_head::{
+    collect::{
+        CollectedSolution, CollectionRecipe, RolloutCollector,
+        labels::{ContinuationLabeler, StepLabeler},
+        problems::MathProblem,
+        store::{CollectionInfo, RolloutStore},
+    },
+    progress::ProgressReporter,
+    training::RolloutDataset,
+};
+use rsd_tests::tiny_model::{HIDDEN, TinyModel};
 
-async fn collector(labels: Option<Labels>) -> (Collector, Tiny) {
-    let tiny = Tiny::gguf(1).unwrap();
-    let draft = Engine::load("draft", observed_draft(&tiny.role()).await.unwrap().spec).await.unwrap();
+use crate::loaded::{LoadedPrm, role};
+
+async fn collector(labels: Option<StepLabeler>) -> (RolloutCollector, TinyModel) {
+    let tiny = TinyModel::gguf(1).unwrap();
+    let draft = Engine::load("draft", observable_draft(&tiny.role()).await.unwrap().spec).await.unwrap();
     let ends = tiny.ends().into_iter().map(|id| (id, -1e9));
-    // Noise would hold no number.
+    // Without this bias the answers would contain no number.
     let digits = ('0'..='9').map(|digit| (tiny.token(&digit.to_string()), 6.0));
-    let recipe = Recipe {
+    let recipe = CollectionRecipe {
         system: String::new(),
         sampling: Sampling {
             temperature: 1.0,
@@ -36,25 +38,25 @@ async fn collector(labels: Option<Labels>) -> (Collector, Tiny) {
             ..Sampling::default()
         },
         max_tokens: 32,
-        segmentation: Segmentation { boundary: Boundary::Tokens(8), max_tokens: 64 },
+        segmentation: Segmentation { boundary: StepBoundary::Tokens(8), max_tokens: 64 },
     };
-    (Collector { draft, recipe, labels }, tiny)
+    (RolloutCollector { draft: Arc::new(draft), recipe, labels }, tiny)
 }
 
-async fn solve(collector: &Collector, answer: f64) -> Collected {
-    let problem = Problem { id: "p".to_owned(), question: "how many".to_owned(), answer };
+async fn solve(collector: &RolloutCollector, answer: f64) -> CollectedSolution {
+    let problem = MathProblem { id: "p".to_owned(), question: "how many".to_owned(), answer };
     collector.solve(&problem, 0, None).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reward_models_verdicts_are_kept_as_labels_that_training_reads() {
-    let prm = Arc::new(Rig::load(role("rlhflow"), None).await.prm);
-    let (collector, _tiny) = collector(Some(Labels::Reward(prm))).await;
+async fn a_reward_models_scores_are_stored_as_labels_that_training_reads() {
+    let prm = Arc::new(LoadedPrm::load(role("rlhflow"), None).await.prm);
+    let (collector, _tiny) = collector(Some(StepLabeler::Reward(prm))).await;
     let solved = solve(&collector, 1.0).await;
     let labels = solved.rollout.labels.clone().unwrap();
     assert_eq!(labels.len(), 4);
 
-    let alone = Rig::load(role("rlhflow"), None).await;
+    let alone = LoadedPrm::load(role("rlhflow"), None).await;
     let mut texts: Vec<String> = Vec::new();
     let mut tokens = solved.rollout.tokens.iter();
     for (count, label) in solved.rollout.steps.iter().zip(&labels) {
@@ -66,12 +68,15 @@ async fn a_reward_models_verdicts_are_kept_as_labels_that_training_reads() {
     }
 
     let dir = tempfile::tempdir().unwrap();
-    let collection = Collection::new("d".to_owned(), "tiny".to_owned(), HIDDEN, BTreeMap::new());
-    let mut store = Store::open(dir.path(), &collection).unwrap();
+    let collection = CollectionInfo::new("d".to_owned(), "tiny".to_owned(), HIDDEN, BTreeMap::new());
+    let mut store = RolloutStore::open(dir.path(), &collection, &ProgressReporter::silent()).unwrap();
     store.add(&solved.rollout, &solved.features).unwrap();
     drop(store);
-    assert!(Store::open(dir.path(), &collection).unwrap().has("p", 0), "a labelled solution is not made again");
-    let data = Dataset::read(&[dir.path().to_path_buf()]).unwrap();
+    assert!(
+        RolloutStore::open(dir.path(), &collection, &ProgressReporter::silent()).unwrap().has("p", 0),
+        "a stored solution is not collected again"
+    );
+    let data = RolloutDataset::read(&[dir.path().to_path_buf()]).unwrap();
     for (step, label) in data.steps.iter().zip(&labels) {
         assert!((f64::from(step.label.unwrap()) - label.unwrap()).abs() < 1e-6);
     }
@@ -81,19 +86,18 @@ async fn a_reward_models_verdicts_are_kept_as_labels_that_training_reads() {
 async fn continuations_say_how_often_the_answer_comes_out_right() {
     let (plain, _tiny) = collector(None).await;
     let bare = solve(&plain, 1.0).await.rollout;
-    let answer = bare.answer.expect("it writes digits");
-    let how = Continuations { count: 6, every: 2 };
-    let (collector, _tiny) = collector(Some(Labels::Continuations(how))).await;
+    let answer = bare.answer.expect("the solution ends with a number");
+    let how = ContinuationLabeler { count: 6, every: 2 };
+    let (collector, _tiny) = collector(Some(StepLabeler::Continuations(how))).await;
     let solved = solve(&collector, answer).await.rollout;
     assert_eq!(solved.tokens, bare.tokens, "labels change nothing of the solution");
     let labels = solved.labels.clone().unwrap();
     assert_eq!((labels[0], labels[2], labels[3]), (None, None, Some(1.0)));
     let sixths = labels[1].unwrap() * 6.0;
     assert!((sixths - sixths.round()).abs() < 1e-9, "{sixths}");
-    assert_eq!(solve(&collector, answer).await.rollout, solved, "the same draws again");
+    assert_eq!(solve(&collector, answer).await.rollout, solved, "the continuations are sampled with the same seeds");
 }
 
-fn token_bytes(collector: &Collector, token: u32) -> Vec<u8> {
-    use mistralrs_rsd::pipeline::roles::Generator as _;
+fn token_bytes(collector: &RolloutCollector, token: u32) -> Vec<u8> {
     collector.draft.token_bytes(token)
 }

@@ -1,22 +1,22 @@
-//! The CPU's prefix cache: A (a slot never computed), B (contained prompts), G (no eviction), H (what a hit hides),
-//! L (raw logits after a hit).
+//! The prefix cache on the CPU: traps A (a slot that is never computed), B (prompts inside a cached one), G (no
+//! eviction), H (a cache hit hides the prompt's beginning) and L (raw logits after a hit).
 
 use mistralrs_core::Response;
-use mistralrs_rsd::sampling::Sampling;
+use rsd_core::sampling::Sampling;
 
 use crate::{
     raw,
-    rig::{LONG, ROUNDING, Rig, distance},
+    test_engine::{LONG, ROUNDING, TestEngine, distance},
 };
 
 #[tokio::test]
 async fn a_text_cut_into_requests_is_the_uncut_one() {
-    let (whole, parts) = (Rig::new().await, Rig::new().await);
+    let (whole, parts) = (TestEngine::new().await, TestEngine::new().await);
     let request = whole.request(&whole.tiny.prompt(40, 1), 60);
     let uncut = whole.run(request.clone()).await;
     assert_eq!(uncut.ids.len(), 60);
     for step in [1, 4, 7] {
-        let parts = if step == 4 { &parts } else { &Rig::new().await };
+        let parts = if step == 4 { &parts } else { &TestEngine::new().await };
         let (ids, reports) = parts.cut(&request, step).await;
         assert_eq!(ids, uncut.ids, "steps of {step}");
         assert_eq!(reports[0].prefilled, 40);
@@ -26,7 +26,7 @@ async fn a_text_cut_into_requests_is_the_uncut_one() {
 
 #[tokio::test]
 async fn a_text_drawn_at_random_is_the_same_however_it_is_cut() {
-    let (whole, parts) = (Rig::new().await, Rig::new().await);
+    let (whole, parts) = (TestEngine::new().await, TestEngine::new().await);
     let mut request = whole.request(&whole.tiny.prompt(30, 2), 60);
     request.sampling = Sampling { temperature: 0.7, seed: 11, ..request.sampling };
     let uncut = whole.run(request.clone()).await;
@@ -34,10 +34,10 @@ async fn a_text_drawn_at_random_is_the_same_however_it_is_cut() {
     assert_eq!(ids, uncut.ids);
 }
 
-/// The prompt that extends a finished request by one token, on a used and on a fresh engine.
+/// A prompt that extends a finished request by one token gets other logits from a used engine than from a fresh one.
 #[tokio::test]
 async fn a_extending_a_finished_request_still_bites() {
-    let (used, fresh) = (Rig::new().await, Rig::new().await);
+    let (used, fresh) = (TestEngine::new().await, TestEngine::new().await);
     let mut prompt = used.tiny.prompt(40, 3);
     let first = raw::ask(&used, &prompt, raw::greedy(6), &[]).await;
     prompt.extend(first.chosen(&used));
@@ -45,16 +45,16 @@ async fn a_extending_a_finished_request_still_bites() {
 
     let extended = raw::ask(&used, &prompt, raw::greedy(4), &[]).await;
     let right = raw::ask(&fresh, &prompt, raw::greedy(4), &[]).await;
-    assert_eq!(extended.calls[0].context.len(), 1, "the whole key was found, its last slot included");
+    assert_eq!(extended.calls[0].context.len(), 1, "the cache must contain the whole key, its last slot included");
     assert!(
         distance(&extended.calls[0].logits, &right.calls[0].logits) > 0.1,
-        "the slot holds what it should: trap A is gone"
+        "the slot holds the right values: trap A is gone"
     );
 }
 
 #[tokio::test]
 async fn a_extending_past_the_key_gives_the_right_logits_our_way() {
-    let (used, fresh) = (Rig::new().await, Rig::new().await);
+    let (used, fresh) = (TestEngine::new().await, TestEngine::new().await);
     let mut prompt = used.tiny.prompt(40, 3);
     let wanted: Vec<u32> = (0..200).collect();
     prompt.extend(used.run(used.request(&prompt, 6)).await.ids);
@@ -65,10 +65,10 @@ async fn a_extending_past_the_key_gives_the_right_logits_our_way() {
     assert!(distance(&here.logits, &there.logits) < ROUNDING);
 }
 
-/// A branch writes into memory of its own: the key it left stays right.
+/// A branch has memory of its own, so the cached key that it leaves remains right.
 #[tokio::test]
 async fn a_branch_leaves_the_key_it_left_as_it_was() {
-    let (used, fresh) = (Rig::new().await, Rig::new().await);
+    let (used, fresh) = (TestEngine::new().await, TestEngine::new().await);
     let prompt = used.tiny.prompt(40, 4);
     let trunk = used.run(used.request(&prompt, 12)).await.ids;
     for which in 10..14 {
@@ -88,10 +88,10 @@ async fn a_branch_leaves_the_key_it_left_as_it_was() {
 
 #[tokio::test]
 async fn b_a_prompt_inside_an_older_key_is_answered_right_and_goes_on_cheaply() {
-    let (used, fresh) = (Rig::new().await, Rig::new().await);
+    let (used, fresh) = (TestEngine::new().await, TestEngine::new().await);
     let request = used.request(&used.tiny.prompt(50, 5), 40);
     let long = used.run(request.clone()).await;
-    // The same question again, step by step: every one of these prompts lies inside the key of the run before.
+    // The same question again, step by step: each of these prompts is contained in the key of the earlier run.
     let (ids, reports) = used.cut(&request, 8).await;
     assert_eq!(ids, long.ids);
     assert_eq!(ids, fresh.run(request).await.ids);
@@ -101,7 +101,7 @@ async fn b_a_prompt_inside_an_older_key_is_answered_right_and_goes_on_cheaply() 
 
 #[tokio::test]
 async fn b_a_prompt_inside_a_key_still_bites() {
-    let rig = Rig::new().await;
+    let rig = TestEngine::new().await;
     let prompt = rig.tiny.prompt(50, 6);
     raw::ask(&rig, &prompt, raw::greedy(20), &[]).await;
     let again = raw::ask(&rig, &prompt, raw::greedy(4), &[]).await;
@@ -110,7 +110,7 @@ async fn b_a_prompt_inside_a_key_still_bites() {
 
 #[tokio::test]
 async fn g_the_cache_keeps_to_its_budget() {
-    let rig = Rig::with_cache(Some(1)).await;
+    let rig = TestEngine::with_cache(Some(1)).await;
     let mut most = 0;
     let mut emptied = 0;
     for which in 0..40 {
@@ -124,7 +124,7 @@ async fn g_the_cache_keeps_to_its_budget() {
     assert!(emptied >= 4, "{emptied}");
 }
 
-/// In a process of its own, because the other tests of this one take memory too.
+/// Measured in child processes, because the other tests of this process allocate memory too.
 #[test]
 fn g_the_process_does_not_grow_with_the_number_of_requests() {
     let alone = |name: &str| {
@@ -140,14 +140,15 @@ fn g_the_process_does_not_grow_with_the_number_of_requests() {
     };
     let (ours, theirs) = (alone("cache::grow_our_way"), alone("cache::grow_the_plain_way"));
     println!("{GROWTH_REQUESTS} requests: ours {} KiB, plain {} KiB", ours >> 10, theirs >> 10);
-    assert!(ours < 24 << 20, "our engine grew by {ours} bytes");
-    assert!(theirs > 48 << 20, "mistral.rs grew by {theirs} bytes only: trap G is gone");
+    assert!(ours < 24 << 20, "with our engine the process grew by {ours} bytes");
+    assert!(theirs > 48 << 20, "with plain mistral.rs the process grew by only {theirs} bytes: trap G is gone");
 }
 
-/// Each leaves 256 KiB in a cache that nobody empties.
+/// Each request leaves 256 KiB in a cache that is never emptied.
 const GROWTH_REQUESTS: u64 = 320;
 
-fn resident() -> i64 {
+/// Resident memory of this process in bytes.
+fn resident_bytes() -> i64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     statm.split_whitespace().nth(1).unwrap().parse::<i64>().unwrap() * 4096
 }
@@ -155,34 +156,34 @@ fn resident() -> i64 {
 #[tokio::test]
 #[ignore = "run by g_the_process_does_not_grow_with_the_number_of_requests, in a process of its own"]
 async fn grow_our_way() {
-    let rig = Rig::with_cache(Some(2)).await;
+    let rig = TestEngine::with_cache(Some(2)).await;
     let mut before = 0;
     for which in 0..GROWTH_REQUESTS + 40 {
         if which == 40 {
-            before = resident();
+            before = resident_bytes();
         }
         rig.run(rig.request(&rig.tiny.prompt(20, 1000 + which), 2)).await;
     }
-    println!("grew by {}", resident() - before);
+    println!("grew by {}", resident_bytes() - before);
 }
 
 #[tokio::test]
 #[ignore = "run by g_the_process_does_not_grow_with_the_number_of_requests, in a process of its own"]
 async fn grow_the_plain_way() {
-    let rig = Rig::new().await;
+    let rig = TestEngine::new().await;
     let mut before = 0;
     for which in 0..GROWTH_REQUESTS + 40 {
         if which == 40 {
-            before = resident();
+            before = resident_bytes();
         }
         raw::ask(&rig, &rig.tiny.prompt(20, 1000 + which), raw::greedy(2), &[]).await;
     }
-    println!("grew by {}", resident() - before);
+    println!("grew by {}", resident_bytes() - before);
 }
 
 #[tokio::test]
 async fn h_penalties_count_the_whole_prompt_after_a_hit() {
-    let (used, fresh, plain) = (Rig::new().await, Rig::new().await, Rig::new().await);
+    let (used, fresh, plain) = (TestEngine::new().await, TestEngine::new().await, TestEngine::new().await);
     let mut prompt = used.tiny.prompt(40, 7);
     prompt.extend(used.run(used.request(&prompt, 20)).await.ids);
     let without = used.request(&prompt, 30);
@@ -193,24 +194,24 @@ async fn h_penalties_count_the_whole_prompt_after_a_hit() {
     let there = fresh.run(with).await;
     assert!(here.report.prefilled <= 2 && there.report.prefilled == prompt.len());
     assert_eq!(here.ids, there.ids);
-    assert_ne!(here.ids, plain.run(without).await.ids, "the penalties do something here");
+    assert_ne!(here.ids, plain.run(without).await.ids, "the penalties have an effect here");
 }
 
 #[tokio::test]
 async fn h_the_hidden_prefix_still_bites() {
-    let rig = Rig::new().await;
+    let rig = TestEngine::new().await;
     let prompt = rig.tiny.prompt(40, 8);
     raw::ask(&rig, &prompt, raw::greedy(4), &[]).await;
     let mut branch = prompt[..30].to_vec();
     branch.extend(rig.tiny.prompt(5, 9));
     assert_ne!(branch[30], prompt[30]);
-    let told = raw::ask(&rig, &branch, raw::greedy(4), &[]).await;
-    assert_eq!(told.calls[0].context, branch[30..], "the hook sees the whole prompt: trap H is gone");
+    let seen = raw::ask(&rig, &branch, raw::greedy(4), &[]).await;
+    assert_eq!(seen.calls[0].context, branch[30..], "the hook sees the whole prompt: trap H is gone");
 }
 
 #[tokio::test]
 async fn l_raw_logits_after_a_hit_still_bite() {
-    let rig = Rig::new().await;
+    let rig = TestEngine::new().await;
     let prompt = rig.tiny.prompt(40, 12);
     raw::ask(&rig, &prompt, raw::greedy(4), &[]).await;
     let mut branch = prompt[..30].to_vec();
@@ -223,5 +224,5 @@ async fn l_raw_logits_after_a_hit_still_bite() {
         panic!("no raw logits");
     };
     let rows: usize = logits_chunks.iter().map(|chunk| chunk.elem_count() / rig.tiny.vocabulary_size()).sum();
-    assert_eq!(rows, 5, "positions that the cache holds have logits: trap L is gone");
+    assert_eq!(rows, 5, "cached positions have logits too: trap L is gone");
 }

@@ -1,5 +1,5 @@
-//! Requests that end badly or meet each other: E (death by a dropped receiver), F (one at a time), M (blocking),
-//! and a line for K, which needs a GPU.
+//! Requests that fail or overlap: traps E (a dropped receiver kills the engine), F (one request at a time), M
+//! (blocking calls), and K, whose test needs a GPU and is not written yet.
 
 use std::{
     sync::{
@@ -11,40 +11,40 @@ use std::{
 
 use futures::FutureExt;
 use mistralrs_core::Request;
-use mistralrs_rsd::{
-    engine::Engine,
-    pipeline::{
-        roles::{Generator, Message},
-        segment::Boundary,
-    },
+use mistralrs_rsd::engine::Engine;
+use rsd_core::pipeline::{
+    roles::{ChatMessage, Generator},
+    segment::StepBoundary,
 };
-use rsd_tests::tiny::Tiny;
+use rsd_tests::tiny_model::TinyModel;
 use tokio::time::{sleep, timeout};
 
 use crate::{
     raw,
-    rig::{self, LONG, Rig},
+    test_engine::{self, LONG, TestEngine},
 };
 
 #[tokio::test]
 async fn e_dropping_a_run_frees_the_engine_and_breaks_nothing() {
-    let (rig, fresh) = (Rig::new().await, Rig::new().await);
+    let (rig, fresh) = (TestEngine::new().await, TestEngine::new().await);
     let prompt = rig.tiny.prompt(30, 1);
     let mut request = rig.request(&prompt, 1500);
-    request.segmentation.boundary = Boundary::Tokens(5);
+    request.segmentation.boundary = StepBoundary::Tokens(5);
     for lookahead in [0, 3, usize::MAX] {
         request.lookahead = lookahead;
         let mut run = rig.engine.start(request.clone()).await.unwrap();
         run.next().await.unwrap().unwrap();
         drop(run);
-        let next = timeout(Duration::from_secs(5), rig.run(rig.request(&prompt, 20))).await.expect("the lease is kept");
+        let next = timeout(Duration::from_secs(5), rig.run(rig.request(&prompt, 20)))
+            .await
+            .expect("the engine permit stays with the request");
         assert_eq!(next.ids, fresh.run(fresh.request(&prompt, 20)).await.ids);
     }
 }
 
 #[tokio::test]
-async fn e_dropping_a_reading_breaks_nothing() {
-    let (rig, fresh) = (Rig::new().await, Rig::new().await);
+async fn e_dropping_a_logit_read_breaks_nothing() {
+    let (rig, fresh) = (TestEngine::new().await, TestEngine::new().await);
     let prompt = rig.tiny.prompt(400, 2);
     for _ in 0..3 {
         let mut reading = Box::pin(rig.engine.read_logits(prompt.clone(), vec![1, 2, 3]));
@@ -53,11 +53,11 @@ async fn e_dropping_a_reading_breaks_nothing() {
     }
     let here = timeout(LONG, rig.engine.read_logits(prompt.clone(), vec![1, 2, 3])).await.unwrap().unwrap();
     let there = fresh.engine.read_logits(prompt, vec![1, 2, 3]).await.unwrap();
-    assert!(rig::distance(&here.logits, &there.logits) < rig::ROUNDING);
+    assert!(test_engine::distance(&here.logits, &there.logits) < test_engine::ROUNDING);
 }
 
-/// Kills the engine's thread the plain way: a non-streaming request whose receiver is gone.
-async fn kill(rig: &Rig) -> bool {
+/// Kills the engine's thread by a non-streaming request whose receiver is dropped. Returns whether it died.
+async fn kill(rig: &TestEngine) -> bool {
     let mistral = rig.engine.mistral();
     let sender = mistral.get_sender(None).unwrap();
     let (request, receiver) = raw::normal(&rig.tiny.prompt(10, 3), raw::greedy(2), None, false);
@@ -68,13 +68,13 @@ async fn kill(rig: &Rig) -> bool {
 
 #[tokio::test]
 async fn e_a_dropped_receiver_still_bites() {
-    let rig = Rig::new().await;
-    assert!(kill(&rig).await, "the engine lives: trap E is gone");
+    let rig = TestEngine::new().await;
+    assert!(kill(&rig).await, "the engine is still running: trap E is gone");
 }
 
 #[tokio::test]
 async fn e_a_dead_engine_is_started_again() {
-    let (rig, fresh) = (Rig::new().await, Rig::new().await);
+    let (rig, fresh) = (TestEngine::new().await, TestEngine::new().await);
     let prompt = rig.tiny.prompt(30, 4);
     let right = fresh.run(fresh.request(&prompt, 20)).await.ids;
     rig.run(rig.request(&prompt, 5)).await;
@@ -87,27 +87,27 @@ async fn e_a_dead_engine_is_started_again() {
 
 #[tokio::test]
 async fn e_a_run_whose_engine_dies_goes_on_as_if_nothing_had_happened() {
-    let (rig, fresh) = (Rig::new().await, Rig::new().await);
+    let (rig, fresh) = (TestEngine::new().await, TestEngine::new().await);
     let prompt = rig.tiny.prompt(30, 5);
     let mut request = rig.request(&prompt, 60);
-    request.segmentation.boundary = Boundary::Tokens(6);
+    request.segmentation.boundary = StepBoundary::Tokens(6);
     request.lookahead = 0;
     let right = fresh.run(request.clone()).await.ids;
 
     let mut run = rig.engine.start(request).await.unwrap();
     let mut ids = run.next().await.unwrap().unwrap().tokens;
-    // The engine waits for the verdict; what it is sent now it reads before its next token.
+    // The engine waits for the decision, and handles this message before its next token.
     let sender = rig.engine.mistral().get_sender(None).unwrap();
     sender.send(Request::Terminate).await.unwrap();
     run.accept();
-    ids.extend(rig::collect(run).await.ids);
+    ids.extend(test_engine::collect(run).await.ids);
     assert_eq!(ids, right);
     assert!(sender.is_closed(), "the engine did die");
 }
 
 #[tokio::test]
-async fn f_runs_on_one_engine_take_turns_and_write_what_they_write_alone() {
-    let (rig, fresh) = (Rig::new().await, Rig::new().await);
+async fn f_runs_on_one_engine_take_turns_and_decode_what_they_decode_alone() {
+    let (rig, fresh) = (TestEngine::new().await, TestEngine::new().await);
     let requests: Vec<_> = (0..4).map(|i| rig.request(&rig.tiny.prompt(20 + 7 * i, 50), 40)).collect();
     let together = futures::future::join_all(requests.iter().map(|request| rig.run(request.clone()))).await;
     for (request, together) in requests.into_iter().zip(together) {
@@ -117,21 +117,22 @@ async fn f_runs_on_one_engine_take_turns_and_write_what_they_write_alone() {
 
 #[tokio::test]
 async fn f_a_second_run_waits_for_the_first() {
-    let rig = Rig::new().await;
+    let rig = TestEngine::new().await;
     let mut request = rig.request(&rig.tiny.prompt(20, 6), 40);
-    request.segmentation.boundary = Boundary::Tokens(5);
+    request.segmentation.boundary = StepBoundary::Tokens(5);
     request.lookahead = 0;
     let mut first = rig.engine.start(request.clone()).await.unwrap();
     first.next().await.unwrap().unwrap();
     let mut second = Box::pin(rig.engine.start(request));
-    assert!(timeout(Duration::from_millis(150), &mut second).await.is_err(), "two runs at once");
+    assert!(timeout(Duration::from_millis(150), &mut second).await.is_err(), "two runs at a time");
     drop(first);
-    let second = timeout(LONG, second).await.expect("the lease is kept").unwrap();
-    assert_eq!(rig::collect(second).await.ids.len(), 40);
+    let second = timeout(LONG, second).await.expect("the engine permit stays with the request").unwrap();
+    assert_eq!(test_engine::collect(second).await.ids.len(), 40);
 }
 
-/// Loads, renders, tokenises, writes and reads while a task on the same runtime counts.
-async fn everything() -> usize {
+/// Loads a model, renders a chat, tokenizes, decodes and reads logits. Returns how often a task on the same runtime
+/// ran meanwhile.
+async fn ticks_during_all_work() -> usize {
     let ticks = Arc::new(AtomicUsize::new(0));
     let counter = tokio::spawn({
         let ticks = ticks.clone();
@@ -142,10 +143,10 @@ async fn everything() -> usize {
             }
         }
     });
-    let tiny = Tiny::qwen2(1).unwrap();
+    let tiny = TinyModel::qwen2(1).unwrap();
     let engine = Engine::load("draft", tiny.spec().unwrap()).await.unwrap();
-    let rig = Rig { tiny, engine };
-    let message = Message { role: "user".to_owned(), content: "hello there".to_owned() };
+    let rig = TestEngine { tiny, engine };
+    let message = ChatMessage { role: "user".to_owned(), content: "hello there".to_owned() };
     let prompt = rig.engine.encode_chat(&[message]).await.unwrap();
     assert_eq!(prompt[0], rig.tiny.token("<|im_start|>"));
     let before = ticks.load(Ordering::Relaxed);
@@ -160,21 +161,25 @@ fn m_nothing_blocks_a_runtime_of_either_kind() {
     let one = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let many = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     for runtime in [one, many] {
-        let ticks = runtime.block_on(async { timeout(LONG, everything()).await.expect("blocked") });
-        assert!(ticks > 10, "only {ticks} ticks while a run went on");
+        let ticks = runtime.block_on(async { timeout(LONG, ticks_during_all_work()).await.expect("blocked") });
+        assert!(ticks > 10, "only {ticks} ticks during a run");
     }
 }
 
 #[tokio::test]
 async fn m_send_request_still_bites() {
-    let rig = Rig::new().await;
+    let rig = TestEngine::new().await;
     let mistral = rig.engine.mistral();
     let (request, _receiver) = raw::normal(&rig.tiny.prompt(10, 7), raw::greedy(2), None, true);
     let sending = tokio::spawn(async move { mistral.send_request(Request::Normal(Box::new(request))).is_ok() });
-    assert!(sending.await.is_err_and(|error| error.is_panic()), "it may be called from async: trap M is gone");
+    assert!(
+        sending.await.is_err_and(|error| error.is_panic()),
+        "`send_request` can be called from async code: trap M is gone"
+    );
 }
 
 #[test]
+#[ignore = "not written yet: it needs a GPU, to check PagedAttention's block sizes and memory"]
 fn k_needs_a_gpu() {
-    println!("skipped: PagedAttention's block sizes and memory are tested where there is a GPU");
+    panic!("trap K has no test yet; write it on a machine with a GPU");
 }

@@ -1,9 +1,9 @@
-//! What mistral.rs 0.8.1 does that must be worked around: per trap a test that our way holds, and where it is
-//! cheap a test named `..._still_bites` that the plain way still fails.
+//! Tests of the traps of mistral.rs 0.8.1, which docs/mistralrs.md lists by letter. For each trap one test shows that
+//! our work-around is right and, where that is cheap, one named `..._still_bites` shows that plain use of mistral.rs
+//! is wrong.
 //!
-//! A `..._still_bites` that fails is good news: mistral.rs has mended that trap, and what works around it may go.
-//! Letters in names are those of the list of traps that the engine was built on. The engine is the real one; the
-//! models are tiny and random (`rsd_tests::tiny`).
+//! When a `..._still_bites` test fails, mistral.rs has mended that trap and the work-around can be removed. The
+//! engine is the real one; the models are tiny and random (`rsd_tests::tiny_model`).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::missing_panics_doc)]
 
@@ -12,5 +12,5 @@ mod gguf;
 mod lifecycle;
 mod raw;
 mod resident;
-mod rig;
 mod sampler;
+mod test_engine;

@@ -1,4 +1,4 @@
-//! mistral.rs as one would use it who does not know its traps, watched through a logits processor.
+//! Plain use of mistral.rs, without the work-arounds, observed through a logits processor.
 
 use std::sync::Arc;
 
@@ -6,34 +6,35 @@ use candle_core::Tensor;
 use mistralrs_core::{
     CustomLogitsProcessor, MistralRs, NormalRequest, Request, RequestMessage, Response, SamplingParams,
 };
-use mistralrs_rsd::logits::argmax;
 use parking_lot::Mutex;
+use rsd_core::logits::argmax;
 use tokio::sync::mpsc::{Receiver, channel};
 
-use crate::rig::{LONG, Rig};
+use crate::test_engine::{LONG, TestEngine};
 
-/// What mistral.rs showed the processor in one call.
+/// The arguments of one call of the processor.
 #[derive(Debug, Clone)]
-pub struct Call {
+pub struct SamplerCall {
     pub context: Vec<u32>,
     pub logits: Vec<f32>,
 }
 
-/// A greedy choice that forbids some tokens, follows a script as far as it goes, and writes down every call.
+/// A logits processor that chooses the tokens of `script`, then greedily without the forbidden tokens, and records
+/// each call.
 #[derive(Default)]
-pub struct Spy {
-    pub calls: Mutex<Vec<Call>>,
+pub struct SpyProcessor {
+    pub calls: Mutex<Vec<SamplerCall>>,
     forbidden: Vec<u32>,
     script: Vec<u32>,
-    /// Leaves the choice to mistral.rs.
+    /// Leave the choice to mistral.rs.
     passive: bool,
 }
 
-impl CustomLogitsProcessor for Spy {
+impl CustomLogitsProcessor for SpyProcessor {
     fn apply(&self, logits: &Tensor, context: &[u32]) -> candle_core::Result<Tensor> {
         let mut values = logits.flatten_all()?.to_vec1::<f32>()?;
         let mut calls = self.calls.lock();
-        calls.push(Call { context: context.to_vec(), logits: values.clone() });
+        calls.push(SamplerCall { context: context.to_vec(), logits: values.clone() });
         for id in &self.forbidden {
             values[*id as usize] = f32::NEG_INFINITY;
         }
@@ -46,21 +47,21 @@ impl CustomLogitsProcessor for Spy {
     }
 }
 
-/// One raw request's story.
-pub struct Told {
-    pub calls: Vec<Call>,
+/// The recorded calls and the text of one request.
+pub struct RawRun {
+    pub calls: Vec<SamplerCall>,
     pub text: String,
 }
 
-impl Told {
-    /// Tokens that were fed back: all sampled ones but the last.
+impl RawRun {
+    /// Tokens that were fed back to the model: all sampled ones but the last.
     pub fn fed(&self) -> Vec<u32> {
         let first = self.calls[0].context.len();
         self.calls.last().unwrap().context[first..].to_vec()
     }
 
-    /// Everything the sampler chose, were it greedy.
-    pub fn chosen(&self, rig: &Rig) -> Vec<u32> {
+    /// All tokens that a greedy sampler chose.
+    pub fn chosen(&self, rig: &TestEngine) -> Vec<u32> {
         let mut ids = self.fed();
         let mut last = self.calls.last().unwrap().logits.clone();
         for id in rig.tiny.ends() {
@@ -94,37 +95,48 @@ pub async fn send(mistral: &MistralRs, request: NormalRequest) {
     assert!(sender.send(Request::Normal(Box::new(request))).await.is_ok(), "the engine's channel is closed");
 }
 
-/// Sends one request and sees it through.
-pub async fn ask(rig: &Rig, prompt: &[u32], params: SamplingParams, script: &[u32]) -> Told {
-    watch(rig, prompt, params, Spy { forbidden: rig.tiny.ends().to_vec(), script: script.to_vec(), ..Spy::default() })
-        .await
+/// Runs one request to its end, choosing the tokens of `script` and then greedily.
+pub async fn ask(rig: &TestEngine, prompt: &[u32], params: SamplingParams, script: &[u32]) -> RawRun {
+    watch(
+        rig,
+        prompt,
+        params,
+        SpyProcessor { forbidden: rig.tiny.ends().to_vec(), script: script.to_vec(), ..SpyProcessor::default() },
+    )
+    .await
 }
 
-/// The same with the choice left to mistral.rs.
-pub async fn ask_passively(rig: &Rig, prompt: &[u32], params: SamplingParams) -> Told {
-    watch(rig, prompt, params, Spy { forbidden: rig.tiny.ends().to_vec(), passive: true, ..Spy::default() }).await
+/// The same, but mistral.rs chooses the tokens.
+pub async fn ask_passively(rig: &TestEngine, prompt: &[u32], params: SamplingParams) -> RawRun {
+    watch(
+        rig,
+        prompt,
+        params,
+        SpyProcessor { forbidden: rig.tiny.ends().to_vec(), passive: true, ..SpyProcessor::default() },
+    )
+    .await
 }
 
-async fn watch(rig: &Rig, prompt: &[u32], params: SamplingParams, spy: Spy) -> Told {
+async fn watch(rig: &TestEngine, prompt: &[u32], params: SamplingParams, spy: SpyProcessor) -> RawRun {
     let spy = Arc::new(spy);
     let (request, mut answers) = normal(prompt, params, Some(spy.clone()), true);
     send(&rig.engine.mistral(), request).await;
     let mut text = String::new();
     loop {
-        match tokio::time::timeout(LONG, answers.recv()).await.expect("the raw request hangs") {
+        match tokio::time::timeout(LONG, answers.recv()).await.expect("the request hangs") {
             Some(Response::CompletionChunk(chunk)) => {
                 text.push_str(&chunk.choices[0].text);
                 if chunk.choices[0].finish_reason.is_some() {
                     break;
                 }
             }
-            Some(_) => panic!("not a completion"),
+            Some(_) => panic!("the response is not a completion"),
             None => break,
         }
     }
-    // A request that ends with its first token is run once more after its last chunk: wait for what comes then.
+    // A request that ends with its first token is run once more after its last chunk (trap C): wait for that.
     while let Ok(Some(_)) = tokio::time::timeout(LONG, answers.recv()).await {}
     let calls = spy.calls.lock().clone();
     assert!(!calls.is_empty());
-    Told { calls, text }
+    RawRun { calls, text }
 }

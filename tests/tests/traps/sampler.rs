@@ -1,25 +1,26 @@
-//! Sampling: C (one token too many computed), D (stop strings seen late), I and J (parameters that are ignored).
+//! Sampling: traps C (one token too many is computed), D (stop strings are noticed late), I and J (parameters are
+//! ignored).
 
 use std::collections::HashMap;
 
 use mistralrs_core::{SamplingParams, StopTokens};
-use mistralrs_rsd::{
+use rsd_core::{
     logits::argmax,
     pipeline::{
         roles::{Generator, StepEnd},
-        segment::Boundary,
+        segment::StepBoundary,
     },
     sampling::Sampling,
 };
 
 use crate::{
     raw,
-    rig::{ROUNDING, Rig, distance},
+    test_engine::{ROUNDING, TestEngine, distance},
 };
 
 #[tokio::test]
 async fn c_a_run_of_one_token_is_right_and_spoils_nothing() {
-    let (rig, fresh) = (Rig::new().await, Rig::new().await);
+    let (rig, fresh) = (TestEngine::new().await, TestEngine::new().await);
     let prompt = rig.tiny.prompt(30, 1);
     let long = fresh.run(fresh.request(&prompt, 12)).await.ids;
     let one = rig.run(rig.request(&prompt, 1)).await;
@@ -33,21 +34,22 @@ async fn c_a_run_of_one_token_is_right_and_spoils_nothing() {
 
 #[tokio::test]
 async fn c_logits_read_are_the_ones_after_the_prompt() {
-    let (rig, other) = (Rig::new().await, Rig::new().await);
+    let (rig, other) = (TestEngine::new().await, TestEngine::new().await);
     let prompt = rig.tiny.prompt(30, 2);
     let all: Vec<u32> = (0..u32::try_from(rig.tiny.vocabulary_size()).unwrap()).collect();
     let first = rig.engine.read_logits(prompt.clone(), all.clone()).await.unwrap();
-    let told = raw::ask(&other, &prompt, raw::greedy(3), &[]).await;
-    assert!(distance(&first.logits, &told.calls[0].logits) < ROUNDING);
+    let seen = raw::ask(&other, &prompt, raw::greedy(3), &[]).await;
+    assert!(distance(&first.logits, &seen.calls[0].logits) < ROUNDING);
     assert_eq!((first.prompt, first.prefilled), (30, 30));
 
-    // Read again, read one that shares its head, and write on from there: the reading left nothing wrong behind.
+    // Read them again, read those of a prompt that shares the prefix, and decode from there: reading leaves no wrong
+    // cache.
     let again = rig.engine.read_logits(prompt.clone(), all.clone()).await.unwrap();
     assert!(distance(&first.logits, &again.logits) < ROUNDING);
     let mut sibling = prompt[..25].to_vec();
     sibling.extend(rig.tiny.prompt(4, 3));
     let near = rig.engine.read_logits(sibling.clone(), all.clone()).await.unwrap();
-    let far = Rig::new().await.engine.read_logits(sibling, all).await.unwrap();
+    let far = TestEngine::new().await.engine.read_logits(sibling, all).await.unwrap();
     assert!(distance(&near.logits, &far.logits) < ROUNDING);
     assert_eq!(near.prefilled, 4);
     assert_eq!(rig.run(rig.request(&prompt, 20)).await.ids, other.run(other.request(&prompt, 20)).await.ids);
@@ -55,14 +57,14 @@ async fn c_logits_read_are_the_ones_after_the_prompt() {
 
 #[tokio::test]
 async fn c_a_request_of_one_token_still_bites() {
-    let rig = Rig::new().await;
-    let told = raw::ask(&rig, &rig.tiny.prompt(20, 4), raw::greedy(1), &[]).await;
-    assert_eq!(told.calls.len(), 2, "the sampler was called once: trap C is gone");
+    let rig = TestEngine::new().await;
+    let seen = raw::ask(&rig, &rig.tiny.prompt(20, 4), raw::greedy(1), &[]).await;
+    assert_eq!(seen.calls.len(), 2, "the sampler was called once: trap C is gone");
 }
 
 #[tokio::test]
 async fn d_steps_end_with_the_token_that_completes_their_delimiter() {
-    let rig = Rig::new().await;
+    let rig = TestEngine::new().await;
     let mut request = rig.request(&rig.tiny.prompt(30, 5), 400);
     request.sampling = Sampling { temperature: 1.0, seed: 3, ..request.sampling };
     let uncut = rig.run(request.clone()).await;
@@ -72,8 +74,8 @@ async fn d_steps_end_with_the_token_that_completes_their_delimiter() {
     let biased = rig.run(request.clone()).await;
     assert_ne!(uncut.ids, biased.ids);
 
-    request.segmentation.boundary = Boundary::Delimiter(vec!["\n\n".to_owned()]);
-    let cut = Rig::new().await.run(request.clone()).await;
+    request.segmentation.boundary = StepBoundary::Delimiter(vec!["\n\n".to_owned()]);
+    let cut = TestEngine::new().await.run(request.clone()).await;
     assert_eq!(cut.ids, biased.ids, "cutting changes no token");
     assert!(cut.steps.len() > 4, "{} steps", cut.steps.len());
     let (last, steps) = cut.steps.split_last().unwrap();
@@ -87,8 +89,8 @@ async fn d_steps_end_with_the_token_that_completes_their_delimiter() {
         assert!(!before.trim_start().contains("\n\n"), "a token too many: {text:?}");
     }
 
-    // And one request per step writes the same.
-    let parts = Rig::new().await;
+    // One request per step decodes the same tokens.
+    let parts = TestEngine::new().await;
     let mut ids: Vec<u32> = Vec::new();
     for step in &cut.steps {
         let mut one = request.clone();
@@ -104,22 +106,22 @@ async fn d_steps_end_with_the_token_that_completes_their_delimiter() {
 
 #[tokio::test]
 async fn d_a_stop_string_still_bites() {
-    let rig = Rig::new().await;
+    let rig = TestEngine::new().await;
     let script = ["ab", ".\n\n", "cd", "ef"].map(|text| rig.tiny.token(text));
     let params = SamplingParams { stop_toks: Some(StopTokens::Seqs(vec!["\n\n".to_owned()])), ..raw::greedy(50) };
-    let told = raw::ask(&rig, &rig.tiny.prompt(20, 6), params, &script).await;
-    assert_eq!(told.calls.len(), 3, "the request ended with the token that completes the string: trap D is gone");
-    assert!(told.text.contains("\n\ncd"), "{:?}", told.text);
+    let seen = raw::ask(&rig, &rig.tiny.prompt(20, 6), params, &script).await;
+    assert_eq!(seen.calls.len(), 3, "the request ended with the token that completes the stop string: trap D is gone");
+    assert!(seen.text.contains("\n\ncd"), "{:?}", seen.text);
 }
 
-/// A stop string that is one token, and begins no other, is looked for as that token only.
+/// mistral.rs looks for a stop string that is one token, and begins no other, only as that token.
 #[tokio::test]
 async fn d_a_stop_string_inside_another_token_still_bites() {
-    let rig = Rig::new().await;
+    let rig = TestEngine::new().await;
     let script = ["ab", " **", "cd", "ef"].map(|text| rig.tiny.token(text));
     let params = SamplingParams { stop_toks: Some(StopTokens::Seqs(vec!["**".to_owned()])), ..raw::greedy(4) };
-    let told = raw::ask(&rig, &rig.tiny.prompt(20, 14), params, &script).await;
-    assert_eq!(told.calls.len(), 4, "it was seen: that part of trap D is gone");
+    let seen = raw::ask(&rig, &rig.tiny.prompt(20, 14), params, &script).await;
+    assert_eq!(seen.calls.len(), 4, "the stop string was noticed: this part of trap D is gone");
 
     let mut request = rig.request(&rig.tiny.prompt(20, 14), 50);
     request.sampling.logit_bias.insert(script[1], 1000.0);
@@ -131,7 +133,7 @@ async fn d_a_stop_string_inside_another_token_still_bites() {
 
 #[tokio::test]
 async fn d_a_stop_string_of_ours_ends_at_once() {
-    let rig = Rig::new().await;
+    let rig = TestEngine::new().await;
     let mut request = rig.request(&rig.tiny.prompt(20, 7), 500);
     request.sampling = Sampling { temperature: 1.0, seed: 5, ..request.sampling };
     request.sampling.logit_bias.insert(rig.tiny.token(".\n\n"), 8.0);
@@ -144,24 +146,24 @@ async fn d_a_stop_string_of_ours_ends_at_once() {
 
 #[tokio::test]
 async fn i_temperature_zero_is_greedy_and_repeats() {
-    let (one, two) = (Rig::new().await, Rig::new().await);
+    let (one, two) = (TestEngine::new().await, TestEngine::new().await);
     let prompt = one.tiny.prompt(30, 8);
     let ids = one.run(one.request(&prompt, 50)).await.ids;
     assert_eq!(ids, two.run(two.request(&prompt, 50)).await.ids);
-    assert_eq!(ids, raw::ask(&Rig::new().await, &prompt, raw::greedy(50), &[]).await.chosen(&one));
+    assert_eq!(ids, raw::ask(&TestEngine::new().await, &prompt, raw::greedy(50), &[]).await.chosen(&one));
 }
 
 #[tokio::test]
 async fn i_no_temperature_is_not_greedy_still_bites() {
-    let rig = Rig::new().await;
+    let rig = TestEngine::new().await;
     let params = SamplingParams { max_len: Some(40), ..SamplingParams::neutral() };
-    let told = raw::ask_passively(&rig, &rig.tiny.prompt(30, 9), params).await;
-    assert_ne!(told.fed(), argmaxes(&rig, &told), "`temperature: None` is greedy: trap I is gone");
+    let seen = raw::ask_passively(&rig, &rig.tiny.prompt(30, 9), params).await;
+    assert_ne!(seen.fed(), argmaxes(&rig, &seen), "`temperature: None` is greedy: trap I is gone");
 }
 
-/// The greedy choice at every call but the last.
-fn argmaxes(rig: &Rig, told: &raw::Told) -> Vec<u32> {
-    let (_, calls) = told.calls.split_last().unwrap();
+/// The greedy choice at each call but the last.
+fn argmaxes(rig: &TestEngine, seen: &raw::RawRun) -> Vec<u32> {
+    let (_, calls) = seen.calls.split_last().unwrap();
     calls
         .iter()
         .map(|call| {
@@ -176,7 +178,7 @@ fn argmaxes(rig: &Rig, told: &raw::Told) -> Vec<u32> {
 
 #[tokio::test]
 async fn j_the_seed_decides_whatever_ran_before() {
-    let rig = Rig::new().await;
+    let rig = TestEngine::new().await;
     let prompt = rig.tiny.prompt(30, 10);
     let seeded = |seed| {
         let mut request = rig.request(&prompt, 40);
@@ -191,8 +193,8 @@ async fn j_the_seed_decides_whatever_ran_before() {
 }
 
 #[tokio::test]
-async fn j_bias_and_min_p_are_honoured() {
-    let rig = Rig::new().await;
+async fn j_bias_and_min_p_are_honored() {
+    let rig = TestEngine::new().await;
     let prompt = rig.tiny.prompt(30, 11);
     let wanted = rig.tiny.token(" q");
     let mut biased = rig.request(&prompt, 10);
@@ -207,18 +209,18 @@ async fn j_bias_and_min_p_are_honoured() {
 
 #[tokio::test]
 async fn j_a_bias_still_bites() {
-    let rig = Rig::new().await;
+    let rig = TestEngine::new().await;
     let wanted = rig.tiny.token(" q");
     let params = SamplingParams { logits_bias: Some(HashMap::from([(wanted, 1000.0)])), ..raw::greedy(6) };
-    let told = raw::ask_passively(&rig, &rig.tiny.prompt(30, 12), params).await;
-    assert!(!told.fed().contains(&wanted), "`logits_bias` is honoured: that part of trap J is gone");
+    let seen = raw::ask_passively(&rig, &rig.tiny.prompt(30, 12), params).await;
+    assert!(!seen.fed().contains(&wanted), "`logits_bias` is honored: this part of trap J is gone");
 }
 
 #[tokio::test]
 async fn j_min_p_without_top_p_still_bites() {
-    let rig = Rig::new().await;
+    let rig = TestEngine::new().await;
     let params =
         SamplingParams { temperature: Some(1.0), min_p: Some(0.999), max_len: Some(40), ..SamplingParams::neutral() };
-    let told = raw::ask_passively(&rig, &rig.tiny.prompt(30, 13), params).await;
-    assert_ne!(told.fed(), argmaxes(&rig, &told), "`min_p` alone is honoured: that part of trap J is gone");
+    let seen = raw::ask_passively(&rig, &rig.tiny.prompt(30, 13), params).await;
+    assert_ne!(seen.fed(), argmaxes(&rig, &seen), "`min_p` alone is honored: this part of trap J is gone");
 }

@@ -1,44 +1,58 @@
-//! What each intent does to the state.
+//! What each user intent does to the state.
 
-use super::{App, Effect, PAGE};
+use super::{App, AppEffect, PAGE};
 use crate::{
-    input::{Intent, Screen},
-    source::Command,
-    state::edit::Edit,
+    input::{Screen, UserIntent},
+    source::ServerCommand,
+    state::{change_dialog::ChangeDialog, presets},
 };
 
 impl App {
-    /// Does what the operator wants.
-    pub fn act(&mut self, intent: Intent) -> Vec<Effect> {
+    /// Does what the user asks for.
+    pub fn apply_intent(&mut self, intent: UserIntent) -> Vec<AppEffect> {
         match intent {
-            Intent::Quit => return vec![Effect::Quit],
-            Intent::Help => self.open_help(),
-            Intent::Close => self.close(),
-            Intent::Show(screen) => self.show(screen),
-            Intent::NextScreen => self.show(self.ui.screen.next(1)),
-            Intent::PreviousScreen => self.show(self.ui.screen.next(Screen::ALL.len() - 1)),
-            Intent::NextServer => self.look_at(self.ui.server + 1),
-            Intent::PreviousServer => self.look_at(self.ui.server + self.data.servers.len().saturating_sub(1)),
-            Intent::Up | Intent::Down | Intent::PageUp | Intent::PageDown | Intent::Top | Intent::Bottom => {
+            UserIntent::Quit => return vec![AppEffect::Quit],
+            UserIntent::Help => self.open_help(),
+            UserIntent::Close => self.close(),
+            UserIntent::Show(screen) => self.show(screen),
+            UserIntent::NextScreen => self.show(self.ui.screen.next(1)),
+            UserIntent::PreviousScreen => self.show(self.ui.screen.next(Screen::ALL.len() - 1)),
+            UserIntent::NextServer => self.select_server(self.ui.server + 1),
+            UserIntent::PreviousServer => {
+                self.select_server(self.ui.server + self.data.servers.len().saturating_sub(1));
+            }
+            UserIntent::Up
+            | UserIntent::Down
+            | UserIntent::PageUp
+            | UserIntent::PageDown
+            | UserIntent::Top
+            | UserIntent::Bottom => {
                 self.move_cursor(intent);
             }
-            Intent::Enter => return self.enter(),
-            Intent::Left | Intent::Right | Intent::FarLeft | Intent::FarRight => self.sideways(intent),
-            Intent::Freeze => self.freeze(),
-            Intent::Filter => self.ui.filtering = true,
-            Intent::Text(c) => self.text(c),
-            Intent::Erase => self.erase(),
-            Intent::EditDelta => self.open_draft("policy.delta"),
-            Intent::EditAnswers => self.open_draft("policy.answers"),
-            Intent::EditBudget => self.open_draft("policy.mode"),
-            Intent::EditPresets => self.open_presets(),
-            Intent::Undo => return self.undo(),
-            Intent::Keep => return self.keep(),
-            Intent::Trial => self.drafted(|draft| draft.trial = !draft.trial),
-            Intent::Persist => self.drafted(|draft| draft.persist = !draft.persist),
-            Intent::Refresh => return vec![Effect::Send(self.ui.server, Command::Refresh)],
+            UserIntent::Enter => return self.enter(),
+            UserIntent::Left | UserIntent::Right | UserIntent::FarLeft | UserIntent::FarRight => self.sideways(intent),
+            UserIntent::Freeze => self.freeze(),
+            UserIntent::Filter => self.ui.filtering = true,
+            UserIntent::Text(c) => self.text(c),
+            UserIntent::Erase => self.erase(),
+            UserIntent::EditDelta => self.open_form("policy.delta"),
+            UserIntent::EditRoute => self.open_form(self.route_path()),
+            UserIntent::EditBudget => self.open_form("policy.mode"),
+            UserIntent::EditPresets => self.open_presets(),
+            UserIntent::Undo => return self.undo(),
+            UserIntent::Confirm => return self.confirm_change(),
+            UserIntent::Trial => self.edit_form(|pending| pending.trial = !pending.trial),
+            UserIntent::Persist => self.edit_form(|pending| pending.persist = !pending.persist),
+            UserIntent::Refresh => return vec![AppEffect::Send(self.ui.server, ServerCommand::Refresh)],
         }
         Vec::new()
+    }
+
+    /// Path of the setting that chooses the models; servers of the release before have it under its former name.
+    fn route_path(&self) -> &'static str {
+        let view = self.data.servers.get(self.ui.server).and_then(|server| server.policy.as_ref());
+        let named = |path: &str| view.is_some_and(|(_, view)| view.settings.iter().any(|setting| setting.path == path));
+        if named(presets::OLD_ROUTE) { presets::OLD_ROUTE } else { "policy.route" }
     }
 
     fn show(&mut self, screen: Screen) {
@@ -48,7 +62,7 @@ impl App {
         self.ui.filter.clear();
     }
 
-    fn look_at(&mut self, server: usize) {
+    fn select_server(&mut self, server: usize) {
         if !self.data.servers.is_empty() {
             self.ui.server = server % self.data.servers.len();
             self.ui.detail = false;
@@ -63,12 +77,12 @@ impl App {
     pub(super) fn close(&mut self) {
         if self.ui.help {
             self.ui.help = false;
-        } else if self.ui.edit != Edit::Closed {
-            if matches!(&self.ui.edit, Edit::Review(review) if review.sent) {
-                self.say("the change was sent already; its answer will be shown", false);
+        } else if self.ui.dialog != ChangeDialog::Closed {
+            if matches!(&self.ui.dialog, ChangeDialog::Review(review) if review.sent) {
+                self.show_note("the change was already sent; the server's answer will be shown", false);
             } else {
-                self.ui.edit = Edit::Closed;
-                self.say("nothing was changed", false);
+                self.ui.dialog = ChangeDialog::Closed;
+                self.show_note("nothing was changed", false);
             }
         } else if self.ui.filtering {
             self.ui.filtering = false;
@@ -84,23 +98,23 @@ impl App {
         self.frozen = if self.frozen.is_some() { None } else { Some(Box::new(self.data.clone())) };
     }
 
-    fn move_cursor(&mut self, intent: Intent) {
-        if let Edit::Draft(draft) = &mut self.ui.edit
+    fn move_cursor(&mut self, intent: UserIntent) {
+        if let ChangeDialog::Form(pending) = &mut self.ui.dialog
             && !self.ui.help
         {
-            draft.go(intent == Intent::Down);
+            pending.move_cursor(intent == UserIntent::Down);
             return;
         }
         let open = self.ui.help || self.ui.detail;
-        let last = if open { usize::MAX } else { self.lines(self.ui.screen).len().saturating_sub(1) };
+        let last = if open { usize::MAX } else { self.filtered_lines(self.ui.screen).len().saturating_sub(1) };
         let index = self.ui.screen.index();
         let now = if open { self.ui.scroll.get() } else { self.ui.cursors[index].min(last) };
         let then = match intent {
-            Intent::Up => now.saturating_sub(1),
-            Intent::PageUp => now.saturating_sub(PAGE),
-            Intent::PageDown => now.saturating_add(PAGE),
-            Intent::Top => 0,
-            Intent::Bottom => last,
+            UserIntent::Up => now.saturating_sub(1),
+            UserIntent::PageUp => now.saturating_sub(PAGE),
+            UserIntent::PageDown => now.saturating_add(PAGE),
+            UserIntent::Top => 0,
+            UserIntent::Bottom => last,
             _ => now.saturating_add(1),
         };
         if open {
@@ -110,54 +124,56 @@ impl App {
         }
     }
 
-    fn sideways(&mut self, intent: Intent) {
-        let right = matches!(intent, Intent::Right | Intent::FarRight);
-        match &mut self.ui.edit {
-            Edit::Draft(draft) => draft.step(right, matches!(intent, Intent::FarLeft | Intent::FarRight)),
-            Edit::Review(review) => review.apply = right && review.ready(),
-            Edit::Conflict(conflict) => conflict.again = right,
-            Edit::Closed => {}
+    fn sideways(&mut self, intent: UserIntent) {
+        let right = matches!(intent, UserIntent::Right | UserIntent::FarRight);
+        match &mut self.ui.dialog {
+            ChangeDialog::Form(pending) => {
+                pending.step(right, matches!(intent, UserIntent::FarLeft | UserIntent::FarRight));
+            }
+            ChangeDialog::Review(review) => review.apply = right && review.ready(),
+            ChangeDialog::Conflict(conflict) => conflict.review_again = right,
+            ChangeDialog::Closed => {}
         }
     }
 
     fn text(&mut self, c: char) {
-        if let Edit::Draft(draft) = &mut self.ui.edit {
-            draft.type_in(c);
+        if let ChangeDialog::Form(pending) = &mut self.ui.dialog {
+            pending.type_char(c);
         } else if self.ui.filtering && !c.is_control() && self.ui.filter.len() < 60 {
             self.ui.filter.push(c);
         }
     }
 
     fn erase(&mut self) {
-        if let Edit::Draft(draft) = &mut self.ui.edit {
-            draft.backspace();
+        if let ChangeDialog::Form(pending) = &mut self.ui.dialog {
+            pending.erase();
         } else {
             self.ui.filter.pop();
         }
     }
 
-    fn enter(&mut self) -> Vec<Effect> {
-        match self.ui.edit.clone() {
-            Edit::Draft(draft) => self.review_draft(*draft),
-            Edit::Review(review) => self.confirm(*review),
-            Edit::Conflict(conflict) => self.again(*conflict),
-            Edit::Closed if self.ui.filtering => {
+    fn enter(&mut self) -> Vec<AppEffect> {
+        match self.ui.dialog.clone() {
+            ChangeDialog::Form(pending) => self.review_form(*pending),
+            ChangeDialog::Review(review) => self.answer_review(*review),
+            ChangeDialog::Conflict(conflict) => self.answer_conflict(*conflict),
+            ChangeDialog::Closed if self.ui.filtering => {
                 self.ui.filtering = false;
                 Vec::new()
             }
-            Edit::Closed => self.open_line(),
+            ChangeDialog::Closed => self.open_line(),
         }
     }
 
-    fn open_line(&mut self) -> Vec<Effect> {
-        let lines = self.lines(self.ui.screen);
+    fn open_line(&mut self) -> Vec<AppEffect> {
+        let lines = self.filtered_lines(self.ui.screen);
         let Some(&line) = lines.get(self.cursor(lines.len())) else { return Vec::new() };
         match self.ui.screen {
             Screen::Fleet if line < self.data.servers.len() => {
-                self.look_at(line);
+                self.select_server(line);
                 self.show(Screen::Overview);
             }
-            Screen::Fleet => self.say("known to Prometheus only; give its address with --target", false),
+            Screen::Fleet => self.show_note("only Prometheus knows this server; give its address with --target", false),
             Screen::Requests => {
                 let Some(id) = self.server().and_then(|server| server.traces.get(line)).map(|trace| trace.id.clone())
                 else {
@@ -165,12 +181,12 @@ impl App {
                 };
                 self.ui.detail = true;
                 self.ui.scroll.set(0);
-                return vec![Effect::Send(self.ui.server, Command::Trace(id))];
+                return vec![AppEffect::Send(self.ui.server, ServerCommand::Trace(id))];
             }
             Screen::History => {
                 let revision = self.server().and_then(|server| server.history.get(line)).map(|entry| entry.revision);
                 if let Some(revision) = revision {
-                    return self.go_back(revision);
+                    return self.review_rollback(revision);
                 }
             }
             _ => {}

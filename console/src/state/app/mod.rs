@@ -1,148 +1,140 @@
-//! The whole state: servers, screens, and the change that is being made. Messages and intents go in, commands come out.
+//! The whole state: the servers, the screens, and the change that is being made. Messages and user intents go in,
+//! effects come out.
 
-mod change;
+mod changes;
 mod intents;
 
 use std::{cell::Cell, collections::VecDeque};
 
-use super::{alerts, edit::Edit, server::Server};
+use super::{alerts, change_dialog::ChangeDialog, server::ServerState};
 use crate::{
-    input::{Mode, Screen},
-    source::{Channel, Command, FleetRow, Message, Update},
+    input::{InputMode, Screen},
+    source::{FleetRow, ServerCommand, SourceChannel, SourceMessage, SourceUpdate},
 };
 
-/// Lines of the console's own log that are kept.
-const MOST_LOGS: usize = 500;
-/// For so long a note stays.
+/// Lines of the console's own log that are stored.
+const MAX_LOG_LINES: usize = 500;
+/// How long a note is shown.
 const NOTE_MS: u64 = 8_000;
-/// Lines of a page.
+/// Lines that a page key moves.
 const PAGE: usize = 10;
 
-/// How the console was started.
+/// The options that the console was started with.
 #[derive(Debug, Clone)]
-pub struct Options {
-    /// Change nothing.
+pub struct AppOptions {
+    /// Whether changes are not allowed.
     pub readonly: bool,
-    /// Figures are of so many milliseconds.
+    /// Length of the window of rates and quantiles.
     pub window_ms: u64,
-    /// Who changes things, for the history.
+    /// The name in the history of changes.
     pub by: Option<String>,
 }
 
-impl Default for Options {
+impl Default for AppOptions {
     fn default() -> Self {
         Self { readonly: false, window_ms: 120_000, by: None }
     }
 }
 
-/// What was fetched.
+/// Everything that was fetched.
 #[derive(Debug, Clone, Default)]
-pub struct Data {
-    /// The servers.
-    pub servers: Vec<Server>,
-    /// What Prometheus knows of others.
+pub struct FetchedData {
+    pub servers: Vec<ServerState>,
+    /// The servers that Prometheus knows.
     pub fleet: Vec<FleetRow>,
-    /// Why Prometheus says nothing.
+    /// Why Prometheus did not answer.
     pub fleet_problem: Option<String>,
-    /// The console's own log, oldest first.
+    /// Lines of the console's own log, oldest first.
     pub logs: VecDeque<String>,
-    /// Now, in milliseconds since 1970.
+    /// The current time, in milliseconds since 1970.
     pub now_ms: u64,
 }
 
-/// A note at the bottom of the screen.
+/// A message at the bottom of the screen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
-    /// What it says.
+pub struct StatusNote {
     pub text: String,
-    /// Whether something went wrong.
+    /// Whether it reports a problem.
     pub bad: bool,
     until_ms: u64,
 }
 
-/// Where the operator is.
+/// What the user is looking at.
 #[derive(Debug, Clone, Default)]
-pub struct Ui {
-    /// The screen.
+pub struct UiState {
     pub screen: Screen,
-    /// The server.
+    /// Index of the selected server.
     pub server: usize,
-    /// The chosen line of each screen.
+    /// The selected line of each screen.
     pub cursors: [usize; Screen::ALL.len()],
-    /// Only lines with this text.
+    /// Only lines that contain this text are shown.
     pub filter: String,
-    /// Whether it is being typed.
+    /// Whether the filter is being typed.
     pub filtering: bool,
-    /// Whether the help is shown.
     pub help: bool,
-    /// Whether one request is shown.
+    /// Whether one request is shown step by step.
     pub detail: bool,
-    /// How far down an open text is scrolled. The view, which alone knows how long the text is, takes back what is too
-    /// far.
+    /// First line shown of a long text. The view, which knows the length of the text, corrects values that are too
+    /// large.
     pub scroll: Cell<usize>,
-    /// The change that is being made.
-    pub edit: Edit,
-    /// The note at the bottom.
-    pub note: Option<Note>,
+    pub dialog: ChangeDialog,
+    pub note: Option<StatusNote>,
 }
 
-/// What is to be done outside.
+/// What has to be done outside the state.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Effect {
-    /// Send this to that server.
-    Send(usize, Command),
-    /// Leave.
+pub enum AppEffect {
+    /// Send the command to the server with this index.
+    Send(usize, ServerCommand),
+    /// End the program.
     Quit,
 }
 
 /// The whole state.
 #[derive(Debug, Clone, Default)]
 pub struct App {
-    /// What was fetched.
-    pub data: Data,
-    /// What is shown instead while the view is frozen.
-    pub frozen: Option<Box<Data>>,
-    /// Where the operator is.
-    pub ui: Ui,
-    /// How the console was started.
-    pub options: Options,
+    pub data: FetchedData,
+    /// The data that are shown while the view is frozen.
+    pub frozen: Option<Box<FetchedData>>,
+    pub ui: UiState,
+    pub options: AppOptions,
     tickets: u64,
 }
 
 impl App {
-    /// Of these servers, of which nothing is known yet: name, and whether there is an admin API.
+    /// The state at the start, for servers given by name and by whether their admin API is known.
     #[must_use]
-    pub fn new(servers: &[(String, bool)], options: Options) -> Self {
-        let servers = servers.iter().map(|(name, admin)| Server::new(name, *admin)).collect();
-        Self { data: Data { servers, ..Data::default() }, options, ..Self::default() }
+    pub fn new(servers: &[(String, bool)], options: AppOptions) -> Self {
+        let servers = servers.iter().map(|(name, admin)| ServerState::new(name, *admin)).collect();
+        Self { data: FetchedData { servers, ..FetchedData::default() }, options, ..Self::default() }
     }
 
-    /// What is shown: the frozen view or the newest.
+    /// The data to show: frozen or current.
     #[must_use]
-    pub fn shown(&self) -> &Data {
+    pub fn shown(&self) -> &FetchedData {
         self.frozen.as_deref().unwrap_or(&self.data)
     }
 
-    /// The server that is looked at, as it is shown.
+    /// The selected server, frozen or current.
     #[must_use]
-    pub fn server(&self) -> Option<&Server> {
+    pub fn server(&self) -> Option<&ServerState> {
         self.shown().servers.get(self.ui.server)
     }
 
-    /// Where keys go.
+    /// What keys apply to.
     #[must_use]
-    pub fn mode(&self) -> Mode {
-        match self.ui.edit {
-            _ if self.ui.help => Mode::Help,
-            Edit::Draft(_) => Mode::Draft,
-            Edit::Review(_) | Edit::Conflict(_) => Mode::Confirm,
-            Edit::Closed if self.ui.filtering => Mode::Filter,
-            Edit::Closed if self.ui.detail => Mode::Detail,
-            Edit::Closed => Mode::Screen,
+    pub fn mode(&self) -> InputMode {
+        match self.ui.dialog {
+            _ if self.ui.help => InputMode::Help,
+            ChangeDialog::Form(_) => InputMode::Form,
+            ChangeDialog::Review(_) | ChangeDialog::Conflict(_) => InputMode::Confirm,
+            ChangeDialog::Closed if self.ui.filtering => InputMode::Filter,
+            ChangeDialog::Closed if self.ui.detail => InputMode::Detail,
+            ChangeDialog::Closed => InputMode::Screen,
         }
     }
 
-    /// Time has passed.
+    /// Sets the current time.
     pub fn tick(&mut self, now_ms: u64) {
         self.data.now_ms = now_ms;
         if self.ui.note.as_ref().is_some_and(|note| note.until_ms <= now_ms) {
@@ -150,46 +142,46 @@ impl App {
         }
     }
 
-    /// Takes a line of the console's own log.
-    pub fn log(&mut self, line: String) {
-        if self.data.logs.len() == MOST_LOGS {
+    /// Adds a line of the console's own log.
+    pub fn add_log_line(&mut self, line: String) {
+        if self.data.logs.len() == MAX_LOG_LINES {
             self.data.logs.pop_front();
         }
         self.data.logs.push_back(line);
     }
 
-    /// Takes what a source says.
-    pub fn take(&mut self, message: Message) {
+    /// Takes what a source fetched.
+    pub fn receive(&mut self, message: SourceMessage) {
         self.tick(message.at_ms.max(self.data.now_ms));
         match message.update {
-            Update::Fleet(rows) => {
+            SourceUpdate::Fleet(rows) => {
                 self.data.fleet = rows;
                 self.data.fleet_problem = None;
             }
-            Update::Failed(failure) if failure.channel == Channel::Prometheus => {
+            SourceUpdate::Failed(failure) if failure.channel == SourceChannel::Prometheus => {
                 self.data.fleet_problem = Some(failure.cause);
             }
-            Update::Answer { ticket, answer } => self.answered(ticket, *answer),
+            SourceUpdate::Answer { ticket, answer } => self.receive_answer(ticket, *answer),
             update => {
                 if let Some(server) = self.data.servers.get_mut(message.target) {
-                    server.take(message.at_ms, update, self.options.window_ms);
+                    server.receive(message.at_ms, update, self.options.window_ms);
                 }
             }
         }
     }
 
-    /// Says something at the bottom of the screen.
-    pub fn say(&mut self, text: impl Into<String>, bad: bool) {
-        self.ui.note = Some(Note { text: text.into(), bad, until_ms: self.data.now_ms.saturating_add(NOTE_MS) });
+    /// Shows a note at the bottom of the screen.
+    pub fn show_note(&mut self, text: impl Into<String>, bad: bool) {
+        self.ui.note = Some(StatusNote { text: text.into(), bad, until_ms: self.data.now_ms.saturating_add(NOTE_MS) });
     }
 
-    /// The lines of a list that the filter lets through.
+    /// Whether the filter lets this line through.
     #[must_use]
-    pub fn passes(&self, line: &str) -> bool {
+    pub fn passes_filter(&self, line: &str) -> bool {
         self.ui.filter.is_empty() || line.to_lowercase().contains(&self.ui.filter.to_lowercase())
     }
 
-    /// The chosen line of the screen, within `count` lines.
+    /// The selected line of the current screen, which has `count` lines.
     #[must_use]
     pub fn cursor(&self, count: usize) -> usize {
         self.ui.cursors[self.ui.screen.index()].min(count.saturating_sub(1))
@@ -197,26 +189,26 @@ impl App {
 
     /// Indices of the lines of a screen that the filter lets through.
     #[must_use]
-    pub fn lines(&self, screen: Screen) -> Vec<usize> {
+    pub fn filtered_lines(&self, screen: Screen) -> Vec<usize> {
         let data = self.shown();
         let Some(server) = self.server() else { return Vec::new() };
-        let keep = |lines: Vec<String>| {
-            lines.iter().enumerate().filter(|(_, line)| self.passes(line)).map(|(index, _)| index).collect()
+        let filtered = |lines: Vec<String>| {
+            lines.iter().enumerate().filter(|(_, line)| self.passes_filter(line)).map(|(index, _)| index).collect()
         };
         match screen {
-            Screen::Requests => keep(
+            Screen::Requests => filtered(
                 server.traces.iter().map(|t| format!("{} {} {} {}", t.id, t.model, t.outcome, t.sources)).collect(),
             ),
             Screen::Fleet => {
                 let own = data.servers.iter().map(|server| server.name.clone());
-                keep(own.chain(data.fleet.iter().map(|row| row.instance.clone())).collect())
+                filtered(own.chain(data.fleet.iter().map(|row| row.instance.clone())).collect())
             }
-            Screen::History => keep(server.history.iter().map(|entry| format!("{entry:?}")).collect()),
+            Screen::History => filtered(server.history.iter().map(|entry| format!("{entry:?}")).collect()),
             Screen::Alerts => {
-                let alerts = alerts::of(server, data.now_ms);
-                keep(alerts.iter().map(|alert| format!("{} {}", alert.rule, alert.text)).collect())
+                let alerts = alerts::active_alerts(server, data.now_ms);
+                filtered(alerts.iter().map(|alert| format!("{} {}", alert.rule, alert.text)).collect())
             }
-            Screen::Logs => keep(data.logs.iter().cloned().collect()),
+            Screen::Logs => filtered(data.logs.iter().cloned().collect()),
             Screen::Overview | Screen::Rewards | Screen::Models => Vec::new(),
         }
     }

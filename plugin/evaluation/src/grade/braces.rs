@@ -1,6 +1,6 @@
-//! Where a brace that is open closes.
+//! Finds the closing brace.
 
-/// The place of the brace that closes the one already open; `\{` and `\}` are text.
+/// The place of the brace that closes a brace opened before `text`. `\{` and `\}` are text.
 pub(super) fn closing<T>(text: impl Iterator<Item = (T, char)>) -> Option<T> {
     let mut depth = 1usize;
     let mut escaped = false;
@@ -19,7 +19,7 @@ pub(super) fn closing<T>(text: impl Iterator<Item = (T, char)>) -> Option<T> {
     None
 }
 
-/// What stands before the brace that closes the one already open.
+/// The text before the brace that closes a brace opened before `text`.
 pub(super) fn braced(text: &str) -> Option<&str> {
     closing(text.char_indices()).map(|at| &text[..at])
 }

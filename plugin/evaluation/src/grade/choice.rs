@@ -1,12 +1,12 @@
-//! The letter of a choice, as in GPQA and MMLU.
+//! Letters of choices as answers, as in GPQA and MMLU.
 
 use super::extract;
 
-/// Letters that choices have.
+/// The last letter a choice can have; the first is A.
 const LAST: char = 'J';
 
-/// The letter that a solution ends with: in its box, after "the answer is", in brackets, or else the last that stands
-/// alone and is no word.
+/// The final letter of a solution: in its box, after "the answer is", in brackets, otherwise the last letter that
+/// stands alone and is not a word.
 #[must_use]
 pub fn final_choice(solution: &str) -> Option<char> {
     if let Some(letter) = extract::boxed(solution).as_deref().and_then(choice) {
@@ -15,10 +15,10 @@ pub fn final_choice(solution: &str) -> Option<char> {
     announced(solution).or_else(|| last_in_brackets(solution)).or_else(|| last_alone(solution))
 }
 
-/// The letter of a reference, or of an answer that is nothing but the choice: `B`, `(B)`, `\text{B. 12 cm}`.
+/// The letter of a reference, or of an answer that consists of the choice: `B`, `(B)`, `\text{B. 12 cm}`.
 #[must_use]
 pub fn choice(answer: &str) -> Option<char> {
-    // What closes a letter, or begins its text: not what makes a formula of it, as in `e^{2}`.
+    // Characters that may follow the letter. Others make a formula of it, as in `e^{2}`.
     const CLOSERS: [char; 12] = [')', ']', '}', '.', ':', ',', ';', '$', '*', '\\', '-', '"'];
     let mut plain = answer.trim();
     while let Some(inside) = ["\\boxed{", "\\text{", "\\textbf{", "\\mathrm{", "\\mathbf{", "(", "[", "$", "**"]
@@ -34,9 +34,9 @@ pub fn choice(answer: &str) -> Option<char> {
     let alone = rest.chars().next().is_none_or(|next| CLOSERS.contains(&next));
     let with_words =
         rest.starts_with(' ') && !is_word(letter, rest) && !rest.trim_start().starts_with(['=', '+', '<', '>']);
-    // A small letter is a variable unless nothing else is there.
+    // A lower-case letter is a variable unless it stands alone.
     let bare = first.is_ascii_uppercase() || rest.trim().trim_matches(CLOSERS).is_empty();
-    // Two letters are no choice.
+    // Two letters are not a choice.
     let single = lone_letters(rest).all(|(_, other, rest)| is_word(other, rest));
     (is_letter(letter) && (alone || with_words) && bare && single).then_some(letter)
 }
@@ -65,7 +65,7 @@ fn lone_letters(text: &str) -> impl Iterator<Item = (usize, char, &str)> {
 }
 
 fn announced(text: &str) -> Option<char> {
-    // The surer ones first: options are named for other reasons too.
+    // The more certain ones first: an option can be named for other reasons too.
     const ANNOUNCEMENTS: [&[&str]; 2] = [&["answer is", "answer:", "choice is", "option is"], &["answer", "option"]];
     const NEAR: usize = 24;
     ANNOUNCEMENTS.iter().find_map(|announcements| {
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_letter_is_found_where_people_write_it() {
+    fn the_letter_is_found_in_its_usual_places() {
         for (text, letter) in [
             (r"It is (A) or (B), so \boxed{B}.", 'B'),
             (r"\boxed{\text{(C)}}", 'C'),
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_no_letters() {
+    fn words_are_not_letters() {
         for text in ["A man has 3 dogs and I have none", "AB CD", "", "Don't", "12"] {
             assert_eq!(final_choice(text), None, "{text}");
         }

@@ -1,8 +1,8 @@
-//! Where a worked solution says its final answer.
+//! Finds the final answer in a worked solution.
 
 use super::{braces::braced, number};
 
-/// What the last box holds. Boxes with nothing but "and" or a comma between them are one answer in parts.
+/// The content of the last box. Boxes with only "and" or a comma between them are one answer in parts.
 #[must_use]
 pub fn boxed(text: &str) -> Option<String> {
     let boxes = boxes(text);
@@ -20,17 +20,17 @@ pub fn boxed(text: &str) -> Option<String> {
     Some(parts.join(", "))
 }
 
-/// What follows "the answer is", up to the end of the formula or of the sentence.
+/// The text after "the answer is", up to the end of the formula or of the sentence.
 #[must_use]
 pub fn announced(text: &str) -> Option<String> {
     const ANNOUNCEMENTS: [&str; 3] = ["answer is", "answer:", "answer is:"];
     let found: Vec<String> = ends_of(&ANNOUNCEMENTS, text).filter_map(|end| announced_at(text, end)).collect();
-    // "... this answer is reasonable" announces nothing where another one gave a value.
+    // "... this answer is reasonable" does not count if another announcement gives a value.
     let value = |answer: &&String| answer.contains(|c: char| c.is_ascii_digit() || matches!(c, '\\' | '$'));
     found.iter().find(value).or(found.first()).cloned()
 }
 
-/// Where any of these words end in a text, in large or small letters, from the last.
+/// The places where any of these words end in a text, ignoring case, from the last to the first.
 pub(super) fn ends_of(words: &[&str], text: &str) -> impl Iterator<Item = usize> + use<> {
     let lower = text.to_ascii_lowercase();
     let mut ends: Vec<usize> =
@@ -50,7 +50,7 @@ fn announced_at(text: &str, after: usize) -> Option<String> {
     (!answer.is_empty()).then(|| answer.to_owned())
 }
 
-/// The last formula of the last paragraph, or its last number. What was said before it is no conclusion.
+/// The last formula of the last paragraph, or its last number. Earlier paragraphs are no conclusion.
 #[must_use]
 pub fn concluded(text: &str) -> Option<String> {
     let paragraph = text.trim_end().rsplit("\n\n").next()?;
@@ -58,7 +58,7 @@ pub fn concluded(text: &str) -> Option<String> {
     formula.or_else(|| number::final_number(paragraph).map(|number| number.to_string()))
 }
 
-/// Where each outermost box starts and ends, and what it holds.
+/// Start, end and content of each outermost box.
 fn boxes(text: &str) -> Vec<(usize, usize, String)> {
     let mut found = Vec::new();
     let mut from = 0;
@@ -86,7 +86,7 @@ fn only_joins(between: &str) -> bool {
     rest.trim().is_empty()
 }
 
-/// Where each formula starts, and what is in it.
+/// Start and content of each formula.
 fn formulas(text: &str) -> Vec<(usize, String)> {
     const MARKS: [(&str, &str); 4] = [("$$", "$$"), ("\\[", "\\]"), ("\\(", "\\)"), ("$", "$")];
     let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! Whether an answer is right, by the kind of its question.
+//! Grades answers, by the kind of the question.
 
 mod braces;
 pub mod choice;
@@ -6,19 +6,19 @@ pub mod extract;
 pub mod latex;
 pub mod number;
 
-use crate::question::{Kind, Question};
+use crate::question::{AnswerKind, Question};
 
-/// What an answer says in the end, as it can be shown. Nothing where it comes to no end.
+/// The final answer in a text, in a form for display. `None` if there is none.
 #[must_use]
-pub fn final_answer(kind: Kind, text: &str) -> Option<String> {
+pub fn final_answer(kind: AnswerKind, text: &str) -> Option<String> {
     match kind {
-        // The last number in a formula is not its value.
-        Kind::Number => match extract::boxed(text).filter(|content| is_formula(content)) {
+        // The last number in a formula is not the formula's value.
+        AnswerKind::Number => match extract::boxed(text).filter(|content| is_formula(content)) {
             Some(formula) => Some(formula),
             None => number::final_number(text).map(|number| number.to_string()),
         },
-        Kind::Choice => choice::final_choice(text).map(String::from),
-        Kind::Expression => {
+        AnswerKind::Choice => choice::final_choice(text).map(String::from),
+        AnswerKind::Expression => {
             let answer = extract::boxed(text).or_else(|| extract::announced(text));
             let answer = answer.or_else(|| extract::concluded(text));
             answer
@@ -28,23 +28,24 @@ pub fn final_answer(kind: Kind, text: &str) -> Option<String> {
     }
 }
 
-/// Whether two final answers are the same, whichever comes first.
+/// Whether two final answers are equal. Symmetric.
 #[must_use]
-pub fn same(kind: Kind, a: &str, b: &str) -> bool {
+pub fn same(kind: AnswerKind, a: &str, b: &str) -> bool {
     match kind {
-        Kind::Number if is_formula(a) || is_formula(b) => latex::same(a, b),
-        Kind::Number => {
+        AnswerKind::Number if is_formula(a) || is_formula(b) => latex::same(a, b),
+        AnswerKind::Number => {
             number::final_number(a).zip(number::final_number(b)).is_some_and(|(a, b)| number::same_number(a, b))
         }
-        Kind::Choice => choice::choice(a).is_some_and(|a| choice::choice(b) == Some(a)),
-        Kind::Expression => latex::same(a, b),
+        AnswerKind::Choice => choice::choice(a).is_some_and(|a| choice::choice(b) == Some(a)),
+        AnswerKind::Expression => latex::same(a, b),
     }
 }
 
 /// Whether an answer to a question is right.
 ///
-/// Of several expressions all have to be given, in any order, as `OlympiadBench` asks for all solutions of an equation;
-/// it writes most of them into one reference, `1,2,3`, to the same effect. Of several numbers or letters one is enough.
+/// With several expressions as references the answer must give all of them, in any order: `OlympiadBench` asks for all
+/// solutions of an equation, mostly in one reference such as `1,2,3`, to the same effect. With several numbers or
+/// letters one is enough.
 #[must_use]
 pub fn is_right(question: &Question, text: &str) -> bool {
     if question.answers.is_empty() {
@@ -52,23 +53,25 @@ pub fn is_right(question: &Question, text: &str) -> bool {
     }
     let Some(answer) = final_answer(question.kind, text) else { return false };
     match (question.kind, question.answers.as_slice()) {
-        (Kind::Number, references) => references.iter().any(|reference| {
+        (AnswerKind::Number, references) => references.iter().any(|reference| {
             if is_formula(&answer) {
                 return latex::is_reference(reference, &answer);
             }
             let number = number::reference_number(reference).zip(number::final_number(&answer));
             number.is_some_and(|(a, b)| number::same_number(a, b))
         }),
-        (Kind::Choice, references) => references.iter().any(|reference| same(Kind::Choice, reference, &answer)),
-        (Kind::Expression, [reference]) => latex::is_reference(reference, &answer),
-        (Kind::Expression, references) => {
+        (AnswerKind::Choice, references) => {
+            references.iter().any(|reference| same(AnswerKind::Choice, reference, &answer))
+        }
+        (AnswerKind::Expression, [reference]) => latex::is_reference(reference, &answer),
+        (AnswerKind::Expression, references) => {
             let all: Vec<&str> = references.iter().map(|reference| reference.trim_matches(['$', ' '])).collect();
             latex::is_reference(&all.join(", "), &answer)
         }
     }
 }
 
-/// Whether what should be a number is one that has to be worked out, and can be.
+/// Whether an answer that should be a number is a formula with a value.
 fn is_formula(answer: &str) -> bool {
     answer.contains(['\\', '^', '/', '{', '\u{2212}']) && latex::is_value(answer)
 }
@@ -77,7 +80,7 @@ fn is_formula(answer: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn question(kind: Kind, answers: &[&str]) -> Question {
+    fn question(kind: AnswerKind, answers: &[&str]) -> Question {
         let answers = answers.iter().map(|&answer| answer.to_owned()).collect();
         Question { id: "q".into(), text: "q".into(), answers, kind, level: None }
     }
@@ -85,34 +88,34 @@ mod tests {
     #[test]
     fn answers_are_graded_by_their_kind() {
         for (kind, answers, text, right) in [
-            (Kind::Number, &["18"][..], "so she makes 18 dollars.", true),
-            (Kind::Number, &["18"], r"18, so \boxed{\$17.00}", false),
-            (Kind::Number, &["3", "4"], r"\boxed{4}", true),
-            (Kind::Number, &["0.8"], r"\boxed{\frac{4}{5}}", true),
-            (Kind::Number, &["5"], r"\boxed{\frac{4}{5}}", false),
-            (Kind::Number, &["36"], r"\boxed{36 \text{ cm}^2}", true),
-            (Kind::Number, &["2"], r"\boxed{36 \text{ cm}^2}", false),
-            (Kind::Number, &["1080"], r"\boxed{1{,}080}", true),
-            (Kind::Number, &["1,080"], r"\boxed{1,\!080}", true),
-            (Kind::Number, &["80"], r"\boxed{1,\!080}", false),
-            (Kind::Number, &["0.8"], r"\boxed{4/5}", true),
-            (Kind::Number, &["5"], r"\boxed{4/5}", false),
-            (Kind::Number, &["2000"], r"\boxed{2 \times 10^3}", true),
-            (Kind::Number, &["3"], r"\boxed{2 \times 10^3}", false),
-            (Kind::Number, &["18"], r"\boxed{\$18.00}", true),
-            (Kind::Number, &["18"], r"\boxed{18 \text{ dollars}}", true),
-            (Kind::Number, &["18"], r"\boxed{x = 18\%}", true),
-            (Kind::Number, &["18"], r"\boxed{\text{They have } 18 \text{ left in all}}", true),
-            (Kind::Number, &["-3"], "\\boxed{\u{2212}3}", true),
-            (Kind::Number, &["3"], "\\boxed{\u{2212}3}", false),
-            (Kind::Choice, &["B"], "The answer is (B).", true),
-            (Kind::Choice, &["B"], "The answer is (C).", false),
-            (Kind::Expression, &[r"\frac{14}{3}"], r"so \(\boxed{\dfrac{28}{6}}\)", true),
-            (Kind::Expression, &[r"\frac{14}{3}"], "The answer is 14/3.", true),
-            (Kind::Expression, &["$1$", "$2$"], r"\boxed{2} and \boxed{1}", true),
-            (Kind::Expression, &["$1$", "$2$"], r"\boxed{2}", false),
-            (Kind::Expression, &["$-2,0,2$"], r"\boxed{0, 2, -2}", true),
-            (Kind::Expression, &["4"], "", false),
+            (AnswerKind::Number, &["18"][..], "so she makes 18 dollars.", true),
+            (AnswerKind::Number, &["18"], r"18, so \boxed{\$17.00}", false),
+            (AnswerKind::Number, &["3", "4"], r"\boxed{4}", true),
+            (AnswerKind::Number, &["0.8"], r"\boxed{\frac{4}{5}}", true),
+            (AnswerKind::Number, &["5"], r"\boxed{\frac{4}{5}}", false),
+            (AnswerKind::Number, &["36"], r"\boxed{36 \text{ cm}^2}", true),
+            (AnswerKind::Number, &["2"], r"\boxed{36 \text{ cm}^2}", false),
+            (AnswerKind::Number, &["1080"], r"\boxed{1{,}080}", true),
+            (AnswerKind::Number, &["1,080"], r"\boxed{1,\!080}", true),
+            (AnswerKind::Number, &["80"], r"\boxed{1,\!080}", false),
+            (AnswerKind::Number, &["0.8"], r"\boxed{4/5}", true),
+            (AnswerKind::Number, &["5"], r"\boxed{4/5}", false),
+            (AnswerKind::Number, &["2000"], r"\boxed{2 \times 10^3}", true),
+            (AnswerKind::Number, &["3"], r"\boxed{2 \times 10^3}", false),
+            (AnswerKind::Number, &["18"], r"\boxed{\$18.00}", true),
+            (AnswerKind::Number, &["18"], r"\boxed{18 \text{ dollars}}", true),
+            (AnswerKind::Number, &["18"], r"\boxed{x = 18\%}", true),
+            (AnswerKind::Number, &["18"], r"\boxed{\text{They have } 18 \text{ left in all}}", true),
+            (AnswerKind::Number, &["-3"], "\\boxed{\u{2212}3}", true),
+            (AnswerKind::Number, &["3"], "\\boxed{\u{2212}3}", false),
+            (AnswerKind::Choice, &["B"], "The answer is (B).", true),
+            (AnswerKind::Choice, &["B"], "The answer is (C).", false),
+            (AnswerKind::Expression, &[r"\frac{14}{3}"], r"so \(\boxed{\dfrac{28}{6}}\)", true),
+            (AnswerKind::Expression, &[r"\frac{14}{3}"], "The answer is 14/3.", true),
+            (AnswerKind::Expression, &["$1$", "$2$"], r"\boxed{2} and \boxed{1}", true),
+            (AnswerKind::Expression, &["$1$", "$2$"], r"\boxed{2}", false),
+            (AnswerKind::Expression, &["$-2,0,2$"], r"\boxed{0, 2, -2}", true),
+            (AnswerKind::Expression, &["4"], "", false),
         ] {
             assert_eq!(is_right(&question(kind, answers), text), right, "{text}");
         }
@@ -120,17 +123,20 @@ mod tests {
 
     #[test]
     fn final_answers_are_shown_as_they_are_written() {
-        assert_eq!(final_answer(Kind::Expression, "\\boxed{ x +\n 1 }").as_deref(), Some("x + 1"));
-        assert_eq!(final_answer(Kind::Number, r"\boxed{1,080.50}").as_deref(), Some("1080.5"));
-        assert_eq!(final_answer(Kind::Choice, "(b) or (C)").as_deref(), Some("C"));
-        assert_eq!(final_answer(Kind::Expression, "nothing"), None);
+        assert_eq!(final_answer(AnswerKind::Expression, "\\boxed{ x +\n 1 }").as_deref(), Some("x + 1"));
+        assert_eq!(final_answer(AnswerKind::Number, r"\boxed{1,080.50}").as_deref(), Some("1080.5"));
+        assert_eq!(final_answer(AnswerKind::Choice, "(b) or (C)").as_deref(), Some("C"));
+        assert_eq!(final_answer(AnswerKind::Expression, "nothing"), None);
     }
 
     #[test]
     fn final_answers_of_a_kind_are_compared_as_that_kind() {
-        assert!(same(Kind::Number, "18", "18.0") && !same(Kind::Number, "18", "19"));
-        assert!(same(Kind::Number, r"\frac{1}{2}", "0.5") && !same(Kind::Number, r"\frac{1}{2}", r"\frac{3}{2}"));
-        assert!(same(Kind::Choice, "B", "(B)") && !same(Kind::Choice, "B", "C"));
-        assert!(same(Kind::Expression, "1/2", "0.5") && !same(Kind::Expression, "1/2", "0.6"));
+        assert!(same(AnswerKind::Number, "18", "18.0") && !same(AnswerKind::Number, "18", "19"));
+        assert!(
+            same(AnswerKind::Number, r"\frac{1}{2}", "0.5")
+                && !same(AnswerKind::Number, r"\frac{1}{2}", r"\frac{3}{2}")
+        );
+        assert!(same(AnswerKind::Choice, "B", "(B)") && !same(AnswerKind::Choice, "B", "C"));
+        assert!(same(AnswerKind::Expression, "1/2", "0.5") && !same(AnswerKind::Expression, "1/2", "0.6"));
     }
 }

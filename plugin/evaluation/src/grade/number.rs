@@ -1,21 +1,21 @@
-//! Whether the final answer of a worked solution is the reference: numbers, as in GSM8K.
+//! Numbers as answers, as in GSM8K.
 
 use super::braces::braced;
 
-/// The number a solution ends with: in its last `\boxed{}`, or else the last number in the text.
+/// The final number of a solution: in its last `\boxed{}`, otherwise the last number in the text.
 #[must_use]
 pub fn final_number(solution: &str) -> Option<f64> {
     let boxed = solution.rfind("\\boxed{").and_then(|at| braced(&solution[at + "\\boxed{".len()..]));
     boxed.and_then(last_number).or_else(|| last_number(solution))
 }
 
-/// The number of a reference answer: after `####`, as GSM8K writes it, or the last one.
+/// The number of a reference answer: after `####`, as in GSM8K, otherwise the last one.
 #[must_use]
 pub fn reference_number(reference: &str) -> Option<f64> {
     last_number(reference.rsplit("####").next().unwrap_or(reference))
 }
 
-/// Whether two numbers are the same answer.
+/// Whether two numbers are equal to a relative (below 1: absolute) precision of 1e-6.
 #[must_use]
 pub fn same_number(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-6 * a.abs().max(b.abs()).max(1.0)
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_read_as_people_write_them() {
+    fn numbers_are_read_in_their_usual_forms() {
         for (text, number) in [
             ("x = -3.", -3.0),
             ("10-3", 3.0),

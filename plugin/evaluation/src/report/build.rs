@@ -1,21 +1,22 @@
-//! From the lines of a log to a report.
+//! Builds a report from the lines of a log.
 
 use std::{cmp::Ordering, collections::BTreeSet};
 
 use super::{
-    Report, delta, derived,
-    losses::Losses,
-    method::Method,
-    outcome::{Answers, Arm, grade},
-    rewards::Rewards,
+    Report,
+    accuracy_breakdown::AccuracyBreakdown,
+    delta, derived,
+    method::MethodReport,
+    outcome::{MethodAnswers, MethodOutcomes, grade},
+    rewards::RewardReport,
 };
 use crate::{
     question::Question,
-    record::{Answer, Setup},
-    statistics::Figure,
+    run_log::{Answer, RunSetup},
+    statistics::Estimate,
 };
 
-/// Methods in the order in which people look for them; what is not among them comes last.
+/// Methods, or the beginnings of their names, in the order of the tables; others come last.
 const ORDER: [&str; 12] = [
     "target",
     "draft",
@@ -32,28 +33,31 @@ const ORDER: [&str; 12] = [
 ];
 
 impl Report {
-    /// The report of a run over `questions`. Methods in `wanted` that have no answers are listed as not run.
+    /// Builds the report of a run over `questions`. Methods in `wanted` that have no answers are listed as not run.
     #[must_use]
-    pub fn build(setup: &Setup, questions: &[Question], answers: &[Answer], wanted: &[String]) -> Self {
-        let (logged, strangers) = grade(questions, answers);
-        let mut arms: Vec<Arm> = logged.iter().map(|(name, answers)| Arm::of(name, answers)).collect();
-        // Where sizes are not known, a server wrote the answers, and none of the target's were judged.
-        let reader = setup.parameters.map_or(0.0, |[draft, _, _]| 2.0 * draft as f64);
-        for (name, who, reader) in [("draft-sampled", "draft", None), ("target-sampled", "target", Some(reader))] {
-            arms.extend(logged.get(name).into_iter().flat_map(|sampled| derived::of_samples(who, sampled, reader)));
+    pub fn build(setup: &RunSetup, questions: &[Question], answers: &[Answer], wanted: &[String]) -> Self {
+        let (logged, unknown) = grade(questions, answers);
+        let mut arms: Vec<MethodOutcomes> =
+            logged.iter().map(|(name, answers)| MethodOutcomes::of(name, answers)).collect();
+        // Sizes are unknown where a server answered, and there no answer of the target is scored.
+        let scoring_flops = setup.parameters.map_or(0.0, |[draft, _, _]| 2.0 * draft as f64);
+        for (name, who, flops) in [("draft-sampled", "draft", None), ("target-sampled", "target", Some(scoring_flops))]
+        {
+            arms.extend(logged.get(name).into_iter().flat_map(|sampled| derived::of_samples(who, sampled, flops)));
         }
         if let (Some(draft), Some(target)) = (logged.get("draft"), logged.get("target")) {
             arms.push(derived::oracle_question(draft, target));
         }
         arms.retain(|arm| !arm.outcomes.is_empty());
         arms.sort_by(|a, b| in_order(&a.name, &b.name));
-        let asked: BTreeSet<usize> = arms.iter().flat_map(Arm::places).collect();
+        let asked: BTreeSet<usize> = arms.iter().flat_map(MethodOutcomes::places).collect();
         let configured = configured(&arms, wanted);
         let levels = levels(asked.iter().map(|&place| &questions[place]));
         let target = arms.iter().find(|arm| arm.name == "target");
-        let methods: Vec<Method> = arms.iter().map(|arm| Method::of(arm, target, questions, &levels)).collect();
+        let methods: Vec<MethodReport> =
+            arms.iter().map(|arm| MethodReport::of(arm, target, questions, &levels)).collect();
         let not_run = wanted.iter().filter(|name| !arms.iter().any(|arm| stands_for(&arm.name, name)));
-        let judged: Vec<(&str, &Answers)> = ["draft", "draft-sampled"]
+        let scored: Vec<(&str, &MethodAnswers)> = ["draft", "draft-sampled"]
             .into_iter()
             .chain(configured.as_deref())
             .filter_map(|name| logged.get_key_value(name).map(|(name, answers)| (*name, answers)))
@@ -61,11 +65,11 @@ impl Report {
         Self {
             setup: setup.clone(),
             questions: asked.len(),
-            losses: Losses::of(&arms, configured.as_deref()),
-            rewards: judged.into_iter().filter_map(|(name, answers)| Rewards::of(name, answers)).collect(),
+            accuracy_breakdown: AccuracyBreakdown::of(&arms, configured.as_deref()),
+            rewards: scored.into_iter().filter_map(|(name, answers)| RewardReport::of(name, answers)).collect(),
             not_run: not_run.cloned().collect::<BTreeSet<_>>().into_iter().collect(),
             sweep: arms.iter().filter(|arm| delta(&arm.name).is_some()).map(|arm| arm.name.clone()).collect(),
-            notes: notes(setup, &methods, asked.len(), questions.len(), strangers),
+            notes: notes(setup, &methods, asked.len(), questions.len(), unknown),
             configured,
             levels,
             methods,
@@ -82,7 +86,7 @@ fn in_order(a: &str, b: &str) -> Ordering {
     place(a).cmp(&place(b)).then(threshold(a).total_cmp(&threshold(b))).then(a.cmp(b))
 }
 
-/// Whether a method is one that was asked for by this name: the commands name a family, the log its members.
+/// Whether a method was requested by the name `wanted`: commands name a family, the log its members.
 fn stands_for(method: &str, wanted: &str) -> bool {
     let of = |family: &str, who: &str| method.starts_with(family) && method.ends_with(&format!(" {who}"));
     method == wanted
@@ -94,11 +98,11 @@ fn stands_for(method: &str, wanted: &str) -> bool {
         }
 }
 
-/// RSD at the threshold that was asked for first. Where none was: the only one that was run rather than taken over from
-/// other answers.
-fn configured(arms: &[Arm], wanted: &[String]) -> Option<String> {
-    let runs: Vec<&Arm> = arms.iter().filter(|arm| delta(&arm.name).is_some()).collect();
-    let timed = |arm: &&&Arm| arm.outcomes.values().all(|outcome| outcome.seconds.is_some());
+/// RSD at the first threshold that was requested. Without one: the only threshold that was run and timed, or else the
+/// only one at all.
+fn configured(arms: &[MethodOutcomes], wanted: &[String]) -> Option<String> {
+    let runs: Vec<&MethodOutcomes> = arms.iter().filter(|arm| delta(&arm.name).is_some()).collect();
+    let timed = |arm: &&&MethodOutcomes| arm.outcomes.values().all(|outcome| outcome.seconds.is_some());
     let mut measured = runs.iter().filter(timed);
     let only = |first: Option<_>, second: Option<_>| first.filter(|_| second.is_none());
     let run = only(measured.next(), measured.next());
@@ -106,7 +110,7 @@ fn configured(arms: &[Arm], wanted: &[String]) -> Option<String> {
     first.or(run).or(only(runs.first(), runs.get(1))).map(|arm| arm.name.clone())
 }
 
-/// All levels, as numbers where they are numbers.
+/// All levels in order, sorted as numbers if all of them are numbers.
 fn levels<'a>(questions: impl Iterator<Item = &'a Question>) -> Vec<String> {
     let mut levels: Vec<String> =
         questions.filter_map(|question| question.level.clone()).collect::<BTreeSet<_>>().into_iter().collect();
@@ -118,18 +122,18 @@ fn levels<'a>(questions: impl Iterator<Item = &'a Question>) -> Vec<String> {
     levels
 }
 
-fn notes(setup: &Setup, methods: &[Method], questions: usize, chosen: usize, strangers: usize) -> Vec<String> {
+fn notes(setup: &RunSetup, methods: &[MethodReport], questions: usize, chosen: usize, unknown: usize) -> Vec<String> {
     let mut notes = Vec::new();
     if questions < chosen {
         notes.push(format!(
-            "{} of the {chosen} questions chosen have no answer: not asked yet, or no model could take them.",
+            "{} of the {chosen} selected questions have no answer: they were not asked yet, or are too long for a model.",
             chosen - questions
         ));
     }
     for method in methods.iter().filter(|method| method.questions < questions) {
         notes.push(format!(
-            "`{}` has answers to {} of {questions} questions. It is compared with the target on those of them that the \
-             target has too; its own accuracy is on all of its own.",
+            "`{}` has answers to {} of {questions} questions. It is compared with the target on those that the target \
+             answered too; its accuracy is over all that it answered.",
             method.name, method.questions
         ));
     }
@@ -138,28 +142,28 @@ fn notes(setup: &Setup, methods: &[Method], questions: usize, chosen: usize, str
     let thresholds = methods.iter().filter(|method| delta(&method.name).is_some());
     if let Some(ahead) = ahead.filter(|_| thresholds.count() > 1) {
         notes.push(format!(
-            "With `steps.lookahead: {ahead}` the draft writes on while a verdict is pending. What it then wrote in vain is in \
-             the tokens, FLOPs and share of tokens kept of a threshold that was run, and not of one that took its steps \
-             over (without seconds)."
+            "With `steps.lookahead: {ahead}` the draft continues while a step is being scored. Draft tokens discarded this \
+             way count in the tokens, the FLOPs and the acceptance rate (tokens) of a threshold that was run, but not of \
+             one that took over another method's steps (without seconds)."
         ));
     }
     if methods.iter().any(|method| method.flops.is_none()) {
-        notes.push("FLOPs are missing where a model's size is not known.".to_owned());
+        notes.push("FLOPs are missing where the size of a model is not known.".to_owned());
     }
     if !methods.is_empty() && !methods.iter().any(|method| method.name == "target") {
-        notes.push("The target alone was not run, so that nothing is compared with it.".to_owned());
+        notes.push("The target alone was not run, so nothing is compared with it.".to_owned());
     }
-    let without_width = |figure: &Figure| figure.low >= figure.high;
+    let without_width = |figure: &Estimate| figure.low >= figure.high;
     let differences = methods.iter().filter(|method| method.name != "target");
     let differences = differences.filter_map(|method| method.against_target.as_ref()).map(|found| &found.difference);
     if methods.iter().map(|method| &method.accuracy).chain(differences).any(without_width) {
         notes.push(
-            "An interval without width means that all questions came out alike, not that the figure is certain."
+            "An interval without width means that all questions had the same result, not that the value is certain."
                 .to_owned(),
         );
     }
-    if strangers > 0 {
-        notes.push(format!("{strangers} answers in the log belong to no question that is chosen; they do not count."));
+    if unknown > 0 {
+        notes.push(format!("{unknown} answers in the log belong to no selected question and do not count."));
     }
     notes
 }

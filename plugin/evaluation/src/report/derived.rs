@@ -1,58 +1,59 @@
-//! Methods that need no run of their own: they choose among answers that are there.
+//! Methods without a run of their own: they choose among answers in the log.
 
-use super::outcome::{Answers, Arm, Graded, Outcome};
+use super::outcome::{GradedAnswer, MethodAnswers, MethodOutcomes, QuestionOutcome};
 use crate::grade;
 
-/// Best-of-n and majority over a method's samples. Only questions with all samples count, and for best-of-n with all
-/// verdicts. `reader`: as [`Outcome::unjudged`] has it.
-pub(super) fn of_samples(who: &str, answers: &Answers, reader: Option<f64>) -> Vec<Arm> {
+/// Best-of-n and majority over a method's samples. Only questions with all samples count, and for best-of-n only those
+/// where each sample has a last reward. `scoring_flops`: see [`QuestionOutcome::without_scoring`].
+pub(super) fn of_samples(who: &str, answers: &MethodAnswers, scoring_flops: Option<f64>) -> Vec<MethodOutcomes> {
     let most = answers.values().map(Vec::len).max().unwrap_or(0);
     if most < 2 {
         return Vec::new();
     }
-    let whole = || answers.iter().filter(|(_, samples)| samples.len() == most);
-    let judged = whole().filter(|(_, samples)| samples.iter().all(|graded| last_reward(graded).is_some()));
-    let chosen = |place, samples: &[Graded], outcome: &dyn Fn(&Graded) -> Outcome| {
-        Outcome::chosen(place, samples.iter().map(outcome).collect())
+    let complete = || answers.iter().filter(|(_, samples)| samples.len() == most);
+    let scored = complete().filter(|(_, samples)| samples.iter().all(|graded| last_reward(graded).is_some()));
+    let chosen = |place, samples: &[GradedAnswer], outcome: &dyn Fn(&GradedAnswer) -> QuestionOutcome| {
+        QuestionOutcome::chosen(place, samples.iter().map(outcome).collect())
     };
-    let unjudged = |graded: &Graded| Outcome::unjudged(graded, reader);
-    let best = judged.map(|(&place, samples)| (place, chosen(best(samples), samples, &Outcome::of))).collect();
-    let voted = whole().map(|(&place, samples)| (place, chosen(majority(samples), samples, &unjudged))).collect();
-    let arm = |family: &str, outcomes| Arm { name: format!("{family}-of-{most} ({who})"), outcomes };
+    let without_scoring = |graded: &GradedAnswer| QuestionOutcome::without_scoring(graded, scoring_flops);
+    let best = scored.map(|(&place, samples)| (place, chosen(best(samples), samples, &QuestionOutcome::of))).collect();
+    let voted =
+        complete().map(|(&place, samples)| (place, chosen(majority(samples), samples, &without_scoring))).collect();
+    let arm = |family: &str, outcomes| MethodOutcomes { name: format!("{family}-of-{most} ({who})"), outcomes };
     vec![arm("best", best), arm("majority", voted)]
 }
 
-/// A router that knows whether the draft's answer will be right, and asks the target only where it will not.
-pub(super) fn oracle_question(draft: &Answers, target: &Answers) -> Arm {
-    let route = |(place, drafted): (&usize, &Vec<Graded>)| {
+/// A router that knows whether the draft's answer will be right, and uses the target only where it will not.
+pub(super) fn oracle_question(draft: &MethodAnswers, target: &MethodAnswers) -> MethodOutcomes {
+    let route = |(place, drafted): (&usize, &Vec<GradedAnswer>)| {
         let drafted = drafted.first()?;
         let targeted = target.get(place)?.first()?;
-        Some((*place, Outcome::of(if drafted.right { drafted } else { targeted })))
+        Some((*place, QuestionOutcome::of(if drafted.right { drafted } else { targeted })))
     };
-    Arm { name: "oracle-question".to_owned(), outcomes: draft.iter().filter_map(route).collect() }
+    MethodOutcomes { name: "oracle-question".to_owned(), outcomes: draft.iter().filter_map(route).collect() }
 }
 
-fn last_reward(graded: &Graded) -> Option<f64> {
+fn last_reward(graded: &GradedAnswer) -> Option<f64> {
     graded.answer.steps.last()?.reward
 }
 
-/// The samples that came to an end, with their places; all where none did.
-fn candidates<'a, 'b>(samples: &'a [Graded<'b>]) -> impl Iterator<Item = (usize, &'a Graded<'b>)> {
+/// The finished samples with their places; all samples if none is finished.
+fn candidates<'a, 'b>(samples: &'a [GradedAnswer<'b>]) -> impl Iterator<Item = (usize, &'a GradedAnswer<'b>)> {
     let any = samples.iter().any(|graded| graded.answer.finished);
     samples.iter().enumerate().filter(move |(_, graded)| graded.answer.finished || !any)
 }
 
-/// The sample with the highest last reward, the earlier one of two.
-fn best(samples: &[Graded]) -> usize {
+/// The sample with the highest last reward; the earlier one of a tie.
+fn best(samples: &[GradedAnswer]) -> usize {
     let best = candidates(samples)
         .map(|(place, graded)| (place, last_reward(graded)))
         .reduce(|best, next| if next.1 > best.1 { next } else { best });
     best.map_or(0, |(place, _)| place)
 }
 
-/// The first sample of those that give the most frequent final answer, the earlier one of two. Samples without an
-/// answer have no vote.
-fn majority(samples: &[Graded]) -> usize {
+/// The first sample that gives the most frequent final answer; of a tie, the answer given first. Samples without a
+/// final answer have no vote.
+fn majority(samples: &[GradedAnswer]) -> usize {
     let mut parties: Vec<(usize, String, usize)> = Vec::new();
     for (place, graded) in candidates(samples) {
         let Some(given) = grade::final_answer(graded.kind, &graded.answer.text) else { continue };
@@ -68,7 +69,7 @@ fn majority(samples: &[Graded]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::{super::testing, *};
-    use crate::record::{Answer, Flops, Source, Work};
+    use crate::run_log::{Answer, AnswerFlops, ModelWork, StepSource};
 
     fn samples(answers: &[(&str, Option<f64>)]) -> Vec<Answer> {
         let sample = |(sample, &(text, reward)): (usize, &(&str, Option<f64>))| {
@@ -80,10 +81,10 @@ mod tests {
         answers.iter().enumerate().map(sample).collect()
     }
 
-    fn chosen(choose: fn(&[Graded]) -> usize, answers: &[(&str, Option<f64>)]) -> usize {
+    fn chosen(choose: fn(&[GradedAnswer]) -> usize, answers: &[(&str, Option<f64>)]) -> usize {
         let answers = samples(answers);
-        let kind = crate::question::Kind::Number;
-        choose(&answers.iter().map(|answer| Graded { answer, kind, right: false }).collect::<Vec<_>>())
+        let kind = crate::question::AnswerKind::Number;
+        choose(&answers.iter().map(|answer| GradedAnswer { answer, kind, right: false }).collect::<Vec<_>>())
     }
 
     #[test]
@@ -102,20 +103,22 @@ mod tests {
     }
 
     #[test]
-    fn what_was_cut_off_is_chosen_only_where_nothing_else_is_there() {
+    fn a_cut_off_answer_is_chosen_only_where_there_is_no_other() {
         let mut answers = samples(&[("18", Some(0.9)), ("18", Some(0.1)), ("7", Some(0.2))]);
         answers[0].finished = false;
-        let kind = crate::question::Kind::Number;
-        let choose = |choose: fn(&[Graded]) -> usize, answers: &[Answer]| {
-            choose(&answers.iter().map(|answer| Graded { answer, kind, right: false }).collect::<Vec<_>>())
+        let kind = crate::question::AnswerKind::Number;
+        let choose = |choose: fn(&[GradedAnswer]) -> usize, answers: &[Answer]| {
+            choose(&answers.iter().map(|answer| GradedAnswer { answer, kind, right: false }).collect::<Vec<_>>())
         };
         assert_eq!((choose(best, &answers), choose(majority, &answers)), (2, 1));
-        answers.iter_mut().for_each(|answer| answer.finished = false);
+        for answer in &mut answers {
+            answer.finished = false;
+        }
         assert_eq!((choose(best, &answers), choose(majority, &answers)), (0, 0));
     }
 
     #[test]
-    fn the_work_of_all_samples_is_paid_for_and_the_chosen_one_counts() {
+    fn the_work_of_all_samples_counts_and_the_answer_is_the_chosen_one() {
         let questions = [testing::question("q", "7", None)];
         let answers = samples(&[("5", Some(0.9)), ("7", Some(0.1)), ("7", Some(0.2))]);
         let (methods, _) = super::super::outcome::grade(&questions, &answers);
@@ -124,13 +127,13 @@ mod tests {
         assert_eq!(names, ["best-of-3 (draft)", "majority-of-3 (draft)"]);
         let [best, majority] = [&arms[0].outcomes[&0], &arms[1].outcomes[&0]];
         assert_eq!((best.right, majority.right), (0.0, 1.0));
-        let one = Outcome::of(&methods["draft-sampled"][&0][0]);
+        let one = QuestionOutcome::of(&methods["draft-sampled"][&0][0]);
         for outcome in [best, majority] {
             assert_eq!((outcome.seconds, outcome.length), (one.seconds.map(|s| 3.0 * s), one.length));
         }
         assert_eq!(Some(best.tokens), Some(one.tokens.map(|tokens| 3.0 * tokens)));
         assert_eq!(best.flops, one.flops.map(|flops| flops.map(|flops| 3.0 * flops)));
-        // Votes need no verdicts.
+        // Votes need no scores.
         assert_eq!(Some(majority.tokens), Some([3.0 * one.tokens[0], 0.0, 3.0 * one.tokens[2]]));
         let [generated, with_prm, total] = best.flops.unwrap();
         assert!(with_prm > generated);
@@ -138,24 +141,24 @@ mod tests {
     }
 
     #[test]
-    fn votes_of_the_target_pay_neither_for_its_verdicts_nor_for_the_draft_that_read_it() {
-        let target = Work { generated: 100, prefilled: 10, seconds: 1.0 };
-        let silent = Work { generated: 0, ..target };
-        let read = |prefilled| Work { generated: 0, prefilled, seconds: 0.5 };
-        // A token is 10e9 of the target's and 1e9 of the others'. By a head in the draft's states, by a model of its own,
-        // and of an answer that ended at once.
+    fn votes_of_the_target_cost_neither_its_scores_nor_the_draft_that_prefilled_it() {
+        let target = ModelWork { generated: 100, prefilled: 10, seconds: 1.0 };
+        let silent = ModelWork { generated: 0, ..target };
+        let scoring = |prefilled| ModelWork { generated: 0, prefilled, seconds: 0.5 };
+        // A token costs 10e9 FLOPs of the target's and 1e9 of the others'. Scored by a head on the draft's hidden
+        // states, by a model of its own, and for an answer that ended at once.
         let cases = [
-            (target, read(110), Work::default(), [1000e9, 1000e9, 1210e9], [1000e9, 1000e9, 1100e9]),
-            (target, Work::default(), read(110), [1000e9, 1110e9, 1210e9], [1000e9, 1000e9, 1100e9]),
-            (silent, read(10), Work::default(), [0.0, 0.0, 110e9], [0.0, 0.0, 100e9]),
+            (target, scoring(110), ModelWork::default(), [1000e9, 1000e9, 1210e9], [1000e9, 1000e9, 1100e9]),
+            (target, ModelWork::default(), scoring(110), [1000e9, 1110e9, 1210e9], [1000e9, 1000e9, 1100e9]),
+            (silent, scoring(10), ModelWork::default(), [0.0, 0.0, 110e9], [0.0, 0.0, 100e9]),
         ];
         for (target, draft, reward, [generated, with_prm, total], voted) in cases {
             let mut answers = samples(&[("5", Some(0.9)), ("7", Some(0.1)), ("7", Some(0.2))]);
             for answer in &mut answers {
                 answer.method = "target-sampled".to_owned();
-                answer.steps.iter_mut().for_each(|step| step.source = Source::Target);
+                answer.steps.iter_mut().for_each(|step| step.source = StepSource::Target);
                 (answer.target, answer.draft, answer.reward) = (target, draft, reward);
-                answer.flops = Some(Flops { generated, with_prm, total });
+                answer.flops = Some(AnswerFlops { generated, with_prm, total });
                 answer.seconds = Some(1.5);
             }
             let (methods, _) = super::super::outcome::grade(&[testing::question("q", "7", None)], &answers);
@@ -168,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_verdict_is_missing_there_is_a_majority_but_no_best() {
+    fn where_a_score_is_missing_there_is_a_majority_but_no_best() {
         let questions = [testing::question("q", "7", None), testing::question("p", "7", None)];
         let mut answers = samples(&[("5", Some(0.9)), ("7", None)]);
         answers.extend(samples(&[("5", Some(0.1)), ("7", Some(0.2))]).into_iter().map(|mut answer| {

@@ -1,45 +1,53 @@
-//! The report as files.
+//! The report as files: `report.md`, `report.json` and pictures.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
-use anyhow::Context;
+use rsd_files::{FileAccess, FileError};
 
 use super::{Report, markdown, plot};
-use crate::record::write_whole;
+
+/// A report cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// The file system failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The report has no JSON form.
+    #[error("cannot write the report as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
 
 /// Names and contents of all files.
-pub type Files = Vec<(&'static str, String)>;
+pub type ReportFiles = Vec<(&'static str, String)>;
 
 impl Report {
     /// The files that [`write()`] writes.
     ///
     /// # Errors
-    /// None that a report from a log can cause: its numbers are all finite.
-    pub fn files(&self) -> anyhow::Result<Files> {
+    /// The report has no JSON form; a report built from a log always has one.
+    pub fn files(&self) -> Result<ReportFiles, ReportError> {
         let pictures = plot::all(self).into_iter().filter_map(|(name, text)| Some((name, text?)));
-        let mut files: Files = pictures.collect();
+        let mut files: ReportFiles = pictures.collect();
         let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
         let text = markdown::text(self, &names);
         files.push(("report.md", text));
-        files.push(("report.json", serde_json::to_string_pretty(self).context("the report as JSON")? + "\n"));
+        files.push(("report.json", serde_json::to_string_pretty(self)? + "\n"));
         Ok(files)
     }
 }
 
-/// Writes the report into a run's folder, each file in one go. A picture of an earlier report that has none now is
-/// taken away.
+/// Writes the report into a run's folder, replacing each file atomically. Deletes pictures of an earlier report that
+/// this one does not have.
 ///
 /// # Errors
 /// A file cannot be written.
-pub fn write(folder: &Path, report: &Report) -> anyhow::Result<()> {
+pub fn write(folder: &Path, report: &Report) -> Result<(), ReportError> {
     for (name, text) in report.files()? {
-        write_whole(&folder.join(name), text.as_bytes())?;
+        rsd_files::replace(&folder.join(name), text.as_bytes(), FileAccess::Shared)?;
     }
     for (name, _) in plot::all(report).iter().filter(|(_, picture)| picture.is_none()) {
-        let path = folder.join(name);
-        if path.exists() {
-            fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
-        }
+        rsd_files::replace::remove_if_present(&folder.join(name))?;
     }
     Ok(())
 }

@@ -1,12 +1,12 @@
-//! The report of a run, from its log alone.
+//! The report of a run, built from its log alone.
 //!
-//! The same answers give the same report byte for byte, whatever their order in the log. What depends on time stands
-//! apart and can be left out: [`Report::without_timing`].
+//! The same answers give the same report byte for byte, whatever their order in the log. Everything that depends on the
+//! clock is in [`MethodReport::timing`].
 
+mod accuracy_breakdown;
 mod build;
 mod derived;
 mod files;
-mod losses;
 mod markdown;
 mod method;
 mod outcome;
@@ -17,50 +17,51 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use self::{
-    files::{Files, write},
-    losses::{Losses, Part, Route},
-    method::{Acceptance, AtLevel, Comparison, Flops, Method, Timing, Tokens},
-    rewards::{Histogram, Rewards},
+    accuracy_breakdown::{AccuracyBreakdown, AccuracyDifference, MethodAccuracy},
+    files::{ReportError, ReportFiles, write},
+    method::{AcceptanceRates, FlopCounts, LevelAccuracy, MethodReport, MethodTiming, TargetComparison, TokenCounts},
+    rewards::{RewardHistogram, RewardReport},
 };
-use crate::record::Setup;
+use crate::run_log::RunSetup;
 
-/// All figures of a run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// All results of a run; `report.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// How the run was made.
-    pub setup: Setup,
-    /// Questions that have an answer.
+    pub setup: RunSetup,
+    /// Number of questions that have an answer.
     pub questions: usize,
-    /// The levels of these questions, if they have any, in order.
+    /// The levels of these questions in order; empty if the questions have none.
     pub levels: Vec<String>,
-    /// Every method with answers, those derived from others' answers included.
-    pub methods: Vec<Method>,
-    /// Methods asked for that have no answers.
+    /// Every method that has answers, including those derived from other methods' answers.
+    pub methods: Vec<MethodReport>,
+    /// Requested methods that have no answers.
     pub not_run: Vec<String>,
-    /// RSD at the configured threshold.
+    /// The name of RSD at the configured threshold.
     pub configured: Option<String>,
-    /// RSD at every threshold, from the lowest.
+    /// The names of RSD at every threshold, in ascending order.
     pub sweep: Vec<String>,
-    /// Where accuracy is lost, if the methods that tell are there.
-    pub losses: Option<Losses>,
-    /// How well rewards tell right from wrong, by method.
-    pub rewards: Vec<Rewards>,
-    /// What the reader must know of the data.
+    /// Where accuracy is lost, if an oracle was run.
+    #[serde(alias = "losses")]
+    pub accuracy_breakdown: Option<AccuracyBreakdown>,
+    /// How well rewards separate right answers from wrong ones, by method.
+    pub rewards: Vec<RewardReport>,
+    /// What a reader must know about the data.
     pub notes: Vec<String>,
 }
 
 impl Report {
-    /// A method by its name.
+    /// The method with this name.
     #[must_use]
-    pub fn method(&self, name: &str) -> Option<&Method> {
+    pub fn method(&self, name: &str) -> Option<&MethodReport> {
         self.methods.iter().find(|method| method.name == name)
     }
 
-    /// The methods of narrow tables and pictures: the models alone, RSD as configured, and what RSD is up against.
-    fn main_methods(&self) -> Vec<&Method> {
+    /// The methods of narrow tables and pictures: either model alone, RSD as configured, and its competitors.
+    fn main_methods(&self) -> Vec<&MethodReport> {
         let rival = |name: &str| ["best-of-", "majority-of-"].iter().any(|rival| name.starts_with(rival));
         let is_main = |name: &str| {
             ["target", "draft", "beam"].contains(&name)
@@ -69,16 +70,9 @@ impl Report {
         };
         self.methods.iter().filter(|method| is_main(&method.name)).collect()
     }
-
-    /// All that is not measured in seconds.
-    #[must_use]
-    pub fn without_timing(mut self) -> Self {
-        self.methods.iter_mut().for_each(|method| method.timing = None);
-        self
-    }
 }
 
-/// The threshold of RSD in a method's name.
+/// The threshold in the name of an RSD method.
 fn delta(name: &str) -> Option<f64> {
     name.strip_prefix("rsd@")?.parse().ok()
 }

@@ -1,44 +1,44 @@
-//! What a method made of each question: its answers graded and summed up, samples averaged.
+//! The outcome of each question by method: its answers graded and summed up, samples averaged.
 
 use std::collections::BTreeMap;
 
 use crate::{
     grade,
-    question::{Kind, Question},
-    record::{Answer, Source},
+    question::{AnswerKind, Question},
+    run_log::{Answer, StepSource},
 };
 
-/// An answer and whether it is right.
+/// An answer with its grade.
 #[derive(Clone, Copy)]
-pub(super) struct Graded<'a> {
+pub(super) struct GradedAnswer<'a> {
     pub answer: &'a Answer,
-    pub kind: Kind,
+    pub kind: AnswerKind,
     pub right: bool,
 }
 
-/// A method's answers by the question's place in its file, in the order of the samples.
-pub(super) type Answers<'a> = BTreeMap<usize, Vec<Graded<'a>>>;
+/// A method's answers by the question's place in its file, sorted by sample.
+pub(super) type MethodAnswers<'a> = BTreeMap<usize, Vec<GradedAnswer<'a>>>;
 
-/// One question's outcome. Where there are several samples, everything is the mean of one, but for the counts.
+/// One question's outcome. With several samples, every field but the counts is the mean per sample.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Outcome {
+pub(super) struct QuestionOutcome {
     pub answers: usize,
     pub right: f64,
     pub cut_off: usize,
     /// Tokens of the answer.
     pub length: f64,
     pub steps: f64,
-    /// Tokens the draft generated, the reward model read and the target generated.
+    /// Tokens that the draft generated, the reward model prefilled and the target generated.
     pub tokens: [f64; 3],
-    /// By the three accountings.
+    /// FLOPs: generated, with reward, total.
     pub flops: Option<[f64; 3]>,
     pub seconds: Option<f64>,
-    pub verdicts: Verdicts,
+    pub decisions: DecisionCounts,
 }
 
-/// What became of drafted steps.
+/// Drafted steps and how many of them were accepted.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Verdicts {
+pub(super) struct DecisionCounts {
     pub steps: usize,
     pub accepted_steps: usize,
     pub tokens: usize,
@@ -46,52 +46,55 @@ pub(super) struct Verdicts {
 }
 
 /// A method and its outcomes by the question's place.
-pub(super) struct Arm {
+pub(super) struct MethodOutcomes {
     pub name: String,
-    pub outcomes: BTreeMap<usize, Outcome>,
+    pub outcomes: BTreeMap<usize, QuestionOutcome>,
 }
 
-/// All answers graded, by method, and how many belong to no question.
-pub(super) fn grade<'a>(questions: &[Question], answers: &'a [Answer]) -> (BTreeMap<&'a str, Answers<'a>>, usize) {
+/// Grades all answers, by method. Also returns how many belong to no question.
+pub(super) fn grade<'a>(
+    questions: &[Question],
+    answers: &'a [Answer],
+) -> (BTreeMap<&'a str, MethodAnswers<'a>>, usize) {
     let places: BTreeMap<&str, usize> = questions.iter().enumerate().map(|(at, q)| (q.id.as_str(), at)).collect();
-    let mut methods: BTreeMap<&str, Answers> = BTreeMap::new();
-    let mut strangers = 0;
+    let mut methods: BTreeMap<&str, MethodAnswers> = BTreeMap::new();
+    let mut unknown = 0;
     for answer in answers {
         let Some(&place) = places.get(answer.question.as_str()) else {
-            strangers += 1;
+            unknown += 1;
             continue;
         };
         let question = &questions[place];
-        // What was cut off has come to no answer, whatever numbers are in it.
+        // An answer that was cut off is wrong, whatever numbers are in it.
         let right = answer.finished && grade::is_right(question, &answer.text);
-        let graded = Graded { answer, kind: question.kind, right };
+        let graded = GradedAnswer { answer, kind: question.kind, right };
         methods.entry(&answer.method).or_default().entry(place).or_default().push(graded);
     }
     for samples in methods.values_mut().flat_map(BTreeMap::values_mut) {
         samples.sort_by_key(|graded| graded.answer.sample);
     }
-    (methods, strangers)
+    (methods, unknown)
 }
 
-impl Arm {
-    /// A method of the log.
-    pub fn of(name: &str, answers: &Answers) -> Self {
-        let outcomes = answers.iter().map(|(&place, samples)| (place, Outcome::mean(samples))).collect();
+impl MethodOutcomes {
+    /// The outcomes of a method in the log.
+    pub fn of(name: &str, answers: &MethodAnswers) -> Self {
+        let outcomes = answers.iter().map(|(&place, samples)| (place, QuestionOutcome::mean(samples))).collect();
         Self { name: name.to_owned(), outcomes }
     }
 
-    /// The places that another one has too.
+    /// The places of the questions that both methods answered.
     pub fn common(&self, other: &Self) -> Vec<usize> {
         self.outcomes.keys().copied().filter(|place| other.outcomes.contains_key(place)).collect()
     }
 
-    /// One value for each of some questions, all of which it has.
-    pub fn values(&self, places: &[usize], value: impl Fn(&Outcome) -> f64) -> Vec<f64> {
+    /// One value for each of these questions, all of which the method answered.
+    pub fn values(&self, places: &[usize], value: impl Fn(&QuestionOutcome) -> f64) -> Vec<f64> {
         places.iter().filter_map(|place| self.outcomes.get(place)).map(value).collect()
     }
 
-    /// The same for what may be unknown; none if it is unknown anywhere.
-    pub fn known(&self, places: &[usize], value: impl Fn(&Outcome) -> Option<f64>) -> Option<Vec<f64>> {
+    /// [`Self::values`] for a value that may be unknown; `None` if it is unknown for any question.
+    pub fn known(&self, places: &[usize], value: impl Fn(&QuestionOutcome) -> Option<f64>) -> Option<Vec<f64>> {
         places.iter().filter_map(|place| self.outcomes.get(place)).map(value).collect()
     }
 
@@ -100,8 +103,8 @@ impl Arm {
     }
 }
 
-impl Outcome {
-    pub fn of(graded: &Graded) -> Self {
+impl QuestionOutcome {
+    pub fn of(graded: &GradedAnswer) -> Self {
         let answer = graded.answer;
         Self {
             answers: 1,
@@ -112,30 +115,30 @@ impl Outcome {
             tokens: [answer.draft.generated as f64, answer.reward.prefilled as f64, answer.target.generated as f64],
             flops: answer.flops.map(|flops| [flops.generated, flops.with_prm, flops.total]),
             seconds: answer.seconds,
-            verdicts: Verdicts::of(answer),
+            decisions: DecisionCounts::of(answer),
         }
     }
 
-    /// The same had nobody asked for a verdict. `reader` is for what the target wrote alone: the FLOPs of a token of the
-    /// draft, which reads such an answer only to judge it, and after it. The time of a verdict beside a writing draft
-    /// cannot be told apart and stays in.
-    pub fn unjudged(graded: &Graded, reader: Option<f64>) -> Self {
+    /// The outcome without the cost of scoring. For answers that the target generated alone, `scoring_flops` is the
+    /// draft's FLOPs per token: there the draft only prefills the answer to score it. The time of scoring during
+    /// drafting cannot be separated and stays included.
+    pub fn without_scoring(graded: &GradedAnswer, scoring_flops: Option<f64>) -> Self {
         let Answer { draft, reward, .. } = graded.answer;
         let mut outcome = Self::of(graded);
         outcome.tokens[1] = 0.0;
-        let read = reader.unwrap_or(0.0) * draft.prefilled as f64;
+        let prefill = scoring_flops.unwrap_or(0.0) * draft.prefilled as f64;
         outcome.flops = outcome.flops.map(|[generated, with_prm, total]| {
-            let verdict = with_prm - generated + read;
-            [generated, generated, total - verdict]
+            let scoring = with_prm - generated + prefill;
+            [generated, generated, total - scoring]
         });
-        if reader.is_some() {
+        if scoring_flops.is_some() {
             outcome.seconds = outcome.seconds.map(|seconds| seconds - draft.seconds - reward.seconds);
         }
         outcome
     }
 
-    /// The mean over samples.
-    pub fn mean(samples: &[Graded]) -> Self {
+    /// The mean over samples, but for the counts.
+    pub fn mean(samples: &[GradedAnswer]) -> Self {
         let mut sum = Self::together(samples.iter().map(Self::of));
         let share = 1.0 / samples.len() as f64;
         for value in [&mut sum.right, &mut sum.length, &mut sum.steps].into_iter().chain(&mut sum.tokens) {
@@ -147,7 +150,7 @@ impl Outcome {
         sum
     }
 
-    /// One of the samples, at the price of all.
+    /// One of the samples, at the cost of all.
     pub fn chosen(place: usize, mut samples: Vec<Self>) -> Self {
         let all = Self::together(samples.iter().cloned());
         Self { tokens: all.tokens, flops: all.flops, seconds: all.seconds, ..samples.swap_remove(place) }
@@ -166,18 +169,18 @@ impl Outcome {
                 tokens: both(sum.tokens, one.tokens),
                 flops: sum.flops.zip(one.flops).map(|(a, b)| both(a, b)),
                 seconds: sum.seconds.zip(one.seconds).map(|(a, b)| a + b),
-                verdicts: sum.verdicts.and(one.verdicts),
+                decisions: sum.decisions.and(one.decisions),
             }
         })
     }
 }
 
-impl Verdicts {
+impl DecisionCounts {
     fn of(answer: &Answer) -> Self {
         let mut found = Self::default();
         for step in &answer.steps {
-            let drafted = if step.source == Source::Draft { Some(step.tokens) } else { step.rejected };
-            let accepted = step.source == Source::Draft;
+            let drafted = if step.source == StepSource::Draft { Some(step.tokens) } else { step.rejected };
+            let accepted = step.source == StepSource::Draft;
             found.steps += usize::from(drafted.is_some());
             found.tokens += drafted.unwrap_or(0);
             found.accepted_steps += usize::from(accepted);

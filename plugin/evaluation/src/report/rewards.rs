@@ -1,69 +1,69 @@
-//! How far the rewards of drafted steps tell right answers from wrong ones.
+//! How well the rewards of drafted steps separate right answers from wrong ones.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::outcome::Answers;
-use crate::statistics::{Draws, Figure, Scored, auc};
+use super::outcome::MethodAnswers;
+use crate::statistics::{BootstrapResamples, Estimate, ScoredSample, auc_estimate};
 
 /// Bins of the histograms, over rewards from 0 to 1.
 const BINS: usize = 20;
 
 /// The rewards in a method's answers.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Rewards {
-    /// The method.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RewardReport {
+    /// The method's name.
     pub method: String,
     /// Drafted steps that have a reward, in answers that are right.
-    pub right: Histogram,
+    pub right: RewardHistogram,
     /// In answers that are wrong.
-    pub wrong: Histogram,
-    /// How likely a step of a right answer has a higher reward than one of a wrong answer.
-    pub auc_steps: Option<Figure>,
-    /// The same for the last of such steps of each answer.
-    pub auc_last: Option<Figure>,
+    pub wrong: RewardHistogram,
+    /// The chance that a step of a right answer has a higher reward than a step of a wrong answer.
+    pub auc_steps: Option<Estimate>,
+    /// The same for the last scored step of each answer.
+    pub auc_last: Option<Estimate>,
 }
 
-/// How rewards are distributed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Histogram {
-    /// Answers.
+/// The distribution of rewards.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RewardHistogram {
+    /// Number of answers with at least one reward.
     pub answers: usize,
-    /// Steps.
+    /// Number of steps.
     pub steps: usize,
-    /// Their mean reward, if there are any.
+    /// Mean reward; `None` without steps.
     pub mean: Option<f64>,
-    /// Steps by reward, in bins of one width from 0 to 1.
+    /// Number of steps by reward, in bins of equal width from 0 to 1.
     pub bins: Vec<usize>,
 }
 
-impl Rewards {
-    /// None without rewards.
-    pub(super) fn of(method: &str, answers: &Answers) -> Option<Self> {
+impl RewardReport {
+    /// `None` without rewards.
+    pub(super) fn of(method: &str, answers: &MethodAnswers) -> Option<Self> {
         let (mut steps, mut last) = (Vec::new(), Vec::new());
-        let mut right = Histogram { answers: 0, steps: 0, mean: None, bins: vec![0; BINS] };
+        let mut right = RewardHistogram { answers: 0, steps: 0, mean: None, bins: vec![0; BINS] };
         let mut wrong = right.clone();
-        for (question, samples) in answers.values().enumerate() {
+        for (item, samples) in answers.values().enumerate() {
             for graded in samples {
-                // A step that was sent back was drafted too, and judged.
+                // Rejected drafts were scored too and count here.
                 let rewards: Vec<f64> = graded.answer.steps.iter().filter_map(|step| step.reward).collect();
-                let scored = |&score: &f64| Scored { score, good: graded.right, question };
+                let scored = |&score: &f64| ScoredSample { score, good: graded.right, item };
                 steps.extend(rewards.iter().map(scored));
                 last.extend(rewards.last().map(scored));
                 (if graded.right { &mut right } else { &mut wrong }).add(&rewards);
             }
         }
-        let draws = Draws::new(answers.len());
+        let resamples = BootstrapResamples::new(answers.len());
         (!steps.is_empty()).then(|| Self {
             method: method.to_owned(),
             right,
             wrong,
-            auc_steps: auc(&steps, &draws),
-            auc_last: auc(&last, &draws),
+            auc_steps: auc_estimate(&steps, &resamples),
+            auc_last: auc_estimate(&last, &resamples),
         })
     }
 }
 
-impl Histogram {
+impl RewardHistogram {
     fn add(&mut self, rewards: &[f64]) {
         let sum = self.mean.unwrap_or(0.0) * self.steps as f64 + rewards.iter().sum::<f64>();
         self.answers += usize::from(!rewards.is_empty());
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn rewards_fall_into_bins_that_hold_their_lower_edge() {
-        let mut histogram = Histogram { answers: 0, steps: 0, mean: None, bins: vec![0; BINS] };
+        let mut histogram = RewardHistogram { answers: 0, steps: 0, mean: None, bins: vec![0; BINS] };
         histogram.add(&[0.0, 0.049, 0.05, 0.5, 0.95]);
         histogram.add(&[1.0]);
         histogram.add(&[]);

@@ -1,10 +1,10 @@
-//! An invented run whose numbers nobody could take for measured ones: everything follows from the question's number.
+//! An invented run, whose numbers cannot be mistaken for measured ones: everything follows from the question's number.
 
 use serde_json::json;
 
 use crate::{
-    question::{Kind, Question},
-    record::{Answer, Flops, Setup, Source, Step, Work},
+    question::{AnswerKind, Question},
+    run_log::{Answer, AnswerFlops, ModelWork, RecordedStep, RunSetup, StepSource},
 };
 
 pub(super) fn question(id: &str, answer: &str, level: Option<&str>) -> Question {
@@ -12,15 +12,20 @@ pub(super) fn question(id: &str, answer: &str, level: Option<&str>) -> Question 
         id: id.to_owned(),
         text: format!("What is {id}?"),
         answers: vec![answer.to_owned()],
-        kind: Kind::Number,
+        kind: AnswerKind::Number,
         level: level.map(str::to_owned),
     }
 }
 
-/// A draft's answer of two steps that says 1.
+/// The draft's answer 1, in two steps.
 pub(super) fn answer(question: &str, method: &str) -> Answer {
-    let step =
-        |tokens, reward| Step { source: Source::Draft, tokens, reward: Some(reward), rejected: None, fallback: None };
+    let step = |tokens, reward| RecordedStep {
+        source: StepSource::Draft,
+        tokens,
+        reward: Some(reward),
+        rejected: None,
+        fallback: None,
+    };
     Answer {
         question: question.to_owned(),
         method: method.to_owned(),
@@ -30,15 +35,15 @@ pub(super) fn answer(question: &str, method: &str) -> Answer {
         prompt_tokens: 10,
         tokens: 100,
         steps: vec![step(60, 0.5), step(40, 0.5)],
-        draft: Work { generated: 100, prefilled: 10, seconds: 1.0 },
-        reward: Work { generated: 0, prefilled: 110, seconds: 0.25 },
-        target: Work::default(),
-        flops: Some(Flops { generated: 100e9, with_prm: 210e9, total: 220e9 }),
+        draft: ModelWork { generated: 100, prefilled: 10, seconds: 1.0 },
+        reward: ModelWork { generated: 0, prefilled: 110, seconds: 0.25 },
+        target: ModelWork::default(),
+        flops: Some(AnswerFlops { generated: 100e9, with_prm: 210e9, total: 220e9 }),
         seconds: Some(1.25),
     }
 }
 
-pub(super) fn setup() -> Setup {
+pub(super) fn setup() -> RunSetup {
     let settings = json!({
         "data": "invented.jsonl",
         "draft": { "model": "invented-1B" },
@@ -49,7 +54,7 @@ pub(super) fn setup() -> Setup {
     });
     let settings = settings.as_object().unwrap().clone().into_iter().collect();
     let command = "mistralrs-rsd eval --out invented".to_owned();
-    Setup::new(
+    RunSetup::new(
         settings,
         Some([1_000_000_000, 1_000_000_000, 10_000_000_000]),
         "an invented machine".to_owned(),
@@ -61,7 +66,7 @@ pub(super) fn questions() -> Vec<Question> {
     (0..100).map(|n| question(&format!("q{n}"), &format!("{n}"), Some(&format!("{}", 1 + n / 20)))).collect()
 }
 
-/// A number in 0..1 that looks random and is not.
+/// A number from 0 to 1 that looks random but depends on `words` alone.
 fn hash(words: &[u64]) -> f64 {
     let mixed = words.iter().fold(0x9E37_79B9_7F4A_7C15u64, |sum, word| {
         let sum = (sum ^ word).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -70,10 +75,10 @@ fn hash(words: &[u64]) -> f64 {
     (mixed >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// How a method is made up.
+/// How the answers of a method are invented.
 struct Invention<'a> {
     method: &'a str,
-    /// The least reward that is taken; above 1, all is the target's.
+    /// The lowest reward that is accepted; above 1, all steps are the target's.
     delta: f64,
     /// Share of right answers at the middle level.
     skill: f64,
@@ -87,21 +92,27 @@ impl Invention<'_> {
         let right = luck < self.skill + 0.07 * (2.0 - (n / 20) as f64);
         let count = 4 + n % 5;
         let mut answer = answer(&format!("q{n}"), self.method);
-        let (mut drafted, mut read, mut targeted) = (0, 0, 0);
+        let (mut drafted, mut scored, mut targeted) = (0, 0, 0);
         let steps = (0..count).map(|at| {
             let tokens = 20 + usize::try_from((n + at) % 3).unwrap() * 10;
             let lean = if right { 0.35 } else { 0.0 };
             let reward = (lean + 0.65 * hash(&[n, at, sample, 7])).min(1.0);
             if self.delta > 1.0 {
                 targeted += tokens;
-                return Step { source: Source::Target, tokens, reward: None, rejected: None, fallback: None };
+                return RecordedStep {
+                    source: StepSource::Target,
+                    tokens,
+                    reward: None,
+                    rejected: None,
+                    fallback: None,
+                };
             }
             drafted += tokens;
-            read += tokens;
+            scored += tokens;
             let rejected = (reward < self.delta).then_some(tokens);
             targeted += rejected.unwrap_or(0);
-            let source = if rejected.is_some() { Source::Target } else { Source::Draft };
-            Step { source, tokens, reward: Some(reward), rejected, fallback: None }
+            let source = if rejected.is_some() { StepSource::Target } else { StepSource::Draft };
+            RecordedStep { source, tokens, reward: Some(reward), rejected, fallback: None }
         });
         answer.steps = steps.collect();
         if self.method == "target-sampled" {
@@ -111,25 +122,25 @@ impl Invention<'_> {
         answer.text = format!("\\boxed{{{}}}", if right { n } else { 1000 + n % 2 * sample });
         answer.finished = n % 33 != 5;
         answer.tokens = answer.steps.iter().map(|step| step.tokens).sum();
-        let work = |generated: usize, prefilled: usize, pace: f64| Work {
+        let work = |generated: usize, prefilled: usize, pace: f64| ModelWork {
             generated,
             prefilled,
             seconds: pace * generated as f64,
         };
         answer.draft = work(drafted, targeted, 0.01);
-        answer.reward = Work { generated: 0, prefilled: read, seconds: 0.001 * read as f64 };
+        answer.reward = ModelWork { generated: 0, prefilled: scored, seconds: 0.001 * scored as f64 };
         answer.target = work(targeted, drafted, 0.1);
         let [one, ten] = [2e9, 2e10].map(|cost: f64| move |tokens: usize| cost * tokens as f64);
         let generated = one(drafted) + ten(targeted);
-        let with_prm = generated + one(read);
-        answer.flops = Some(Flops { generated, with_prm, total: with_prm + one(targeted) + ten(drafted) / 10.0 });
+        let with_prm = generated + one(scored);
+        answer.flops = Some(AnswerFlops { generated, with_prm, total: with_prm + one(targeted) + ten(drafted) / 10.0 });
         let seconds = answer.draft.seconds + answer.reward.seconds + answer.target.seconds;
         answer.seconds = self.timed.then_some(seconds);
         answer
     }
 }
 
-/// A log of all kinds of methods.
+/// A log with methods of every kind.
 pub(super) fn answers() -> Vec<Answer> {
     let run = |method, delta, skill| Invention { method, delta, skill, timed: true };
     let taken = |method, delta, skill| Invention { method, delta, skill, timed: false };

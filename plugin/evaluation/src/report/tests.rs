@@ -7,7 +7,7 @@ use super::{
     testing::{answers, questions, setup},
     write,
 };
-use crate::record::Answer;
+use crate::run_log::Answer;
 
 fn of(answers: &[Answer]) -> Report {
     let wanted = ["target", "rsd", "best-of-n (draft)", "majority (draft)", "never-run"].map(str::to_owned);
@@ -26,12 +26,12 @@ fn renamed(answers: &[Answer], method: &str, name: &str) -> Vec<Answer> {
 }
 
 #[test]
-fn people_read_this() {
+fn a_whole_run_as_text() {
     insta::assert_snapshot!("whole_run", file(&of(&answers()), "report.md"));
 }
 
 #[test]
-fn a_small_run_says_what_it_has_not() {
+fn a_small_run_says_what_is_missing() {
     let mut few = answers();
     few.retain(|answer| ["draft", "rsd@0.3"].contains(&answer.method.as_str()) && answer.question.len() < 3);
     for answer in &mut few {
@@ -46,7 +46,7 @@ fn a_small_run_says_what_it_has_not() {
 }
 
 #[test]
-fn what_was_drafted_ahead_in_vain_is_said_to_be_in_some_figures_only() {
+fn discarded_lookahead_tokens_are_noted_where_only_some_figures_include_them() {
     let notes = |lookahead: u64| {
         let mut setup = setup();
         setup.settings.insert("steps".to_owned(), serde_json::json!({ "lookahead": lookahead }));
@@ -74,7 +74,7 @@ fn figures_are_those_counted_by_hand() {
             answer.method == name && answer.question == format!("q{n}") && boxed && answer.finished
         })
     };
-    let count = |keep: &dyn Fn(usize) -> bool| (0..100).filter(|&n| keep(n)).count();
+    let count = |holds: &dyn Fn(usize) -> bool| (0..100).filter(|&n| holds(n)).count();
     let rsd = report.method("rsd@0.5").unwrap();
     let against = rsd.against_target.as_ref().unwrap();
     let (here, there) = (count(&|n| right("rsd@0.5", n)), count(&|n| right("target", n)));
@@ -103,16 +103,24 @@ fn figures_are_those_counted_by_hand() {
 }
 
 #[test]
-fn the_threshold_asked_for_first_is_the_configured_one() {
+fn the_first_threshold_requested_is_the_configured_one() {
     let wanted = ["target", "rsd@0.3", "rsd@0.1"].map(str::to_owned);
     let configured = |log: &[Answer], wanted: &[String]| Report::build(&setup(), &questions(), log, wanted).configured;
     // Even where another one was timed, as it is after the deployment's threshold was changed.
     assert_eq!(configured(&answers(), &wanted).as_deref(), Some("rsd@0.3"));
     assert_eq!(configured(&answers(), &[]).as_deref(), Some("rsd@0.5"));
     let mut untimed = answers();
-    untimed.iter_mut().for_each(|answer| answer.seconds = None);
+    for answer in &mut untimed {
+        answer.seconds = None;
+    }
     assert_eq!(configured(&untimed, &wanted).as_deref(), Some("rsd@0.3"));
     assert_eq!(configured(&untimed, &[]), None);
+}
+
+/// All that is not measured in seconds.
+fn without_timing(mut report: Report) -> Report {
+    report.methods.iter_mut().for_each(|method| method.timing = None);
+    report
 }
 
 #[test]
@@ -126,7 +134,7 @@ fn without_timing_nothing_of_the_clock_is_left() {
     }
     let (one, other) = (of(&answers()), of(&slow));
     assert_ne!(one.files().unwrap(), other.files().unwrap());
-    assert_eq!(one.without_timing().files().unwrap(), other.without_timing().files().unwrap());
+    assert_eq!(without_timing(one).files().unwrap(), without_timing(other).files().unwrap());
 }
 
 #[test]
@@ -134,7 +142,7 @@ fn a_method_that_answers_as_the_target_does_not_differ_from_it() {
     let mut log = answers();
     log.extend(renamed(&log, "target", "twin"));
     let against = of(&log).method("twin").unwrap().against_target.clone().unwrap();
-    let is = |figure: crate::statistics::Figure, value: f64| {
+    let is = |figure: crate::statistics::Estimate, value: f64| {
         [figure.value, figure.low, figure.high].iter().all(|found| (found - value).abs() < 1e-12)
     };
     assert!(is(against.difference, 0.0));
@@ -168,8 +176,34 @@ fn files_are_replaced_and_old_pictures_go() {
     for (name, text) in report.files().unwrap() {
         assert_eq!(std::fs::read_to_string(folder.path().join(name)).unwrap(), text);
     }
-    write(folder.path(), &report.without_timing()).unwrap();
+    write(folder.path(), &without_timing(report)).unwrap();
     assert_eq!(names(), ["flops.svg", "levels.svg", "report.json", "report.md", "rewards.svg"]);
+}
+
+#[test]
+fn a_report_is_read_back_and_so_is_one_of_the_first_release() {
+    let report = of(&answers());
+    let json = file(&report, "report.json");
+    let read: Report = serde_json::from_str(&json).unwrap();
+    // Decimals are read to within one unit of their last place.
+    assert_eq!((&read.setup, &read.notes, &read.sweep), (&report.setup, &report.notes, &report.sweep));
+    let decisions =
+        |report: &Report| report.methods.iter().map(|m| Some(m.acceptance?.decisions)).collect::<Vec<Option<usize>>>();
+    assert_eq!(decisions(&read), decisions(&report));
+    let renamed = [
+        ("accuracy_breakdown", "losses"),
+        ("decisions", "judged"),
+        ("reward_prefilled", "reward_read"),
+        ("differences", "parts"),
+    ];
+    let old = renamed.iter().fold(json, |json, (new, old)| {
+        assert!(json.contains(&format!("\"{new}\": ")), "{new}");
+        json.replace(&format!("\"{new}\": "), &format!("\"{old}\": "))
+    });
+    // The same name stands for all methods of the report.
+    let (before, breakdown) = old.split_once("\"losses\": ").unwrap();
+    let old = format!("{before}\"losses\": {}", breakdown.replacen("\"methods\": ", "\"routes\": ", 1));
+    assert_eq!(serde_json::from_str::<Report>(&old).unwrap(), read);
 }
 
 proptest! {

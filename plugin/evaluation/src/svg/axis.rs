@@ -1,6 +1,6 @@
-//! One direction of a diagram: its range, its ticks and where a value stands.
+//! The axis of a diagram: its range, its ticks and the place of a value on it.
 
-/// An axis.
+/// A horizontal or vertical axis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Axis {
     pub(super) title: String,
@@ -8,12 +8,12 @@ pub struct Axis {
     high: f64,
     logarithmic: bool,
     pub(super) ticks: Vec<(f64, String)>,
-    /// Whether lines run through the panel at the ticks.
+    /// Whether grid lines run through the panel at the ticks.
     pub(super) lines: bool,
 }
 
 impl Axis {
-    /// From the round number below `low` to the one above `high`.
+    /// A linear axis from the round number below `low` to the one above `high`.
     #[must_use]
     pub fn linear(title: &str, low: f64, high: f64, label: impl Fn(f64) -> String) -> Self {
         let step = round_step((high - low).max(1e-9) / 8.0);
@@ -30,7 +30,7 @@ impl Axis {
         }
     }
 
-    /// Both are above 0. Equal steps are equal factors.
+    /// A logarithmic axis; `low` and `high` must be above 0.
     #[must_use]
     pub fn logarithmic(title: &str, low: f64, high: f64, label: impl Fn(f64) -> String) -> Self {
         let room = (high / low).powf(0.08).max(1.15);
@@ -52,7 +52,7 @@ impl Axis {
         }
     }
 
-    /// Names side by side; the middle of the first is at 0.5.
+    /// An axis of names side by side; the middle of the first is at 0.5.
     #[must_use]
     pub fn names(title: &str, names: &[String]) -> Self {
         let ticks = names.iter().enumerate().map(|(place, name)| (place as f64 + 0.5, name.clone())).collect();
@@ -60,7 +60,7 @@ impl Axis {
         Self { title: title.to_owned(), low: 0.0, high, logarithmic: false, ticks, lines: false }
     }
 
-    /// Where a value stands, 0 at the low end and 1 at the high one.
+    /// The place of a value: 0 at the low end and 1 at the high end.
     pub(super) fn at(&self, value: f64) -> f64 {
         let at = if self.logarithmic {
             (value / self.low).ln() / (self.high / self.low).ln()
@@ -71,7 +71,7 @@ impl Axis {
     }
 }
 
-/// The next of 1, 2 and 5 times a power of ten.
+/// The smallest of 1, 2 and 5 times a power of ten that is not below `least`.
 fn round_step(least: f64) -> f64 {
     let power = 10f64.powf(least.log10().floor());
     let step = [1.0, 2.0, 5.0].into_iter().find(|step| step * power >= least * 0.999_999);

@@ -1,11 +1,11 @@
-//! Where to write names beside marks: each at the place where it covers least.
+//! Places labels beside marks, each where it covers least.
 
 /// A rectangle: left, top, right, bottom.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Area(pub f64, pub f64, pub f64, pub f64);
+pub(super) struct LabelArea(pub f64, pub f64, pub f64, pub f64);
 
-impl Area {
-    /// How much of it another one covers.
+impl LabelArea {
+    /// The area that both rectangles cover.
     pub(super) fn shared(self, other: Self) -> f64 {
         let width = self.2.min(other.2) - self.0.max(other.0);
         let height = self.3.min(other.3) - self.1.max(other.1);
@@ -17,44 +17,44 @@ impl Area {
     }
 }
 
-/// A name to be written.
+/// A label to be placed.
 #[derive(Debug, Clone)]
-pub(super) struct Label {
+pub(super) struct PointLabel {
     pub point: (f64, f64),
     pub text: String,
-    pub colour: &'static str,
+    pub color: &'static str,
 }
 
-/// Where a name goes, at which `x` it is anchored how, and whether it is so far away that a line must lead to it.
+/// The place of a label, the `x` and `anchor` of its text, and whether it is so far from its mark that it needs a line.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Place {
-    pub area: Area,
+pub(super) struct LabelPlace {
+    pub area: LabelArea,
     pub x: f64,
     pub anchor: &'static str,
     pub far: bool,
 }
 
-/// What is in the way, and how much it hurts to cover it.
-pub(super) type Obstacle = (Area, f64);
+/// An area that labels should avoid, and the cost of covering it.
+pub(super) type Obstacle = (LabelArea, f64);
 
-/// Height of a line of text, and the width of one of its letters: wide ones, for fonts differ.
+/// Height of a line of text, and the width of a letter: that of wide ones, because fonts differ.
 const HEIGHT: f64 = 13.0;
 pub(super) const LETTER: f64 = 6.9;
 
-/// Places for all labels within a frame of the given size.
-pub(super) fn place(labels: &[Label], obstacles: &[Obstacle], (width, height): (f64, f64)) -> Vec<Place> {
+/// Finds places for all labels within a frame of the given size.
+pub(super) fn place(labels: &[PointLabel], obstacles: &[Obstacle], (width, height): (f64, f64)) -> Vec<LabelPlace> {
     let mut taken: Vec<Obstacle> = obstacles.to_vec();
-    let frame = Area(2.0, 2.0, width - 2.0, height - 2.0);
+    let frame = LabelArea(2.0, 2.0, width - 2.0, height - 2.0);
     let mut places = Vec::new();
     for label in labels {
-        let price = |place: &Place| {
+        let price = |place: &LabelPlace| {
             let covered = taken.iter().filter(|(area, _)| place.area.shared(*area) > 0.0);
-            // That it is covered at all costs more than how much of it.
+            // Covering something at all costs more than covering more of it.
             let covered: f64 = covered.map(|(area, weight)| weight * (20.0 + place.area.shared(*area))).sum();
             covered + 50.0 * (place.area.size() - place.area.shared(frame))
         };
-        // The nearest come first, and the first of the cheapest is taken; what is farther must be cheaper by more.
-        let mut best: Option<(f64, Place)> = None;
+        // Candidates come nearest first; a farther one must be cheaper by a margin.
+        let mut best: Option<(f64, LabelPlace)> = None;
         for (rank, candidate) in candidates(label).into_iter().enumerate() {
             let price = price(&candidate) + 2.0 * rank as f64;
             if best.is_none_or(|(least, _)| price < least) {
@@ -68,7 +68,7 @@ pub(super) fn place(labels: &[Label], obstacles: &[Obstacle], (width, height): (
     places
 }
 
-fn candidates(label: &Label) -> Vec<Place> {
+fn candidates(label: &PointLabel) -> Vec<LabelPlace> {
     let (x, y) = label.point;
     let (width, height) = (LETTER * label.text.chars().count() as f64 + 5.0, HEIGHT);
     let mut found = Vec::new();
@@ -90,8 +90,8 @@ fn candidates(label: &Label) -> Vec<Place> {
                 _ => (x - width / 2.0, "middle"),
             };
             let middle = y + dy + if dx == 0.0 { dy.signum() * height / 4.0 } else { 0.0 };
-            let area = Area(left, middle - height / 2.0, left + width, middle + height / 2.0);
-            found.push(Place { area, x: x + dx, anchor, far: ring > 1 });
+            let area = LabelArea(left, middle - height / 2.0, left + width, middle + height / 2.0);
+            found.push(LabelPlace { area, x: x + dx, anchor, far: ring > 1 });
         }
     }
     found
@@ -105,11 +105,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_dozen_names_in_a_large_frame_never_cover_each_other(
+        fn a_dozen_labels_in_a_large_frame_never_cover_each_other(
             points in prop::collection::vec((50.0f64..500.0, 50.0f64..350.0), 1..12)
         ) {
-            let label = |&point: &(f64, f64)| Label { point, text: "rsd@0.19".to_owned(), colour: "" };
-            let labels: Vec<Label> = points.iter().map(label).collect();
+            let label = |&point: &(f64, f64)| PointLabel { point, text: "rsd@0.19".to_owned(), color: "" };
+            let labels: Vec<PointLabel> = points.iter().map(label).collect();
             let places = place(&labels, &[], (600.0, 400.0));
             prop_assert_eq!(places.len(), labels.len());
             for (one, place) in places.iter().enumerate() {

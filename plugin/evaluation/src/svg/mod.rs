@@ -1,9 +1,9 @@
-//! Small diagrams as SVG text: panels with axes, lines, marks, and labels that keep out of each other's way.
+//! Small diagrams as SVG text: panels with axes, lines, marks, and labels that avoid each other.
 //!
-//! Plotting crates write a name where they are told to; to find the place is most of the work here.
+//! Plotting crates put a label where the caller says. Finding the place for it is most of the work here.
 //!
-//! Colours are after the palette of Okabe and Ito, which people with any colour vision can tell apart, darker where
-//! letters have them. Every look has a shape of its own too.
+//! The colors follow the palette of Okabe and Ito, which people with any color vision can distinguish; they are darker
+//! where text uses them. Marks also differ in shape.
 
 mod axis;
 mod labels;
@@ -13,30 +13,22 @@ use std::fmt::Write as _;
 
 pub use self::{axis::Axis, panel::Panel};
 
-/// Colours.
-pub mod colour {
-    /// Black.
+/// The colors of lines, marks and labels.
+pub mod color {
     pub const BLACK: &str = "#000000";
-    /// Grey, for what is only there for orientation.
-    pub const GREY: &str = "#767676";
-    /// Blue.
+    /// For what only gives orientation.
+    pub const GRAY: &str = "#767676";
     pub const BLUE: &str = "#0072b2";
-    /// Vermilion.
     pub const VERMILION: &str = "#d55e00";
-    /// Bluish green.
     pub const GREEN: &str = "#009e73";
-    /// Reddish purple.
     pub const PURPLE: &str = "#aa4499";
-    /// Orange.
     pub const ORANGE: &str = "#b87800";
 }
 
 /// The shape of a mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shape {
-    /// A disc.
+pub enum MarkShape {
     Disc,
-    /// A square.
     Square,
     /// A square on its corner.
     Diamond,
@@ -46,52 +38,49 @@ pub enum Shape {
     Down,
     /// Two crossed strokes.
     Cross,
-    /// A circle.
+    /// The outline of a disc.
     Ring,
     /// An upright cross.
     Plus,
-    /// The outline of a square on its corner.
+    /// The outline of a diamond.
     HollowDiamond,
 }
 
-/// What a mark looks like.
+/// The color and the shape of a mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Look {
-    /// Its colour.
-    pub colour: &'static str,
-    /// Its shape.
-    pub shape: Shape,
+pub struct MarkStyle {
+    pub color: &'static str,
+    pub shape: MarkShape,
 }
 
-impl Look {
-    /// A look.
+impl MarkStyle {
     #[must_use]
-    pub fn new(colour: &'static str, shape: Shape) -> Self {
-        Self { colour, shape }
+    pub fn new(color: &'static str, shape: MarkShape) -> Self {
+        Self { color, shape }
     }
 
-    /// The mark around a point.
+    /// The SVG of the mark around a point.
     fn draw(self, (x, y): (f64, f64)) -> String {
-        let Self { colour, shape } = self;
+        let Self { color, shape } = self;
         let path = match shape {
-            Shape::Disc | Shape::Ring => "m-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z",
-            Shape::Square => "m-3.7 -3.7h7.4v7.4h-7.4z",
-            Shape::Diamond | Shape::HollowDiamond => "m0 -5.2l5.2 5.2l-5.2 5.2l-5.2 -5.2z",
-            Shape::Up => "m0 -5l4.8 8.4h-9.6z",
-            Shape::Down => "m0 5l4.8 -8.4h-9.6z",
-            Shape::Plus => "m-4.6 0h9.2m-4.6 -4.6v9.2",
-            Shape::Cross => "m-3.8 -3.8l7.6 7.6m0 -7.6l-7.6 7.6",
+            MarkShape::Disc | MarkShape::Ring => "m-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z",
+            MarkShape::Square => "m-3.7 -3.7h7.4v7.4h-7.4z",
+            MarkShape::Diamond | MarkShape::HollowDiamond => "m0 -5.2l5.2 5.2l-5.2 5.2l-5.2 -5.2z",
+            MarkShape::Up => "m0 -5l4.8 8.4h-9.6z",
+            MarkShape::Down => "m0 5l4.8 -8.4h-9.6z",
+            MarkShape::Plus => "m-4.6 0h9.2m-4.6 -4.6v9.2",
+            MarkShape::Cross => "m-3.8 -3.8l7.6 7.6m0 -7.6l-7.6 7.6",
         };
         let (fill, width) = match shape {
-            Shape::Ring | Shape::HollowDiamond => ("none", 1.6),
-            Shape::Cross | Shape::Plus => ("none", 2.2),
-            _ => (colour, 1.0),
+            MarkShape::Ring | MarkShape::HollowDiamond => ("none", 1.6),
+            MarkShape::Cross | MarkShape::Plus => ("none", 2.2),
+            _ => (color, 1.0),
         };
-        format!("<path d=\"M{x:.1} {y:.1}{path}\" fill=\"{fill}\" stroke=\"{colour}\" stroke-width=\"{width}\"/>\n")
+        format!("<path d=\"M{x:.1} {y:.1}{path}\" fill=\"{fill}\" stroke=\"{color}\" stroke-width=\"{width}\"/>\n")
     }
 }
 
-/// A whole file: panels side by side, each with its size.
+/// A complete SVG file with the panels side by side.
 #[must_use]
 pub fn document(panels: Vec<Panel>) -> String {
     let mut inner = String::new();
@@ -109,7 +98,7 @@ pub fn document(panels: Vec<Panel>) -> String {
     )
 }
 
-/// A text as XML holds it.
+/// A text with XML's special characters escaped.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
@@ -122,7 +111,7 @@ mod tests {
     fn names_cannot_break_the_file() {
         let axis = || Axis::linear("a < b", 0.0, 1.0, |at| format!("{at:.1}"));
         let mut panel = Panel::new("R&D", axis(), axis(), (200.0, 200.0));
-        panel.label((0.5, 0.5), "<script>", colour::BLACK);
+        panel.label((0.5, 0.5), "<script>", color::BLACK);
         let text = document(vec![panel]);
         assert!(text.contains("R&amp;D") && text.contains("a &lt; b") && text.contains("&lt;script&gt;"));
         assert_eq!(text.matches("<g ").count(), text.matches("</g>").count());

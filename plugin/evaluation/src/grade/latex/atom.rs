@@ -1,4 +1,4 @@
-//! LaTeX read into a tree: numbers, letters, brackets, and what stands behind them.
+//! Parses LaTeX into a tree: numbers, letters and brackets, with the powers, indices and units after them.
 
 use num_bigint::BigInt;
 use num_rational::BigRational;
@@ -6,9 +6,8 @@ use num_rational::BigRational;
 use super::{
     command::is_atom,
     parse::Parser,
-    product::literal,
     token::Token,
-    tree::{Bracket, Constant, Function, Literal, Node},
+    tree::{BracketKind, MathConstant, MathFunction, Node, NumberLiteral, literal},
 };
 
 impl Parser {
@@ -24,7 +23,7 @@ impl Parser {
         }
     }
 
-    /// An atom and what stands behind it: powers, indices, factorials, units.
+    /// An atom with the powers, indices, factorials and units after it.
     pub(super) fn factor(&mut self) -> Option<Node> {
         let mut node = self.deeper(Self::atom)?;
         loop {
@@ -34,11 +33,11 @@ impl Parser {
                 let index = self.index()?;
                 indexed(node, &index)?
             } else if self.take('!') {
-                Node::call(Function::Factorial, [node])
+                Node::call(MathFunction::Factorial, [node])
             } else if self.take('%') {
-                Node::call(Function::Percent, [node])
+                Node::call(MathFunction::Percent, [node])
             } else if self.take_command("circ") || self.take_command("degree") {
-                Node::call(Function::Degrees, [node])
+                Node::call(MathFunction::Degrees, [node])
             } else if self.take('\'') {
                 indexed(node, "'")?
             } else {
@@ -49,25 +48,25 @@ impl Parser {
 
     fn raised(&mut self, node: Node) -> Option<Node> {
         if self.take_command("circ") {
-            return Some(Node::call(Function::Degrees, [node]));
+            return Some(Node::call(MathFunction::Degrees, [node]));
         }
         if self.take_command("prime") {
             return indexed(node, "'");
         }
         if self.take('{') {
             if self.take_command("circ") {
-                return self.take('}').then(|| Node::call(Function::Degrees, [node]));
+                return self.take('}').then(|| Node::call(MathFunction::Degrees, [node]));
             }
             let exponent = self.list()?;
-            return self.take('}').then(|| Node::call(Function::Power, [node, exponent]));
+            return self.take('}').then(|| Node::call(MathFunction::Power, [node, exponent]));
         }
         let minus = self.take('-');
         let exponent = self.argument()?;
-        let exponent = if minus { Node::call(Function::Negate, [exponent]) } else { exponent };
-        Some(Node::call(Function::Power, [node, exponent]))
+        let exponent = if minus { Node::call(MathFunction::Negate, [exponent]) } else { exponent };
+        Some(Node::call(MathFunction::Power, [node, exponent]))
     }
 
-    /// What a command is done to: a group, or the next token alone.
+    /// The argument of a command: a group or a single token.
     pub(super) fn argument(&mut self) -> Option<Node> {
         self.deeper(|parser| {
             if parser.take('{') {
@@ -78,7 +77,7 @@ impl Parser {
         })
     }
 
-    /// An index as it is written.
+    /// An index, as text.
     pub(super) fn index(&mut self) -> Option<String> {
         let written = |token: Token| match token {
             Token::Number(text) | Token::Command(text) | Token::Text(text) => text,
@@ -98,12 +97,12 @@ impl Parser {
         match self.next()? {
             Token::Number(digits) if digits.contains('.') && self.take_command("overline") => self.repeating(&digits),
             Token::Number(digits) => literal(&digits),
-            Token::Letter('e') => Some(Node::Constant(Constant::E)),
-            Token::Letter('i') => Some(Node::Constant(Constant::I)),
+            Token::Letter('e') => Some(Node::Constant(MathConstant::E)),
+            Token::Letter('i') => Some(Node::Constant(MathConstant::I)),
             Token::Letter(letter) => Some(Node::Symbol(letter.to_string())),
             Token::Text(text) => Some(Node::Text(text)),
-            Token::Sign('(') => self.bracketed(Bracket::Round),
-            Token::Sign('[') => self.bracketed(Bracket::Square),
+            Token::Sign('(') => self.bracketed(BracketKind::Round),
+            Token::Sign('[') => self.bracketed(BracketKind::Square),
             Token::Sign('{') => {
                 let node = self.list()?;
                 self.take('}').then_some(node)
@@ -114,15 +113,15 @@ impl Parser {
         }
     }
 
-    /// A point or an interval; brackets around one part only hold it together.
-    pub(super) fn bracketed(&mut self, open: Bracket) -> Option<Node> {
+    /// A point or an interval; brackets around a single part are dropped.
+    pub(super) fn bracketed(&mut self, open: BracketKind) -> Option<Node> {
         let bars = std::mem::replace(&mut self.bars, false);
         let mut parts = self.parts()?;
         self.bars = bars;
         let close = match self.next()? {
-            Token::Sign(')') => Bracket::Round,
-            Token::Sign(']') => Bracket::Square,
-            Token::Command(name) if name == "rangle" => Bracket::Angle,
+            Token::Sign(')') => BracketKind::Round,
+            Token::Sign(']') => BracketKind::Square,
+            Token::Command(name) if name == "rangle" => BracketKind::Angle,
             _ => return None,
         };
         if parts.len() == 1 { parts.pop() } else { Some(Node::Tuple(open, parts, close)) }
@@ -133,10 +132,10 @@ impl Parser {
         let inside = self.sum()?;
         self.bars = bars;
         let closed = self.take('|') || ["vert", "rvert", "|"].into_iter().any(|name| self.take_command(name));
-        closed.then(|| Node::call(Function::Absolute, [inside]))
+        closed.then(|| Node::call(MathFunction::Absolute, [inside]))
     }
 
-    /// `0.1\overline{6}`: the digits under the line go on for ever.
+    /// `0.1\overline{6}`: the digits under the line repeat for ever.
     fn repeating(&mut self, digits: &str) -> Option<Node> {
         let Some(Node::Number(first)) = literal(digits) else { return None };
         let again = self.index()?;
@@ -148,16 +147,18 @@ impl Parser {
         let nines = ten.pow(u32::try_from(again.len()).ok()?) - BigInt::from(1);
         let again: BigInt = again.parse().ok()?;
         let part = BigRational::new(again, nines * ten.pow(u32::try_from(places).ok()?));
-        Some(Node::Number(Literal { value: first.value + part, decimal: false, base: None }))
+        Some(Node::Number(NumberLiteral { value: first.value + part, decimal: false, base: None }))
     }
 }
 
-/// A name or a number with its index.
+/// A name or a number with an index; the index of a number is its base.
 fn indexed(node: Node, index: &str) -> Option<Node> {
     match node {
         Node::Symbol(name) if index == "'" => Some(Node::Symbol(format!("{name}'"))),
         Node::Symbol(name) => Some(Node::Symbol(format!("{name}_{index}"))),
-        Node::Number(number) if index != "'" => Some(Node::Number(Literal { base: Some(index.to_owned()), ..number })),
+        Node::Number(number) if index != "'" => {
+            Some(Node::Number(NumberLiteral { base: Some(index.to_owned()), ..number }))
+        }
         _ => None,
     }
 }

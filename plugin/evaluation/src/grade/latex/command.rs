@@ -1,10 +1,9 @@
-//! LaTeX read into a tree: commands, functions and matrices.
+//! Parses LaTeX into a tree: commands, functions and matrices.
 
 use super::{
     parse::Parser,
-    product::literal,
     token::Token,
-    tree::{Bracket, Constant, Function, Node},
+    tree::{BracketKind, MathConstant, MathFunction, Node, literal},
 };
 
 impl Parser {
@@ -12,11 +11,11 @@ impl Parser {
         match name {
             "frac" | "dfrac" | "tfrac" | "cfrac" => {
                 let above = self.digit_or_group()?;
-                Some(Node::call(Function::Divide, [above, self.digit_or_group()?]))
+                Some(Node::call(MathFunction::Divide, [above, self.digit_or_group()?]))
             }
             "binom" | "dbinom" | "tbinom" => {
                 let above = self.digit_or_group()?;
-                Some(Node::call(Function::Binomial, [above, self.digit_or_group()?]))
+                Some(Node::call(MathFunction::Binomial, [above, self.digit_or_group()?]))
             }
             "sqrt" => {
                 let degree = if self.take('[') {
@@ -25,13 +24,13 @@ impl Parser {
                 } else {
                     literal("2")?
                 };
-                Some(Node::call(Function::Root, [degree, self.argument()?]))
+                Some(Node::call(MathFunction::Root, [degree, self.argument()?]))
             }
-            "pi" => Some(Node::Constant(Constant::Pi)),
+            "pi" => Some(Node::Constant(MathConstant::Pi)),
             "infty" => Some(Node::Infinity),
             "R" => {
-                let ends = vec![Node::call(Function::Negate, [Node::Infinity]), Node::Infinity];
-                Some(Node::Tuple(Bracket::Round, ends, Bracket::Round))
+                let ends = vec![Node::call(MathFunction::Negate, [Node::Infinity]), Node::Infinity];
+                Some(Node::Tuple(BracketKind::Round, ends, BracketKind::Round))
             }
             "emptyset" | "varnothing" => Some(Node::Set(Vec::new())),
             "{" => {
@@ -41,10 +40,10 @@ impl Parser {
                 let parts = self.parts()?;
                 self.take_command("}").then_some(Node::Set(parts))
             }
-            "langle" => self.bracketed(Bracket::Angle),
+            "langle" => self.bracketed(BracketKind::Angle),
             "vert" | "lvert" | "|" => self.absolute(),
-            "lfloor" => self.closed_by(Function::Floor, "rfloor"),
-            "lceil" => self.closed_by(Function::Ceiling, "rceil"),
+            "lfloor" => self.closed_by(MathFunction::Floor, "rfloor"),
+            "lceil" => self.closed_by(MathFunction::Ceiling, "rceil"),
             "begin" => self.matrix(),
             "overline" | "overrightarrow" | "vec" | "hat" | "bar" | "widehat" | "mathsf" | "underline" => {
                 self.argument()
@@ -56,8 +55,8 @@ impl Parser {
         }
     }
 
-    /// A function with its power and what it is applied to.
-    fn applied(&mut self, mut function: Function) -> Option<Node> {
+    /// A function with its index or power and its argument.
+    fn applied(&mut self, mut function: MathFunction) -> Option<Node> {
         let mut base = None;
         let mut power = None;
         loop {
@@ -66,7 +65,7 @@ impl Parser {
             } else if self.take('^') {
                 let minus = self.take('-');
                 let exponent = self.argument()?;
-                power = Some(if minus { Node::call(Function::Negate, [exponent]) } else { exponent });
+                power = Some(if minus { Node::call(MathFunction::Negate, [exponent]) } else { exponent });
             } else {
                 break;
             }
@@ -81,7 +80,7 @@ impl Parser {
             self.deeper(Self::bare_argument)?
         };
         let applied = match (function, base) {
-            (Function::Logarithm, base) => {
+            (MathFunction::Logarithm, base) => {
                 let base = match base {
                     Some(base) => base,
                     None => literal("10")?,
@@ -92,12 +91,12 @@ impl Parser {
             (_, None) => Node::call(function, [inside]),
         };
         Some(match power {
-            Some(power) => Node::call(Function::Power, [applied, power]),
+            Some(power) => Node::call(MathFunction::Power, [applied, power]),
             None => applied,
         })
     }
 
-    /// Factors up to the next function: `\sin 2x \cos x` is a product of two.
+    /// Factors up to the next function: `\sin 2x \cos x` is a product of two functions.
     fn bare_argument(&mut self) -> Option<Node> {
         let mut factors = Vec::new();
         while self.starts_factor() {
@@ -110,16 +109,16 @@ impl Parser {
         match factors.len() {
             0 => None,
             1 => factors.pop(),
-            _ => Some(Node::Call(Function::Multiply, factors)),
+            _ => Some(Node::Call(MathFunction::Multiply, factors)),
         }
     }
 
-    /// An argument of a fraction, where `\frac12` is a half.
+    /// An argument of a fraction: a group, or one digit as in `\frac12`.
     fn digit_or_group(&mut self) -> Option<Node> {
         if matches!(self.peek(), Some(Token::Number(_))) { self.first_digit() } else { self.argument() }
     }
 
-    fn closed_by(&mut self, function: Function, close: &str) -> Option<Node> {
+    fn closed_by(&mut self, function: MathFunction, close: &str) -> Option<Node> {
         let inside = self.sum()?;
         self.take_command(close).then(|| Node::call(function, [inside]))
     }
@@ -151,40 +150,40 @@ impl Parser {
 }
 
 fn is_minus_one(node: &Node) -> bool {
-    literal("1").is_some_and(|one| *node == Node::call(Function::Negate, [one]))
+    literal("1").is_some_and(|one| *node == Node::call(MathFunction::Negate, [one]))
 }
 
-fn inverse(function: Function) -> Option<Function> {
+fn inverse(function: MathFunction) -> Option<MathFunction> {
     match function {
-        Function::Sine => Some(Function::ArcSine),
-        Function::Cosine => Some(Function::ArcCosine),
-        Function::Tangent => Some(Function::ArcTangent),
+        MathFunction::Sine => Some(MathFunction::ArcSine),
+        MathFunction::Cosine => Some(MathFunction::ArcCosine),
+        MathFunction::Tangent => Some(MathFunction::ArcTangent),
         _ => None,
     }
 }
 
-fn function(name: &str) -> Option<Function> {
+fn function(name: &str) -> Option<MathFunction> {
     Some(match name {
-        "sin" => Function::Sine,
-        "cos" => Function::Cosine,
-        "tan" => Function::Tangent,
-        "cot" => Function::Cotangent,
-        "sec" => Function::Secant,
-        "csc" => Function::Cosecant,
-        "arcsin" => Function::ArcSine,
-        "arccos" => Function::ArcCosine,
-        "arctan" => Function::ArcTangent,
-        "sinh" => Function::HyperbolicSine,
-        "cosh" => Function::HyperbolicCosine,
-        "tanh" => Function::HyperbolicTangent,
-        "log" | "lg" => Function::Logarithm,
-        "ln" => Function::NaturalLogarithm,
-        "exp" => Function::Exponential,
+        "sin" => MathFunction::Sine,
+        "cos" => MathFunction::Cosine,
+        "tan" => MathFunction::Tangent,
+        "cot" => MathFunction::Cotangent,
+        "sec" => MathFunction::Secant,
+        "csc" => MathFunction::Cosecant,
+        "arcsin" => MathFunction::ArcSine,
+        "arccos" => MathFunction::ArcCosine,
+        "arctan" => MathFunction::ArcTangent,
+        "sinh" => MathFunction::HyperbolicSine,
+        "cosh" => MathFunction::HyperbolicCosine,
+        "tanh" => MathFunction::HyperbolicTangent,
+        "log" | "lg" => MathFunction::Logarithm,
+        "ln" => MathFunction::NaturalLogarithm,
+        "exp" => MathFunction::Exponential,
         _ => return None,
     })
 }
 
-/// Commands that are variables.
+/// Whether a command is a variable.
 fn is_letter(name: &str) -> bool {
     const LETTERS: [&str; 36] = [
         "alpha",
@@ -227,7 +226,7 @@ fn is_letter(name: &str) -> bool {
     LETTERS.contains(&name)
 }
 
-/// Commands that begin a factor.
+/// Whether a command begins a factor.
 pub(super) fn is_atom(name: &str) -> bool {
     const ATOMS: [&str; 29] = [
         "R",

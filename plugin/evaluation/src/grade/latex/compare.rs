@@ -1,16 +1,16 @@
-//! Whether two trees are one answer.
+//! Compares two trees as answers.
 
 use super::{
-    evaluate::{Value, evaluate},
+    evaluate::{NodeValue, evaluate},
     interval,
-    tree::{Bracket, Function, Node, Sign},
+    tree::{BracketKind, MathFunction, Node, RelationSign},
     words,
 };
 
-/// Parts beyond this many are not compared one with another.
+/// Lists with more parts are not compared.
 const MOST_PARTS: usize = 64;
 
-/// Whether two answers are one.
+/// Whether two answers are equal.
 #[must_use]
 pub fn same(a: &Node, b: &Node) -> bool {
     if a == b {
@@ -26,13 +26,13 @@ pub fn same(a: &Node, b: &Node) -> bool {
         (Node::Relation(..), other) => named_value(a).is_some_and(|a| same(a, other)),
         (other, Node::Relation(..)) => named_value(b).is_some_and(|b| same(other, b)),
         (Node::Set(a), Node::Set(b)) | (Node::Union(a), Node::Union(b)) => same_parts(a, b),
-        // A point whose brackets were left out still has its order: `4, 3`, and `x = 4, y = 3`.
-        (Node::Set(parts), Node::Tuple(Bracket::Round, point, Bracket::Round))
-        | (Node::Tuple(Bracket::Round, point, Bracket::Round), Node::Set(parts))
+        // A point without its brackets still has its order: `4, 3`, and `x = 4, y = 3`.
+        (Node::Set(parts), Node::Tuple(BracketKind::Round, point, BracketKind::Round))
+        | (Node::Tuple(BracketKind::Round, point, BracketKind::Round), Node::Set(parts))
             if parts.len() > 1 =>
         {
             same_in_order(parts, point)
-                || same_parts(parts, &[Node::Tuple(Bracket::Round, point.clone(), Bracket::Round)])
+                || same_parts(parts, &[Node::Tuple(BracketKind::Round, point.clone(), BracketKind::Round)])
         }
         (Node::Set(parts), other) | (other, Node::Set(parts)) => same_parts(parts, std::slice::from_ref(other)),
         (Node::Tuple(open, a, close), Node::Tuple(other_open, b, other_close)) => {
@@ -52,30 +52,32 @@ pub fn same(a: &Node, b: &Node) -> bool {
     }
 }
 
-/// What an equation says that a name is, such as 5 in `x = 5` and in `x = 2 + 3 = 5`, and the set in `x \in S`.
+/// The value that an equation gives to a name, such as 5 in `x = 5` and in `x = 2 + 3 = 5`, and the set in `x \in S`.
 #[must_use]
 pub fn named_value(node: &Node) -> Option<&Node> {
     let Node::Relation(sides, signs) = node else { return None };
-    let exact = signs.iter().position(|sign| *sign == Sign::About).unwrap_or(signs.len());
+    let exact = signs.iter().position(|sign| *sign == RelationSign::About).unwrap_or(signs.len());
     let (first, last) = (sides.first()?, sides.get(exact)?);
     match signs[..exact] {
-        // Only about: a name and a number, or a value and its decimals.
+        // Only approximate: a name and a number, or a value and its decimals.
         [] if first.is_name() => sides.get(1),
         [] => Some(first),
-        [Sign::In] if first.is_name() => Some(last),
-        ref all if all.iter().all(|sign| *sign == Sign::Equal) && (first.is_name() || is_constant(first)) => Some(last),
+        [RelationSign::In] if first.is_name() => Some(last),
+        ref all if all.iter().all(|sign| *sign == RelationSign::Equal) && (first.is_name() || is_constant(first)) => {
+            Some(last)
+        }
         _ => None,
     }
 }
 
-/// The last right side of an equation, whatever it is equal to.
+/// The last right side of an equation, whatever the left side is.
 #[must_use]
 pub fn last_side(node: &Node) -> Option<&Node> {
     let Node::Relation(sides, signs) = node else { return None };
-    signs.iter().all(|sign| *sign == Sign::Equal).then(|| sides.last()).flatten()
+    signs.iter().all(|sign| *sign == RelationSign::Equal).then(|| sides.last()).flatten()
 }
 
-/// Whether it is a value without variables, or an equation that ends with one.
+/// Whether a node is a value without variables, or an equation that ends with one.
 #[must_use]
 pub fn is_value(node: &Node) -> bool {
     match node {
@@ -85,8 +87,8 @@ pub fn is_value(node: &Node) -> bool {
     }
 }
 
-fn is_vector(bracket: Bracket) -> bool {
-    bracket == Bracket::Angle
+fn is_vector(bracket: BracketKind) -> bool {
+    bracket == BracketKind::Angle
 }
 
 fn is_constant(node: &Node) -> bool {
@@ -105,31 +107,31 @@ fn same_vector(rows: &[Vec<Node>], parts: &[Node]) -> bool {
     (column || rows.len() == 1) && line.len() == parts.len() && line.iter().zip(parts).all(|(a, b)| same(a, b))
 }
 
-/// Whether every part of each is among the parts of the other, and equally often where both repeat parts.
+/// Whether each part of either is among the parts of the other, and equally often if both repeat parts.
 fn same_parts(a: &[Node], b: &[Node]) -> bool {
     if a.len() > MOST_PARTS || b.len() > MOST_PARTS {
         return false;
     }
     let times = |part: &Node, among: &[Node]| among.iter().filter(|other| same(part, other)).count();
     let within = |a: &[Node], b: &[Node]| a.iter().all(|part| times(part, b) > 0);
-    // A set may be written without its repetitions.
+    // A set may be written without repetitions.
     let repeats = |parts: &[Node]| parts.iter().any(|part| times(part, parts) > 1);
     let equally_often = || a.iter().all(|part| times(part, a) == times(part, b));
     within(a, b) && within(b, a) && (!repeats(a) || !repeats(b) || equally_often())
 }
 
-/// `10\%` is 10 where the question asks for per cent, and a tenth.
+/// `10\%` equals 10, where the question asks for percent, and also a tenth.
 fn same_percent(a: &Node, b: &Node) -> bool {
     match (a, b) {
-        (Node::Call(Function::Percent, _), Node::Call(Function::Percent, _)) => false,
-        (Node::Call(Function::Percent, parts), other) | (other, Node::Call(Function::Percent, parts)) => {
+        (Node::Call(MathFunction::Percent, _), Node::Call(MathFunction::Percent, _)) => false,
+        (Node::Call(MathFunction::Percent, parts), other) | (other, Node::Call(MathFunction::Percent, parts)) => {
             parts.iter().all(|part| same(part, other))
         }
         _ => false,
     }
 }
 
-/// Values of variables that make different expressions differ: fixed, and with both signs.
+/// Number of fixed values at which variables are evaluated, with both signs, so that different expressions differ.
 const POINTS: u64 = 6;
 
 fn point(name: &str, index: u64) -> f64 {
@@ -161,7 +163,7 @@ fn same_value(a: &Node, b: &Node) -> bool {
     compared * 2 >= points && compared > 0
 }
 
-/// Two equations or inequalities are one if what is left of zero in one is a multiple of it in the other.
+/// Two equations or inequalities are equal if, brought to the form `... = 0`, one is a multiple of the other.
 fn same_relation(a: &Node, b: &Node) -> bool {
     if let (Some((name, value)), Some((other, b))) = (assignment(a), assignment(b))
         && name == other
@@ -172,16 +174,16 @@ fn same_relation(a: &Node, b: &Node) -> bool {
     if sign != other {
         return false;
     }
-    let mut ratios: Vec<Value> = Vec::new();
+    let mut ratios: Vec<NodeValue> = Vec::new();
     for index in 0..POINTS {
         let at = |name: &str| point(name, index);
-        let quotient = Node::call(Function::Divide, [left.clone(), right.clone()]);
+        let quotient = Node::call(MathFunction::Divide, [left.clone(), right.clone()]);
         if let Some(ratio) = evaluate(&quotient, &at) {
             ratios.push(ratio);
         }
     }
     let Some((first, rest)) = ratios.split_first() else { return false };
-    let turned = sign != Sign::Equal && sign != Sign::NotEqual && first.about.re < 0.0;
+    let turned = sign != RelationSign::Equal && sign != RelationSign::NotEqual && first.about.re < 0.0;
     !turned && first.about.norm() > 1e-9 && rest.len() >= 2 && rest.iter().all(|ratio| ratio.same(first))
 }
 
@@ -191,15 +193,16 @@ fn assignment(node: &Node) -> Option<(&Node, &Node)> {
     Some((name, named_value(node)?))
 }
 
-/// A relation of two sides as one side and zero, with "greater" turned into "less".
-fn against_zero(node: &Node) -> Option<(Sign, Node)> {
+/// A relation of two sides in the form `... = 0` or `... < 0`; "greater" becomes "less".
+fn against_zero(node: &Node) -> Option<(RelationSign, Node)> {
     let Node::Relation(sides, signs) = node else { return None };
     let ([left, right], [sign]) = (sides.as_slice(), signs.as_slice()) else { return None };
-    let minus = |a: &Node, b: &Node| Node::call(Function::Add, [a.clone(), Node::call(Function::Negate, [b.clone()])]);
+    let minus =
+        |a: &Node, b: &Node| Node::call(MathFunction::Add, [a.clone(), Node::call(MathFunction::Negate, [b.clone()])]);
     Some(match sign {
-        Sign::Greater => (Sign::Less, minus(right, left)),
-        Sign::GreaterOrEqual => (Sign::LessOrEqual, minus(right, left)),
-        Sign::About => (Sign::Equal, minus(left, right)),
+        RelationSign::Greater => (RelationSign::Less, minus(right, left)),
+        RelationSign::GreaterOrEqual => (RelationSign::LessOrEqual, minus(right, left)),
+        RelationSign::About => (RelationSign::Equal, minus(left, right)),
         sign => (*sign, minus(left, right)),
     })
 }

@@ -1,25 +1,25 @@
-//! Sets of real numbers: intervals, what inequalities say, and unions of them.
+//! Sets of real numbers: intervals, inequalities and unions of them.
 
 use super::{
-    evaluate::{Value, evaluate},
-    tree::{Bracket, Function, Node, Sign},
+    evaluate::{NodeValue, evaluate},
+    tree::{BracketKind, MathFunction, Node, RelationSign},
 };
 
-/// From where to where, and whether the ends belong to it. No end is infinity.
+/// An interval with open or closed ends.
 #[derive(Debug, Clone)]
-pub struct Interval {
-    low: End,
-    high: End,
+pub struct RealInterval {
+    low: IntervalEnd,
+    high: IntervalEnd,
 }
 
 #[derive(Debug, Clone)]
-struct End {
-    /// Nothing for infinity.
-    value: Option<Value>,
+struct IntervalEnd {
+    /// `None` for infinity.
+    value: Option<NodeValue>,
     closed: bool,
 }
 
-impl End {
+impl IntervalEnd {
     fn of(node: &Node, closed: bool) -> Option<Self> {
         if is_infinite(node) {
             return Some(Self { value: None, closed: false });
@@ -43,68 +43,69 @@ impl End {
 fn is_infinite(node: &Node) -> bool {
     match node {
         Node::Infinity => true,
-        Node::Call(Function::Negate | Function::Add, parts) => parts.iter().all(is_infinite),
+        Node::Call(MathFunction::Negate | MathFunction::Add, parts) => parts.iter().all(is_infinite),
         _ => false,
     }
 }
 
-/// Whether a part says a range by itself, and so what it is compared with is one too.
+/// Whether a part is a range by itself, so that the other answer must be one too.
 #[must_use]
 pub fn says_range(node: &Node) -> bool {
     match node {
         Node::Union(_) => true,
-        Node::Relation(_, signs) => signs.iter().any(|sign| !matches!(sign, Sign::Equal | Sign::About)),
+        Node::Relation(_, signs) => signs.iter().any(|sign| !matches!(sign, RelationSign::Equal | RelationSign::About)),
         Node::Set(parts) => !parts.is_empty() && parts.iter().all(says_range),
         _ => false,
     }
 }
 
-/// The intervals that an answer says, from the lowest.
+/// The intervals of an answer in ascending order.
 #[must_use]
-pub fn intervals(node: &Node) -> Option<Vec<Interval>> {
+pub fn intervals(node: &Node) -> Option<Vec<RealInterval>> {
     let mut found = Vec::new();
     collect(node, &mut found)?;
     found.sort_by(|a, b| {
-        let low = |interval: &Interval| interval.low.value.as_ref().map_or(f64::NEG_INFINITY, |value| value.about.re);
+        let low =
+            |interval: &RealInterval| interval.low.value.as_ref().map_or(f64::NEG_INFINITY, |value| value.about.re);
         low(a).total_cmp(&low(b))
     });
     Some(found)
 }
 
-/// Whether two answers say the same intervals.
+/// Whether two lists of intervals are equal.
 #[must_use]
-pub fn same(a: &[Interval], b: &[Interval]) -> bool {
+pub fn same(a: &[RealInterval], b: &[RealInterval]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.low.same(&b.low) && a.high.same(&b.high))
 }
 
-fn collect(node: &Node, found: &mut Vec<Interval>) -> Option<()> {
+fn collect(node: &Node, found: &mut Vec<RealInterval>) -> Option<()> {
     match node {
         Node::Union(parts) | Node::Set(parts) if !parts.is_empty() => {
             parts.iter().try_for_each(|part| collect(part, found))
         }
-        Node::Tuple(open, ends, close) if *open != Bracket::Angle && *close != Bracket::Angle => {
+        Node::Tuple(open, ends, close) if *open != BracketKind::Angle && *close != BracketKind::Angle => {
             let [low, high] = ends.as_slice() else { return None };
-            let low = End::of(low, *open == Bracket::Square)?;
-            found.push(Interval { low, high: End::of(high, *close == Bracket::Square)? });
+            let low = IntervalEnd::of(low, *open == BracketKind::Square)?;
+            found.push(RealInterval { low, high: IntervalEnd::of(high, *close == BracketKind::Square)? });
             Some(())
         }
         Node::Relation(sides, signs) => match (sides.as_slice(), signs.as_slice()) {
-            ([name, set], [Sign::In]) if name.is_name() => collect(set, found),
+            ([name, set], [RelationSign::In]) if name.is_name() => collect(set, found),
             _ => inequality(sides, signs, found),
         },
         _ => None,
     }
 }
 
-/// What `x < 2`, `2 < x` and `1 < x \le 2` say.
-fn inequality(sides: &[Node], signs: &[Sign], found: &mut Vec<Interval>) -> Option<()> {
-    let open = || End { value: None, closed: false };
+/// The intervals of `x < 2`, `2 < x`, `1 < x \le 2` and `x \ne 2`.
+fn inequality(sides: &[Node], signs: &[RelationSign], found: &mut Vec<RealInterval>) -> Option<()> {
+    let open = || IntervalEnd { value: None, closed: false };
     let (mut low, mut high) = (open(), open());
     let at = sides.iter().position(|side| matches!(side, Node::Symbol(_)))?;
-    if let [Sign::NotEqual] = signs {
-        let point = End::of(&sides[1 - at], false)?;
-        found.push(Interval { low, high: point.clone() });
-        found.push(Interval { low: point, high });
+    if let [RelationSign::NotEqual] = signs {
+        let point = IntervalEnd::of(&sides[1 - at], false)?;
+        found.push(RealInterval { low, high: point.clone() });
+        found.push(RealInterval { low: point, high });
         return Some(());
     }
     for (index, side) in sides.iter().enumerate().filter(|(index, _)| *index != at) {
@@ -112,17 +113,17 @@ fn inequality(sides: &[Node], signs: &[Sign], found: &mut Vec<Interval>) -> Opti
             return None;
         }
         let sign = signs[index.min(at)];
-        let closed = matches!(sign, Sign::LessOrEqual | Sign::GreaterOrEqual);
-        let end = End::of(side, closed)?;
-        // The side left of the variable bounds it from below where the sign is "less".
+        let closed = matches!(sign, RelationSign::LessOrEqual | RelationSign::GreaterOrEqual);
+        let end = IntervalEnd::of(side, closed)?;
+        // A side left of the variable is a lower bound if the sign is "less".
         match sign {
-            Sign::Less | Sign::LessOrEqual if index < at => low = end,
-            Sign::Less | Sign::LessOrEqual => high = end,
-            Sign::Greater | Sign::GreaterOrEqual if index < at => high = end,
-            Sign::Greater | Sign::GreaterOrEqual => low = end,
+            RelationSign::Less | RelationSign::LessOrEqual if index < at => low = end,
+            RelationSign::Less | RelationSign::LessOrEqual => high = end,
+            RelationSign::Greater | RelationSign::GreaterOrEqual if index < at => high = end,
+            RelationSign::Greater | RelationSign::GreaterOrEqual => low = end,
             _ => return None,
         }
     }
-    found.push(Interval { low, high });
+    found.push(RealInterval { low, high });
     Some(())
 }

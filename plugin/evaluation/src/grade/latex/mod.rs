@@ -1,8 +1,8 @@
-//! Whether two mathematical answers in LaTeX are the same, as in MATH-500 and `OlympiadBench`.
+//! Compares mathematical answers in LaTeX, as in MATH-500 and `OlympiadBench`.
 //!
-//! Both are read into trees, which are compared part by part; expressions by their values, exactly where they are
-//! rational and at several fixed values of their variables otherwise. What cannot be read is compared as text. Nothing
-//! that is read is ever run, and lengths, depths and powers are bounded.
+//! Both answers are parsed into trees, which are compared part by part. Expressions are compared by their values:
+//! exactly if they are rational, otherwise at several fixed values of their variables. What cannot be parsed is
+//! compared as text. Nothing is executed, and lengths, depths and powers are bounded.
 
 mod atom;
 mod command;
@@ -15,20 +15,20 @@ mod token;
 mod tree;
 mod words;
 
-use token::Commas;
+use token::CommaMeaning;
 use tree::Node;
 
-/// Longer texts are no final answers.
+/// Longer texts are not final answers.
 const LONGEST: usize = 2_000;
 
-/// Whether two final answers are the same.
+/// Whether two final answers are equal.
 #[must_use]
 pub fn same(a: &str, b: &str) -> bool {
     compared(a, b, compare::same)
 }
 
-/// Whether a final answer is the reference. An equation may be given for the value it ends with, as `2 + 3 = 5` for 5,
-/// even where its left side is nothing that can be read, and what the reference lists may stand in brackets.
+/// Whether a final answer matches the reference. An equation may stand for the value it ends with, as `2 + 3 = 5` for
+/// 5, even if its left side cannot be parsed, and the parts of a list may stand in brackets.
 #[must_use]
 pub fn is_reference(reference: &str, answer: &str) -> bool {
     let value = |reference: &Node, answer: &Node| {
@@ -39,15 +39,16 @@ pub fn is_reference(reference: &str, answer: &str) -> bool {
                 _ => compare::last_side(answer).is_some_and(|value| compare::same(reference, value)),
             }
     };
-    let readable = parse::parse(answer, Commas::Thousands).is_some() || answer.len() > LONGEST;
+    let readable = parse::parse(answer, CommaMeaning::Thousands).is_some() || answer.len() > LONGEST;
     compared(reference, answer, value)
         || (!readable && answer.rsplit_once('=').is_some_and(|(_, value)| compared(reference, value, compare::same)))
 }
 
-/// Whether an answer can be read as one value: something with no variable, or what an equation ends with.
+/// Whether an answer has one value: it has no variable, or is an equation that ends with such a value.
 #[must_use]
 pub fn is_value(answer: &str) -> bool {
-    answer.len() <= LONGEST && parse::parse(answer, Commas::Thousands).is_some_and(|node| compare::is_value(&node))
+    answer.len() <= LONGEST
+        && parse::parse(answer, CommaMeaning::Thousands).is_some_and(|node| compare::is_value(&node))
 }
 
 fn compared(a: &str, b: &str, same: impl Fn(&Node, &Node) -> bool) -> bool {
@@ -59,13 +60,13 @@ fn compared(a: &str, b: &str, same: impl Fn(&Node, &Node) -> bool) -> bool {
     if a == b || (!squeezed.is_empty() && squeezed == words::squeezed(b)) || same_words(a, b) {
         return true;
     }
-    [Commas::Thousands, Commas::Lists].into_iter().any(|commas| {
+    [CommaMeaning::Thousands, CommaMeaning::Lists].into_iter().any(|commas| {
         let trees = parse::parse(a, commas).zip(parse::parse(b, commas));
         trees.is_some_and(|(a, b)| same(&a, &b))
     })
 }
 
-/// Whether two answers that are only words are the same words, in any type.
+/// Whether two answers that consist of words are the same words, in any typeface.
 fn same_words(a: &str, b: &str) -> bool {
     if let (Some(a), Some(b)) = (words::lone_letter(a), words::lone_letter(b)) {
         return a == b;

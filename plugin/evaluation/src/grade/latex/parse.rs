@@ -1,16 +1,15 @@
-//! LaTeX read into a tree: lists, relations and sums. What is not understood gives nothing.
+//! Parses LaTeX into a tree: lists, relations and sums. The result is `None` for anything that is not understood.
 
 use super::{
-    product::literal,
-    token::{Commas, Token, tokens},
-    tree::{Function, Node, Sign},
+    token::{CommaMeaning, Token, tokens},
+    tree::{MathFunction, Node, RelationSign, literal},
 };
 
 const DEEPEST: usize = 40;
 
-/// The tree of an answer. Where it has a ±, the set of what it gives with + and with −.
+/// The tree of an answer. An answer with ± gives the set of its values with + and with −.
 #[must_use]
-pub fn parse(text: &str, commas: Commas) -> Option<Node> {
+pub fn parse(text: &str, commas: CommaMeaning) -> Option<Node> {
     let tokens = tokens(text, commas)?;
     let signs = tokens.iter().any(|token| matches!(token, Token::Command(name) if name == "pm" || name == "mp"));
     let first = Parser::new(tokens.clone(), true).whole()?;
@@ -27,9 +26,9 @@ pub(super) struct Parser {
     tokens: Vec<Token>,
     at: usize,
     depth: usize,
-    /// Whether ± is + and ∓ is −, or the other way round.
+    /// Whether ± is + and ∓ is −, or the reverse.
     upper: bool,
-    /// Inside bars, where another bar closes.
+    /// Inside bars, where the next bar closes.
     pub(super) bars: bool,
 }
 
@@ -64,7 +63,7 @@ impl Parser {
         matches!(self.peek(), Some(Token::Command(command)) if command == name)
     }
 
-    /// Steps over a sign if it is there.
+    /// Consumes a sign if it is next.
     pub(super) fn take(&mut self, sign: char) -> bool {
         let there = self.is_sign(sign);
         self.at += usize::from(there);
@@ -77,7 +76,7 @@ impl Parser {
         there
     }
 
-    /// Keeps hostile nesting off the stack.
+    /// Bounds the depth of nesting, so that no input overflows the stack.
     pub(super) fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
         if self.depth >= DEEPEST {
             return None;
@@ -88,7 +87,7 @@ impl Parser {
         result
     }
 
-    /// Takes the first digit of the number that is next, and leaves its other digits.
+    /// Consumes the first digit of the next number and leaves the other digits.
     pub(super) fn first_digit(&mut self) -> Option<Node> {
         let Some(Token::Number(digits)) = self.tokens.get_mut(self.at) else { return None };
         if digits.len() > 1 && digits.bytes().all(|c| c.is_ascii_digit()) {
@@ -99,7 +98,7 @@ impl Parser {
         literal(&digits)
     }
 
-    /// Parts with commas between them; one part is itself.
+    /// Parts separated by commas; a single part is returned as it is.
     pub(super) fn list(&mut self) -> Option<Node> {
         let mut parts = self.parts()?;
         if parts.len() == 1 { parts.pop() } else { Some(Node::Set(parts)) }
@@ -109,7 +108,7 @@ impl Parser {
         self.deeper(|parser| {
             let mut parts = vec![parser.relation()?];
             while parser.take(',') || parser.take(';') {
-                // "1, 2, and 3" has two commas where one is meant.
+                // "1, 2, and 3" has two separators between the last parts.
                 while parser.take(',') {}
                 parts.push(parser.relation()?);
             }
@@ -127,28 +126,28 @@ impl Parser {
         if signs.is_empty() { sides.pop() } else { Some(Node::Relation(sides, signs)) }
     }
 
-    fn relation_sign(&mut self) -> Option<Sign> {
+    fn relation_sign(&mut self) -> Option<RelationSign> {
         let sign = match self.peek()? {
-            Token::Sign('=') => Sign::Equal,
-            Token::Sign('<') => Sign::Less,
-            Token::Sign('>') => Sign::Greater,
+            Token::Sign('=') => RelationSign::Equal,
+            Token::Sign('<') => RelationSign::Less,
+            Token::Sign('>') => RelationSign::Greater,
             Token::Command(name) => match name.as_str() {
-                "le" | "leq" | "leqslant" => Sign::LessOrEqual,
-                "ge" | "geq" | "geqslant" => Sign::GreaterOrEqual,
-                "lt" => Sign::Less,
-                "gt" => Sign::Greater,
-                "ne" | "neq" => Sign::NotEqual,
-                "approx" | "simeq" | "doteq" => Sign::About,
-                "equiv" => Sign::Equal,
-                "in" => Sign::In,
+                "le" | "leq" | "leqslant" => RelationSign::LessOrEqual,
+                "ge" | "geq" | "geqslant" => RelationSign::GreaterOrEqual,
+                "lt" => RelationSign::Less,
+                "gt" => RelationSign::Greater,
+                "ne" | "neq" => RelationSign::NotEqual,
+                "approx" | "simeq" | "doteq" => RelationSign::About,
+                "equiv" => RelationSign::Equal,
+                "in" => RelationSign::In,
                 _ => return None,
             },
             _ => return None,
         };
         self.at += 1;
         let sign = match sign {
-            Sign::Less if self.take('=') => Sign::LessOrEqual,
-            Sign::Greater if self.take('=') => Sign::GreaterOrEqual,
+            RelationSign::Less if self.take('=') => RelationSign::LessOrEqual,
+            RelationSign::Greater if self.take('=') => RelationSign::GreaterOrEqual,
             sign => sign,
         };
         Some(sign)
@@ -162,7 +161,7 @@ impl Parser {
         if parts.len() == 1 { parts.pop() } else { Some(Node::Union(parts)) }
     }
 
-    /// Whether a sign comes next, and which: true for plus.
+    /// Consumes a plus (true) or a minus (false) if one is next.
     pub(super) fn plus_or_minus(&mut self) -> Option<bool> {
         let plus = match self.peek()? {
             Token::Sign('+') => true,
@@ -183,12 +182,12 @@ impl Parser {
                 sign = sign == again;
             }
             let term = self.term()?;
-            terms.push(if sign { term } else { Node::call(Function::Negate, [term]) });
+            terms.push(if sign { term } else { Node::call(MathFunction::Negate, [term]) });
             match self.plus_or_minus() {
                 Some(next) => sign = next,
                 None => break,
             }
         }
-        if terms.len() == 1 { terms.pop() } else { Some(Node::Call(Function::Add, terms)) }
+        if terms.len() == 1 { terms.pop() } else { Some(Node::Call(MathFunction::Add, terms)) }
     }
 }

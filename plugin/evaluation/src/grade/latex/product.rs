@@ -1,12 +1,9 @@
-//! LaTeX read into a tree: products and quotients, with or without a sign, and numbers.
-
-use num_bigint::BigInt;
-use num_rational::BigRational;
+//! Parses LaTeX into a tree: products, quotients and numbers.
 
 use super::{
     parse::Parser,
     token::Token,
-    tree::{Function, Literal, Node},
+    tree::{MathFunction, Node, literal},
 };
 
 impl Parser {
@@ -23,13 +20,13 @@ impl Parser {
             self.next();
             let minus = matches!(self.plus_or_minus(), Some(false));
             let right = self.product()?;
-            let right = if minus { Node::call(Function::Negate, [right]) } else { right };
-            let function = if divide { Function::Divide } else { Function::Multiply };
+            let right = if minus { Node::call(MathFunction::Negate, [right]) } else { right };
+            let function = if divide { MathFunction::Divide } else { MathFunction::Multiply };
             left = if divide { Node::call(function, [left, right]) } else { multiply(vec![left, right]) };
         }
     }
 
-    /// Factors without a sign between them. Words beside something else are its unit or its name.
+    /// Factors without a sign between them. Words beside a factor are its unit or its name and are dropped.
     fn product(&mut self) -> Option<Node> {
         let mut factors: Vec<Node> = Vec::new();
         let mut words: Vec<String> = Vec::new();
@@ -39,7 +36,7 @@ impl Parser {
                 self.next();
                 if matches!(text.as_str(), "percent" | "%") {
                     let last = factors.pop()?;
-                    factors.push(Node::call(Function::Percent, [last]));
+                    factors.push(Node::call(MathFunction::Percent, [last]));
                 }
                 words.push(text);
                 if self.take('^') {
@@ -57,7 +54,7 @@ impl Parser {
                     let factor = self.factor()?;
                     if is_proper_fraction(&factor) {
                         let whole = factors.pop()?;
-                        factors.push(Node::call(Function::Add, [whole, factor]));
+                        factors.push(Node::call(MathFunction::Add, [whole, factor]));
                     } else {
                         factors.push(factor);
                     }
@@ -73,14 +70,14 @@ impl Parser {
         }
     }
 
-    /// `1 1/2`; two numbers side by side are nothing else.
+    /// A mixed number such as `1 1/2`; two numbers side by side can be nothing else.
     fn mixed(&mut self, whole: Node) -> Option<Node> {
         let above = self.first_number()?;
         if !self.take('/') {
             return None;
         }
         let below = self.first_number()?;
-        Some(Node::call(Function::Add, [whole, Node::call(Function::Divide, [above, below])]))
+        Some(Node::call(MathFunction::Add, [whole, Node::call(MathFunction::Divide, [above, below])]))
     }
 
     fn first_number(&mut self) -> Option<Node> {
@@ -91,18 +88,9 @@ impl Parser {
     }
 }
 
-/// A number as it is written.
-pub(super) fn literal(digits: &str) -> Option<Node> {
-    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
-    let all: BigInt = format!("0{whole}{part}").parse().ok()?;
-    let scale = BigInt::from(10).pow(u32::try_from(part.len()).ok()?);
-    let value = BigRational::new(all, scale);
-    Some(Node::Number(Literal { value, decimal: !part.is_empty(), base: None }))
-}
-
 fn is_proper_fraction(node: &Node) -> bool {
     match node {
-        Node::Call(Function::Divide, parts) => match parts.as_slice() {
+        Node::Call(MathFunction::Divide, parts) => match parts.as_slice() {
             [Node::Number(above), Node::Number(below)] => above.value < below.value,
             _ => false,
         },
@@ -110,14 +98,14 @@ fn is_proper_fraction(node: &Node) -> bool {
     }
 }
 
-/// A product; a matrix takes the other factors into its cells.
+/// A product; a matrix is multiplied cell by cell.
 fn multiply(factors: Vec<Node>) -> Node {
     let matrices = factors.iter().filter(|factor| matches!(factor, Node::Matrix(_))).count();
     if matrices != 1 {
-        return Node::Call(Function::Multiply, factors);
+        return Node::Call(MathFunction::Multiply, factors);
     }
     let (matrix, scalars): (Vec<_>, Vec<_>) = factors.into_iter().partition(|factor| matches!(factor, Node::Matrix(_)));
-    let times = |cell: Node| Node::Call(Function::Multiply, scalars.iter().cloned().chain([cell]).collect());
+    let times = |cell: Node| Node::Call(MathFunction::Multiply, scalars.iter().cloned().chain([cell]).collect());
     let rows = matrix.into_iter().find_map(|matrix| if let Node::Matrix(rows) = matrix { Some(rows) } else { None });
     let rows = rows.unwrap_or_default();
     Node::Matrix(rows.into_iter().map(|row| row.into_iter().map(times).collect()).collect())

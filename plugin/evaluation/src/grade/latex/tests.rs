@@ -5,7 +5,7 @@ use super::*;
 #[track_caller]
 fn equal(pairs: &[(&str, &str)]) {
     for (a, b) in pairs {
-        assert!(same(a, b) && same(b, a), "{a} should be {b}: {:?}", parse::parse(b, Commas::Thousands));
+        assert!(same(a, b) && same(b, a), "{a} should be {b}: {:?}", parse::parse(b, CommaMeaning::Thousands));
         assert!(is_reference(a, b), "{b} should be the reference {a}");
     }
 }

@@ -1,36 +1,35 @@
-//! LaTeX cut into tokens, freed from what only concerns how it looks.
+//! Splits LaTeX into tokens and drops commands that only change its look.
 
 use super::words;
 
-/// A piece of LaTeX.
+/// A token of LaTeX.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Token {
-    /// Digits, with a point among them or not.
+    /// Digits, with or without a decimal point.
     Number(String),
-    /// One letter.
     Letter(char),
     /// A command without its backslash.
     Command(String),
     /// Words, as in `\text{}`.
     Text(String),
-    /// A sign.
+    /// Any other character.
     Sign(char),
 }
 
-/// What commas between groups of three digits are. `1,234` is a number, but it may also be a list.
+/// The meaning of commas between groups of three digits: `1,234` is a number, or a list of two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Commas {
-    /// They make long numbers readable.
+pub enum CommaMeaning {
+    /// Thousands separators.
     Thousands,
-    /// They stand between numbers.
+    /// Separators of a list.
     Lists,
 }
 
 const MOST: usize = 1500;
 
-/// The tokens of a text, or nothing where it is too long to be an answer.
+/// The tokens of a text. `None` if it is too long to be an answer.
 #[must_use]
-pub fn tokens(text: &str, commas: Commas) -> Option<Vec<Token>> {
+pub fn tokens(text: &str, commas: CommaMeaning) -> Option<Vec<Token>> {
     let mut lexer = Lexer { text: text.chars().collect(), at: 0, commas, tokens: Vec::new(), nested: 0 };
     lexer.run()?;
     Some(lexer.tokens)
@@ -39,7 +38,7 @@ pub fn tokens(text: &str, commas: Commas) -> Option<Vec<Token>> {
 struct Lexer {
     text: Vec<char>,
     at: usize,
-    commas: Commas,
+    commas: CommaMeaning,
     tokens: Vec<Token>,
     nested: usize,
 }
@@ -121,7 +120,7 @@ impl Lexer {
     fn number(&mut self) {
         let mut digits = String::new();
         self.digits(&mut digits);
-        if self.commas == Commas::Thousands && (1..=3).contains(&digits.len()) {
+        if self.commas == CommaMeaning::Thousands && (1..=3).contains(&digits.len()) {
             while let Some(length) = self.separator() {
                 self.at += length;
                 self.digits(&mut digits);
@@ -142,7 +141,7 @@ impl Lexer {
         }
     }
 
-    /// How long the separator is that stands here before exactly three digits.
+    /// The length of a thousands separator here, if exactly three digits follow it.
     fn separator(&self) -> Option<usize> {
         let marks = [",\\!", "{,}", "\\,", "\\!", ","];
         let length = marks.iter().find(|mark| self.starts(mark))?.len();
@@ -178,7 +177,7 @@ impl Lexer {
                 '\\' => self.push(Token::Command("\\".to_owned())),
                 '|' => self.push(Token::Command("|".to_owned())),
                 '%' => self.push(Token::Sign('%')),
-                // Spaces, dollars, and the marks of a formula.
+                // Spaces, dollar signs and formula delimiters.
                 _ => {}
             }
             return Some(());
@@ -189,7 +188,7 @@ impl Lexer {
             "text" | "textbf" | "textit" | "textrm" | "mbox" | "mathrm" | "mathbf" | "mathit" | "operatorname"
             | "mathbb" | "mathcal" | "texttt" | "textnormal" | "emph" => self.words(&name)?,
             "left" | "right" => {
-                // The dot stands for no bracket.
+                // `\left.` is an invisible bracket.
                 if self.peek(0) == Some('.') {
                     self.at += 1;
                 }
@@ -202,7 +201,7 @@ impl Lexer {
         Some(())
     }
 
-    /// What `\text{}` and its kin hold: mathematics where there are digits in it, else words.
+    /// The content of `\text{}` and similar commands: mathematics if it contains digits, otherwise words.
     fn words(&mut self, command: &str) -> Option<()> {
         while self.peek(0) == Some(' ') {
             self.at += 1;

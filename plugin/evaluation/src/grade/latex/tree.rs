@@ -1,48 +1,48 @@
-//! What a mathematical answer is made of.
+//! The tree of a mathematical answer.
 
+use num_bigint::BigInt;
 use num_rational::BigRational;
 
-/// A part of an answer, or a whole one.
+/// An answer or a part of one.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Node {
     /// A number as it is written.
-    Number(Literal),
+    Number(NumberLiteral),
     /// A variable, with its index and primes.
     Symbol(String),
     /// Words: a name, or a unit where a number stands with it.
     Text(String),
     /// π, e and i.
-    Constant(Constant),
+    Constant(MathConstant),
     /// ∞.
     Infinity,
-    /// Something done with other parts.
-    Call(Function, Vec<Node>),
-    /// A point, a vector or an interval: several parts in brackets, in their order.
-    Tuple(Bracket, Vec<Node>, Bracket),
+    /// A function or an operator applied to other parts.
+    Call(MathFunction, Vec<Node>),
+    /// A point, a vector or an interval: ordered parts in brackets.
+    Tuple(BracketKind, Vec<Node>, BracketKind),
     /// Several parts whose order does not matter: a set, or a list without brackets.
     Set(Vec<Node>),
     /// Rows of a matrix.
     Matrix(Vec<Vec<Node>>),
-    /// Parts with a sign between each two.
-    Relation(Vec<Node>, Vec<Sign>),
-    /// Sets or intervals joined.
+    /// Parts with a sign between each two, such as `1 < x \le 2`.
+    Relation(Vec<Node>, Vec<RelationSign>),
+    /// A union of sets or intervals.
     Union(Vec<Node>),
 }
 
 /// A number as it is written.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Literal {
-    /// Its value.
+pub struct NumberLiteral {
     pub value: BigRational,
-    /// Whether it has decimals, and so may be rounded.
+    /// Whether it has decimals and so may be rounded.
     pub decimal: bool,
-    /// The base in which it is written, where that is said.
+    /// The base, if one is given as an index.
     pub base: Option<String>,
 }
 
-/// Known constants.
+/// The constants that are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Constant {
+pub enum MathConstant {
     /// π
     Pi,
     /// e
@@ -51,22 +51,22 @@ pub enum Constant {
     I,
 }
 
-/// What can be done with parts.
+/// Functions and operators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Function {
+pub enum MathFunction {
     Add,
     Negate,
     Multiply,
     Divide,
     Power,
-    /// Of the first part, the root of the second.
+    /// Degree and radicand.
     Root,
     Factorial,
     Binomial,
     Absolute,
     Floor,
     Ceiling,
-    /// To the base of the first part, the logarithm of the second.
+    /// Base and argument.
     Logarithm,
     NaturalLogarithm,
     Exponential,
@@ -86,20 +86,20 @@ pub enum Function {
     Degrees,
 }
 
-/// How a tuple or an interval opens or closes.
+/// The bracket that opens or closes a tuple or an interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bracket {
-    /// Round: a point, or an interval without its end.
+pub enum BracketKind {
+    /// A point, or an open end of an interval.
     Round,
-    /// Square: an interval with its end.
+    /// A closed end of an interval.
     Square,
-    /// Angle: a vector.
+    /// A vector.
     Angle,
 }
 
 /// A sign between two sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sign {
+pub enum RelationSign {
     Equal,
     NotEqual,
     Less,
@@ -111,30 +111,30 @@ pub enum Sign {
 }
 
 impl Node {
-    /// Something done with parts.
+    /// A call with these parts.
     #[must_use]
-    pub fn call(function: Function, parts: impl Into<Vec<Node>>) -> Self {
+    pub fn call(function: MathFunction, parts: impl Into<Vec<Node>>) -> Self {
         Self::Call(function, parts.into())
     }
 
-    /// Whether it names something, as the left side of `x = 5`, of `f(x) = x + 1` and of `f^{-1}(x) = x - 1`.
+    /// Whether this is a name, as the left side of `x = 5`, of `f(x) = x + 1` and of `f^{-1}(x) = x - 1`.
     #[must_use]
     pub fn is_name(&self) -> bool {
         match self {
             Self::Symbol(_) | Self::Text(_) => true,
-            Self::Call(Function::Multiply | Function::Degrees | Function::Absolute, parts) => {
+            Self::Call(MathFunction::Multiply | MathFunction::Degrees | MathFunction::Absolute, parts) => {
                 parts.iter().all(Self::is_name)
             }
             Self::Tuple(_, parts, _) => parts.iter().all(Self::is_name),
-            Self::Call(Function::Power, parts) => match parts.as_slice() {
-                [name, Self::Call(Function::Negate, _)] => name.is_name(),
+            Self::Call(MathFunction::Power, parts) => match parts.as_slice() {
+                [name, Self::Call(MathFunction::Negate, _)] => name.is_name(),
                 _ => false,
             },
             _ => false,
         }
     }
 
-    /// Parts of an unordered answer; an answer that is one thing is its only part.
+    /// The parts of an unordered answer; any other answer is its only part.
     #[must_use]
     pub fn into_parts(self) -> Vec<Node> {
         match self {
@@ -143,7 +143,7 @@ impl Node {
         }
     }
 
-    /// The variables in it, each once.
+    /// Adds the variables to `found`, each once.
     pub fn symbols<'a>(&'a self, found: &mut Vec<&'a str>) {
         match self {
             Self::Symbol(name) => {
@@ -165,4 +165,13 @@ fn symbols_of<'a>(parts: &'a [Node], found: &mut Vec<&'a str>) {
     for part in parts {
         part.symbols(found);
     }
+}
+
+/// The node of a number.
+pub(super) fn literal(digits: &str) -> Option<Node> {
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+    let all: BigInt = format!("0{whole}{part}").parse().ok()?;
+    let scale = BigInt::from(10).pow(u32::try_from(part.len()).ok()?);
+    let value = BigRational::new(all, scale);
+    Some(Node::Number(NumberLiteral { value, decimal: !part.is_empty(), base: None }))
 }

@@ -1,8 +1,8 @@
-//! Words in answers: names of functions without their backslash, units, and answers that are only words.
+//! Words in answers: function names without a backslash, units, and answers that consist of words.
 
 use super::super::braces::closing;
 
-/// The command that a bare word stands for.
+/// The command that a bare word means.
 #[must_use]
 pub fn command(word: &str) -> Option<&'static str> {
     const COMMANDS: [&str; 21] = [
@@ -16,7 +16,7 @@ pub fn command(word: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether a bare word is a unit, and so no product of variables.
+/// Whether a bare word is a unit and not a product of variables.
 #[must_use]
 pub fn is_unit(word: &str) -> bool {
     const UNITS: [&str; 56] = [
@@ -29,20 +29,20 @@ pub fn is_unit(word: &str) -> bool {
     UNITS.contains(&word)
 }
 
-/// What stands before the brace that closes the one already open.
+/// The text before the brace that closes a brace opened before `text`.
 #[must_use]
 pub fn braced(text: &[char]) -> Option<&[char]> {
     closing(text.iter().copied().enumerate()).map(|at| &text[..at])
 }
 
-/// A text as words alone: no commands, no brackets, no spaces, small letters.
+/// A text as words alone: lower case, without commands, brackets and spaces.
 #[must_use]
 pub fn plain(text: &str) -> String {
     let text: String = squeezed(text).chars().filter(|c| !"{}*\"'".contains(*c)).collect();
     text.trim_end_matches(['.', ',']).to_lowercase()
 }
 
-/// A text without spaces and without commands that only concern how it looks.
+/// A text without spaces and without commands that only change its look.
 #[must_use]
 pub fn squeezed(text: &str) -> String {
     const LOOKS: [&str; 20] = [
@@ -69,14 +69,14 @@ pub fn squeezed(text: &str) -> String {
     ];
     let mut text = text.to_owned();
     for look in LOOKS {
-        let kept = if look.ends_with("frac") { "\\frac" } else { "" };
-        text = text.replace(look, kept);
+        let replacement = if look.ends_with("frac") { "\\frac" } else { "" };
+        text = text.replace(look, replacement);
     }
     text.retain(|c| !c.is_whitespace() && !"$~".contains(c));
     text
 }
 
-/// The letter of a choice that is all there is to an answer: `E`, `(E)`, `\text{E.}`.
+/// The letter of an answer that consists of one letter: `E`, `(E)`, `\text{E.}`.
 #[must_use]
 pub fn lone_letter(text: &str) -> Option<char> {
     let plain = plain(text);
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_the_same_however_they_are_set() {
+    fn words_are_equal_in_any_typeface() {
         for text in ["Evelyn", r"\text{Evelyn}", r"\textbf{ evelyn }", r"\mathrm{Evelyn}."] {
             assert_eq!(plain(text), "evelyn", "{text}");
         }

@@ -1,8 +1,8 @@
-//! Numbers and tables as people read them.
+//! Formats numbers and tables.
 
-use crate::statistics::Figure;
+use crate::statistics::Estimate;
 
-/// What stands in a cell that has nothing to say.
+/// The content of an empty cell.
 pub(super) const NONE: &str = "–";
 
 /// A share in percent.
@@ -11,15 +11,15 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 /// A share with its interval.
-pub(super) fn share(figure: Figure) -> String {
-    let [value, low, high] = [figure.value, figure.low, figure.high].map(|share| 100.0 * share);
+pub(super) fn share(estimate: Estimate) -> String {
+    let [value, low, high] = [estimate.value, estimate.low, estimate.high].map(|share| 100.0 * share);
     format!("{value:.1} % [{low:.1}, {high:.1}]")
 }
 
 /// A difference of shares in points, with its interval.
-pub(super) fn points(figure: Figure) -> String {
-    // What is rounded to nothing has no sign.
-    let [value, low, high] = [figure.value, figure.low, figure.high].map(|share| {
+pub(super) fn points(estimate: Estimate) -> String {
+    // Zero after rounding has no sign.
+    let [value, low, high] = [estimate.value, estimate.low, estimate.high].map(|share| {
         let points = (1000.0 * share).round() / 10.0;
         if points == 0.0 { "0.0".to_owned() } else { format!("{points:+.1}") }
     });
@@ -27,12 +27,12 @@ pub(super) fn points(figure: Figure) -> String {
 }
 
 /// A ratio with its interval.
-pub(super) fn ratio(figure: Figure) -> String {
-    let Figure { value, low, high } = figure;
+pub(super) fn ratio(estimate: Estimate) -> String {
+    let Estimate { value, low, high } = estimate;
     format!("{value:.2} [{low:.2}, {high:.2}]")
 }
 
-/// A whole number with its thousands apart.
+/// A whole number with thousands separators.
 pub(super) fn count(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut text = String::new();
@@ -45,7 +45,7 @@ pub(super) fn count(number: f64) -> String {
     text
 }
 
-/// A number to about three digits.
+/// A number with about three digits.
 pub(super) fn rough(number: f64) -> String {
     match number {
         n if n >= 100.0 => count(n),
@@ -54,29 +54,29 @@ pub(super) fn rough(number: f64) -> String {
     }
 }
 
-/// A number with a decimal only where it has one.
+/// A number with one decimal, or none if it is whole.
 pub(super) fn plain(number: f64) -> String {
     if number.fract() == 0.0 { count(number) } else { format!("{number:.1}") }
 }
 
-/// How likely chance alone is.
+/// A p-value.
 pub(super) fn chance(p: f64) -> String {
     if p < 0.001 { "< 0.001".to_owned() } else { format!("{p:.3}") }
 }
 
-/// A cell that may have nothing to say.
+/// A cell that may be empty.
 pub(super) fn cell<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
     value.map_or_else(|| NONE.to_owned(), show)
 }
 
-/// A name as code; what would end a cell of a table is escaped.
+/// A name as code, safe inside a table cell.
 pub(super) fn code(text: &str) -> String {
     let fence = if text.contains('`') { "``" } else { "`" };
     let room = if text.contains('`') { " " } else { "" };
     format!("{fence}{room}{}{room}{fence}", text.replace('|', "\\|"))
 }
 
-/// A table whose source is readable too: the first columns are `words`, the others are numbers.
+/// A table with aligned source text. The first `words` columns are text, the others numbers.
 pub(super) fn table(words: usize, header: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
@@ -106,11 +106,11 @@ mod tests {
 
     #[test]
     fn numbers_are_as_long_as_they_are_known() {
-        let figure = |value, low, high| Figure { value, low, high };
-        assert_eq!(share(figure(0.725, 0.6301, 1.0)), "72.5 % [63.0, 100.0]");
-        assert_eq!(points(figure(-0.0125, -0.05, 0.0251)), "-1.3 [-5.0, +2.5]");
-        assert_eq!(points(figure(-0.000_01, -0.0, 0.0)), "0.0 [0.0, 0.0]");
-        assert_eq!(ratio(figure(0.456, 0.4, 1.0)), "0.46 [0.40, 1.00]");
+        let estimate = |value, low, high| Estimate { value, low, high };
+        assert_eq!(share(estimate(0.725, 0.6301, 1.0)), "72.5 % [63.0, 100.0]");
+        assert_eq!(points(estimate(-0.0125, -0.05, 0.0251)), "-1.3 [-5.0, +2.5]");
+        assert_eq!(points(estimate(-0.000_01, -0.0, 0.0)), "0.0 [0.0, 0.0]");
+        assert_eq!(ratio(estimate(0.456, 0.4, 1.0)), "0.46 [0.40, 1.00]");
         assert_eq!([count(0.0), count(999.0), count(1000.0), count(1_234_567.0)], ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([rough(0.1234), rough(12.34), rough(1234.5)], ["0.12", "12.3", "1,234"]);
         assert_eq!([plain(45.0), plain(45.25)], ["45", "45.2"]);

@@ -1,13 +1,13 @@
-//! The report as a text for people.
+//! `report.md`: the report as tables.
 
 mod format;
 mod setting;
 mod work;
 
 use self::format::{NONE, cell, chance, code, count, percent, plain, points, ratio, share, table};
-use super::{Losses, Method, Report, Rewards};
+use super::{AccuracyBreakdown, MethodReport, Report, RewardReport};
 
-/// The whole text; `pictures` are the files that lie beside it.
+/// The whole text. `pictures` are the names of the pictures written beside it.
 pub(super) fn text(report: &Report, pictures: &[&str]) -> String {
     let picture = |name: &str, what: &str| {
         if pictures.contains(&name) { format!("\n![{what}]({name})\n") } else { String::new() }
@@ -21,7 +21,7 @@ pub(super) fn text(report: &Report, pictures: &[&str]) -> String {
         work::time(report),
         picture("time.svg", "Accuracy and time of every method that was timed"),
         sweep(report),
-        report.losses.as_ref().map(losses).unwrap_or_default(),
+        report.accuracy_breakdown.as_ref().map(accuracy_breakdown).unwrap_or_default(),
         levels(report),
         picture("levels.svg", "Accuracy by level"),
         rewards(&report.rewards),
@@ -36,13 +36,13 @@ fn questions(number: usize) -> String {
     format!("{} question{}", count(number as f64), if number == 1 { "" } else { "s" })
 }
 
-/// All methods but the thresholds that only the sweep has.
-fn of_table(report: &Report) -> impl Iterator<Item = &Method> {
+/// All methods except the thresholds that only the threshold table shows.
+fn of_table(report: &Report) -> impl Iterator<Item = &MethodReport> {
     report.methods.iter().filter(|method| method.delta.is_none() || report.configured.as_ref() == Some(&method.name))
 }
 
 fn accuracy(report: &Report) -> String {
-    let row = |method: &Method| {
+    let row = |method: &MethodReport| {
         let against = method.against_target.as_ref();
         vec![
             code(&method.name),
@@ -64,43 +64,57 @@ fn accuracy(report: &Report) -> String {
         row
     };
     rows.extend(report.not_run.iter().map(not_run));
-    let header = ["method", "n", "right", "accuracy", "vs target", "p", "tokens", "cut off", "FLOPs", "total"];
+    let header = ["method", "n", "right", "accuracy", "vs target", "p", "tokens", "cut off", "FLOPs", "total FLOPs"];
     let mut text = format!(
         "\n## Accuracy\n\n{}\n\
-         - **n**: questions answered. **right**: of these, answered rightly.\n\
-         - **accuracy**: share answered rightly, with its 95 % interval (bootstrap over questions).\n\
-         - **vs target**: points above or below the target on the questions that both answered, with interval.\n\
+         - **n**: questions answered. **right**: questions answered right.\n\
+         - **accuracy**: share of right answers, with its 95 % interval (bootstrap over questions).\n\
+         - **vs target**: percentage points above or below the target on the questions that both answered, with interval.\n\
          - **p**: exact McNemar test of that difference, two-sided.\n\
-         - **tokens**: mean length of an answer. **cut off**: answers that did not come to an end.\n\
-         - **FLOPs**: of what draft and target wrote and the reward read, over those of the target alone on the same \
-         questions. **total**: and of all prompts and prefixes that the two had to read.\n",
+         - **tokens**: mean tokens per answer. **cut off**: answers that reached a limit before they ended.\n\
+         - **FLOPs**: of the tokens that draft and target generated and the reward model prefilled, over those of the \
+         target alone on the same questions. **total FLOPs**: also those of all prompts and prefixes that draft and \
+         target prefilled.\n",
         table(1, &header, &rows)
     );
     let starts = |start: &str| report.methods.iter().any(|method| method.name.starts_with(start));
     for (start, line) in [
         (
             "sd@",
-            "**sd@N**: greedy speculative decoding, N tokens proposed at a time. The answer is the target's own, and what it \
-             takes is counted from where the draft would have written the same; no rounds are run, so no time is \
-             measured. Its steps are what one of the two wrote in a row.",
+            "**sd@N**: greedy speculative decoding with N proposed tokens per round. The answer is the target's own, and its \
+             cost is computed from the tokens that the draft would have proposed the same; no rounds are run, so no time \
+             is measured. A step is a run of tokens from the same model.",
         ),
         (
             "draft-sampled",
-            "**draft-sampled**: one answer at the sampling temperature, the mean over samples; cut off: of all.",
+            "**draft-sampled**: one sampled answer of the draft, as the mean over samples; **cut off** counts all samples.",
         ),
         (
             "target-sampled",
-            "**target-sampled**: the same of the target. Its last step is judged; where the reward lies in the draft's \
-             states, the draft reads the answer for that, which counts as *total*.",
+            "**target-sampled**: the same for the target. Its last step is scored; if the reward model is a head on the \
+             draft's hidden states, the draft prefills the answer for this, which counts in the total FLOPs.",
         ),
-        ("best-of-", "**best-of-N**: of N samples the one whose last step has the highest reward; all N are paid for."),
-        ("majority-of-", "**majority-of-N**: the most frequent final answer of N samples; verdicts are not paid for."),
+        (
+            "best-of-",
+            "**best-of-N**: of N samples the one whose last step has the highest reward; the cost is that of all N.",
+        ),
+        (
+            "majority-of-",
+            "**majority-of-N**: the most frequent final answer of N samples; the cost is that of all N without scoring.",
+        ),
         ("beam", "**beam**: step-level beam search over the draft's steps with the same reward."),
-        ("oracle-answer", "**oracle-answer**: RSD whose reward knows if the target can still get the right answer."),
-        ("oracle-target", "**oracle-target**: RSD whose reward knows if the target still gives its own answer."),
+        (
+            "oracle-answer",
+            "**oracle-answer**: RSD with a reward that knows whether the target can still reach the right answer.",
+        ),
+        (
+            "oracle-target",
+            "**oracle-target**: RSD with a reward that knows whether the target still gives its own answer.",
+        ),
         (
             "oracle-question",
-            "**oracle-question**: the draft's answer where it is right, else the target's: a bound for routing whole questions.",
+            "**oracle-question**: the draft's answer where it is right, otherwise the target's: a bound for routing whole \
+             questions.",
         ),
     ] {
         if starts(start) {
@@ -114,7 +128,7 @@ fn sweep(report: &Report) -> String {
     if report.sweep.len() < 2 {
         return String::new();
     }
-    let row = |method: &Method| {
+    let row = |method: &MethodReport| {
         let against = method.against_target.as_ref();
         let flops = against.and_then(|against| against.flops);
         vec![
@@ -131,37 +145,47 @@ fn sweep(report: &Report) -> String {
         ]
     };
     let rows: Vec<Vec<String>> = report.sweep.iter().filter_map(|name| report.method(name)).map(row).collect();
-    let header =
-        ["delta", "n", "accuracy", "vs target", "p", "steps kept", "tokens kept", "generated", "with reward", "total"];
+    let header = [
+        "delta",
+        "n",
+        "accuracy",
+        "vs target",
+        "p",
+        "acceptance rate (steps)",
+        "acceptance rate (tokens)",
+        "generated",
+        "with reward",
+        "total",
+    ];
     let configured = report.configured.as_ref().map(|name| format!(" Configured: {}.", code(name)));
     format!(
-        "\n## Thresholds\n\n{}\n- The last three columns are FLOPs over the target's, by the three accountings.{}\n",
+        "\n## Thresholds\n\n{}\n- The last three columns are FLOPs over the target's, as in the table of FLOPs.{}\n",
         table(1, &header, &rows),
         configured.unwrap_or_default()
     )
 }
 
-fn losses(losses: &Losses) -> String {
-    let routes: Vec<Vec<String>> = losses
-        .routes
+fn accuracy_breakdown(breakdown: &AccuracyBreakdown) -> String {
+    let methods: Vec<Vec<String>> = breakdown
+        .methods
         .iter()
-        .map(|route| vec![code(&route.name), share(route.accuracy), cell(route.flops, ratio)])
+        .map(|method| vec![code(&method.name), share(method.accuracy), cell(method.flops, ratio)])
         .collect();
-    let parts: Vec<Vec<String>> = losses
-        .parts
+    let differences: Vec<Vec<String>> = breakdown
+        .differences
         .iter()
-        .map(|part| {
-            let taken = format!("{} − {}", code(&part.of), code(&part.minus));
-            vec![part.meaning.clone(), taken, points(part.difference)]
+        .map(|found| {
+            let methods = format!("{} − {}", code(&found.of), code(&found.minus));
+            vec![found.meaning.clone(), methods, points(found.difference)]
         })
         .collect();
     format!(
         "\n## Where accuracy is lost\n\nOn the {} that all of these answered:\n\n{}\n{}\n\
-         - **FLOPs**: of what is written and what the reward reads, over those of the target alone.\n\
-         - An oracle's own work is not counted: it says what could be had, not at what price.\n",
-        questions(losses.questions),
-        table(1, &["method", "accuracy", "FLOPs"], &routes),
-        table(2, &["what", "difference", "points"], &parts)
+         - **FLOPs**: of the tokens generated and of those the reward model prefilled, over those of the target alone.\n\
+         - The work of an oracle itself is not counted: it shows what a perfect reward could reach, not its cost.\n",
+        questions(breakdown.questions),
+        table(1, &["method", "accuracy", "FLOPs"], &methods),
+        table(2, &["meaning", "difference", "points"], &differences)
     )
 }
 
@@ -170,7 +194,7 @@ fn levels(report: &Report) -> String {
         return String::new();
     }
     let methods = report.main_methods();
-    let at = |method: &Method, level: &str| {
+    let at = |method: &MethodReport, level: &str| {
         let found = method.levels.iter().find(|at| at.level == level);
         cell(found, |at| format!("{} ({})", percent(at.accuracy.value), at.questions))
     };
@@ -182,16 +206,16 @@ fn levels(report: &Report) -> String {
     let names: Vec<String> = methods.iter().map(|method| code(&method.name)).collect();
     let header: Vec<&str> = std::iter::once("level").chain(names.iter().map(String::as_str)).collect();
     format!(
-        "\n## By level\n\n{}\n- In brackets: questions. All methods with intervals: `report.json`.\n",
+        "\n## By level\n\n{}\n- The number of questions is in brackets. `report.json` has all methods, with intervals.\n",
         table(1, &header, &rows)
     )
 }
 
-fn rewards(rewards: &[Rewards]) -> String {
+fn rewards(rewards: &[RewardReport]) -> String {
     if rewards.is_empty() {
         return String::new();
     }
-    let row = |rewards: &Rewards| {
+    let row = |rewards: &RewardReport| {
         let (right, wrong) = (&rewards.right, &rewards.wrong);
         vec![
             code(&rewards.method),
@@ -204,13 +228,13 @@ fn rewards(rewards: &[Rewards]) -> String {
         ]
     };
     let rows: Vec<Vec<String>> = rewards.iter().map(row).collect();
-    let header = ["answers of", "steps, right", "mean", "steps, wrong", "mean", "AUC, steps", "AUC, last step"];
+    let header = ["answers of", "steps, right", "mean", "steps, wrong", "mean", "AUC, all steps", "AUC, last step"];
     format!(
         "\n## The reward\n\n{}\n\
-         - Drafted steps with their rewards, in answers that are right in the end and in those that are wrong. For RSD \
-         the steps that were sent back are among them.\n\
-         - **AUC**: how likely a step of a right answer has a higher reward than one of a wrong answer; 0.5 is \
-         chance.\n",
+         - Scored draft steps and their mean reward, in answers that turned out right and in those that turned out \
+         wrong. Steps that RSD rejected are included.\n\
+         - **AUC**: the chance that a step of a right answer has a higher reward than a step of a wrong answer; 0.5 is \
+         no better than guessing.\n",
         table(1, &header, &rows)
     )
 }

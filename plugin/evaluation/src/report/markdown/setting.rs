@@ -1,4 +1,4 @@
-//! How a run was made, and what to know of it.
+//! How a run was made, and the notes on it.
 
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ pub(super) fn setting(report: &Report) -> String {
         flatten(name, value, &mut rows);
     }
     let mut text = format!(
-        "\n## How it was made\n\n```sh\n{}\n```\n\n{}",
+        "\n## How the run was made\n\n```sh\n{}\n```\n\n{}",
         setup.commands.join("\n"),
         table(2, &["setting", "value"], &rows)
     );
@@ -30,7 +30,7 @@ pub(super) fn setting(report: &Report) -> String {
     text
 }
 
-/// Settings inside others by their path; what is not set is left out.
+/// Adds nested settings by their path; settings without a value are left out.
 fn flatten(path: &str, value: &Value, rows: &mut Vec<Vec<String>>) {
     match value {
         Value::Null => {}

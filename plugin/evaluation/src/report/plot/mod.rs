@@ -1,13 +1,13 @@
-//! The report's pictures.
+//! The report's pictures, as SVG.
 
 mod levels;
 mod rewards;
 mod tradeoff;
 
 use super::{Report, delta};
-use crate::svg::{Look, Shape, colour};
+use crate::svg::{MarkShape, MarkStyle, color};
 
-/// All pictures there can be, by their file's name; none where the data for it is missing.
+/// Every picture by its file name; `None` where its data is missing.
 pub(super) fn all(report: &Report) -> [(&'static str, Option<String>); 4] {
     [
         ("flops.svg", tradeoff::flops(report)),
@@ -17,24 +17,24 @@ pub(super) fn all(report: &Report) -> [(&'static str, Option<String>); 4] {
     ]
 }
 
-/// The same look for a method in all pictures. The configured threshold stands out among the others.
-fn look(report: &Report, name: &str) -> Look {
-    let (colour, shape) = match name {
-        name if report.configured.as_deref() == Some(name) => (colour::BLUE, Shape::Diamond),
-        "target" => (colour::BLACK, Shape::Square),
-        "draft" => (colour::GREY, Shape::Plus),
-        "draft-sampled" => (colour::GREY, Shape::Ring),
-        "target-sampled" => (colour::BLACK, Shape::Ring),
-        name if delta(name).is_some() => (colour::BLUE, Shape::Disc),
-        name if name.starts_with("best-of-") => (colour::GREEN, Shape::Up),
-        name if name.starts_with("majority-of-") => (colour::PURPLE, Shape::Down),
-        name if name.starts_with("oracle-") => (colour::ORANGE, Shape::HollowDiamond),
-        _ => (colour::VERMILION, Shape::Cross),
+/// The style of a method, the same in all pictures. The configured threshold differs from the others.
+fn mark_style(report: &Report, name: &str) -> MarkStyle {
+    let (color, shape) = match name {
+        name if report.configured.as_deref() == Some(name) => (color::BLUE, MarkShape::Diamond),
+        "target" => (color::BLACK, MarkShape::Square),
+        "draft" => (color::GRAY, MarkShape::Plus),
+        "draft-sampled" => (color::GRAY, MarkShape::Ring),
+        "target-sampled" => (color::BLACK, MarkShape::Ring),
+        name if delta(name).is_some() => (color::BLUE, MarkShape::Disc),
+        name if name.starts_with("best-of-") => (color::GREEN, MarkShape::Up),
+        name if name.starts_with("majority-of-") => (color::PURPLE, MarkShape::Down),
+        name if name.starts_with("oracle-") => (color::ORANGE, MarkShape::HollowDiamond),
+        _ => (color::VERMILION, MarkShape::Cross),
     };
-    Look::new(colour, shape)
+    MarkStyle::new(color, shape)
 }
 
-/// A share of 1 as a tick.
+/// A share as a tick label.
 fn percent(share: f64) -> String {
     format!("{:.0} %", 100.0 * share)
 }

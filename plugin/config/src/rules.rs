@@ -1,0 +1,555 @@
+//! Rules between the settings of a deployment, in addition to the type and range of each one.
+
+use super::{
+    Deployment, ModelFormat, PagedAttnMode, PrmFormat, RewardConfig, RoleConfig, ServerConfig, StepUnit, StepsConfig,
+    TargetRule,
+    error::{ConfigError, ConfigProblem, ProblemPlace},
+    field_path::FieldPath,
+    messages,
+    option_conflicts::{OptionConflict, OptionSpelling, option_conflicts},
+    schema_check::{SchemaFault, TreeExtent, check},
+    yaml,
+};
+
+/// Values of `isq` that mistral.rs 0.8 accepts.
+const ISQ_TYPES: &str = "2 3 4 5 6 8 q4_0 q4_1 q5_0 q5_1 q8_0 q8_1 q2k q3k q4k q5k q6k q8k hqq8 hqq4 fp8 afq8 afq6 afq4 afq3 afq2 f8q8 mxfp4";
+
+/// A broken rule.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct BrokenRule {
+    /// The setting to change.
+    pub path: FieldPath,
+    /// The settings that the rule depends on. If one of them is unknown, the rule says nothing.
+    pub reads: Vec<FieldPath>,
+    /// The problem, and what to do.
+    pub message: String,
+}
+
+impl Deployment {
+    /// Checks values and ranges, and rules between settings. [`load`](super::load) does this already; it is for
+    /// deployments that were built or changed in code.
+    ///
+    /// # Errors
+    /// Every problem.
+    pub fn validate(&self, target: TargetRule) -> Result<(), ConfigError> {
+        let problem =
+            |path: &FieldPath, message| ConfigProblem { place: ProblemPlace::Nowhere, path: path.to_string(), message };
+        let (mut tree, mut faults) = yaml::settings_of(self).map_err(|error| {
+            ConfigError::new(vec![problem(&FieldPath::default(), format!("cannot be serialized: {error}"))])
+        })?;
+        faults.extend(check(&mut tree, TreeExtent::Whole));
+        let unknown: Vec<_> = faults.iter().flat_map(SchemaFault::touched).collect();
+        let broken = broken_rules(self, target);
+        let mut problems: Vec<_> = faults.into_iter().map(|fault| problem(&fault.path, fault.message)).collect();
+        problems.extend(
+            broken
+                .into_iter()
+                .filter(|broken| !broken.hidden_by(&unknown))
+                .map(|broken| problem(&broken.path, broken.message)),
+        );
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError::new(problems)) }
+    }
+}
+
+impl BrokenRule {
+    /// Whether the rule depends on a value that is unknown because of another fault.
+    pub(super) fn hidden_by(&self, unknown: &[FieldPath]) -> bool {
+        unknown.iter().any(|fault| fault.contains(&self.path) || self.reads.iter().any(|read| read.overlaps(fault)))
+    }
+}
+
+/// Every rule that the deployment breaks.
+pub(super) fn broken_rules(deployment: &Deployment, target: TargetRule) -> Vec<BrokenRule> {
+    let mut rules = RuleChecker::default();
+    rules.role("roles.draft", &deployment.roles.draft);
+    match (&deployment.roles.target, target) {
+        (Some(role), _) => rules.role("roles.target", role),
+        (None, TargetRule::Required) => {
+            rules.report(
+                "roles.target",
+                &[],
+                "is missing: expected a model, here or on the command line (`serve -m MODEL`)".to_owned(),
+            );
+        }
+        (None, TargetRule::FromCommandLine) => {}
+    }
+    match &deployment.reward {
+        RewardConfig::Judge { model: Some(role) } => rules.role("reward.model", role),
+        RewardConfig::Judge { model: None } | RewardConfig::Resident { .. } => {}
+        RewardConfig::Prm { model, head, format, separator } => {
+            rules.role("reward.model", model);
+            let excluded = [
+                ("lora", model.lora.is_some()),
+                ("xlora", model.xlora.is_some()),
+                ("from_uqff", model.from_uqff.is_some()),
+            ];
+            for (name, _) in excluded.into_iter().filter(|(_, given)| *given) {
+                let message =
+                    "is not supported with `kind: prm`, whose output matrix is replaced: name the whole checkpoint";
+                rules.report(&format!("reward.model.{name}"), &["reward.kind"], message.to_owned());
+            }
+            if head.is_some() && model.format != Some(ModelFormat::Gguf) {
+                let message = "belongs to a GGUF (`format: gguf`): a checkpoint holds its own head; leave it out";
+                rules.report("reward.head", &["reward.model.format"], message.to_owned());
+            }
+            if separator.is_some() && !matches!(format, PrmFormat::Auto | PrmFormat::Skywork) {
+                let message = "belongs to `format: skywork`: the other kinds have one separator only; leave it out";
+                rules.report("reward.separator", &["reward.format"], message.to_owned());
+            }
+        }
+    }
+    rules.steps(&deployment.steps);
+    rules.policy(deployment);
+    rules.server(&deployment.server);
+    rules.admin(deployment);
+    rules.0
+}
+
+#[derive(Default)]
+struct RuleChecker(Vec<BrokenRule>);
+
+impl RuleChecker {
+    fn report(&mut self, path: &str, reads: &[&str], message: String) {
+        let reads = reads.iter().map(|path| FieldPath::parse(path)).collect();
+        self.0.push(BrokenRule { path: FieldPath::parse(path), reads, message });
+    }
+
+    /// Reports all but the first of the settings that are given.
+    fn one_of(&mut self, section: &str, settings: &[(&str, bool)]) {
+        let mut given = settings.iter().filter(|(_, given)| *given);
+        let Some((first, _)) = given.next() else { return };
+        for (other, _) in given {
+            let (path, first_path) = (format!("{section}.{other}"), format!("{section}.{first}"));
+            self.report(
+                &path,
+                &[&first_path],
+                format!("excludes `{first}`, which is given too: leave one of them out"),
+            );
+        }
+    }
+
+    fn role(&mut self, at: &str, role: &RoleConfig) {
+        self.source(at, role);
+        self.conflicts(at, role);
+        self.quantization(at, role);
+        self.adapters(at, role);
+        self.memory(at, role);
+        if let Some(source) = &role.token_source {
+            let path = format!("{at}.token_source");
+            let known = match source.split_once(':') {
+                Some(("env", name)) => messages::is_variable_name(name),
+                Some(("path" | "literal", rest)) => !rest.is_empty(),
+                Some(_) => false,
+                None => matches!(&**source, "cache" | "none"),
+            };
+            if !known {
+                let found = messages::quoted(&FieldPath::parse(&path), source);
+                self.report(
+                    &path,
+                    &[],
+                    format!("expected cache, none, env:VARIABLE, path:FILE or literal:TOKEN, found {found}"),
+                );
+            }
+        }
+    }
+
+    fn source(&mut self, at: &str, role: &RoleConfig) {
+        let bundled = format!("{at}.bundled");
+        if role.bundled.is_none() {
+            if role.model_id.is_none() {
+                self.report(
+                    at,
+                    &[&bundled, &format!("{at}.model_id")],
+                    "names no model: expected `bundled` or `model_id`".to_owned(),
+                );
+            }
+            return;
+        }
+        let described = [
+            ("model_id", role.model_id.is_some()),
+            ("tokenizer", role.tokenizer.is_some()),
+            ("arch", role.arch.is_some()),
+            ("format", role.format.is_some()),
+            ("quantized_file", role.quantized_file.is_some()),
+            ("tok_model_id", role.tok_model_id.is_some()),
+            ("gqa", role.gqa.is_some()),
+            ("lora", role.lora.is_some()),
+            ("xlora", role.xlora.is_some()),
+            ("xlora_order", role.xlora_order.is_some()),
+            ("tgt_non_granular_index", role.tgt_non_granular_index.is_some()),
+            ("isq", role.isq.is_some()),
+            ("isq_organization", role.isq_organization.is_some()),
+            ("from_uqff", role.from_uqff.is_some()),
+            ("imatrix", role.imatrix.is_some()),
+            ("calibration_file", role.calibration_file.is_some()),
+        ];
+        for (name, _) in described.iter().filter(|(_, given)| *given) {
+            self.report(
+                &format!("{at}.{name}"),
+                &[&bundled],
+                "describes the files of a model, as `bundled` does: leave one of them out".to_owned(),
+            );
+        }
+    }
+
+    /// Options that mistral.rs would ignore or fail on.
+    fn conflicts(&mut self, at: &str, role: &RoleConfig) {
+        for OptionConflict { key, reads, message } in option_conflicts(role, OptionSpelling::File) {
+            let reads: Vec<_> = reads.iter().map(|key| format!("{at}.{key}")).collect();
+            let reads: Vec<&str> = reads.iter().map(String::as_str).collect();
+            self.report(&format!("{at}.{key}"), &reads, message);
+        }
+    }
+
+    fn quantization(&mut self, at: &str, role: &RoleConfig) {
+        if role.bundled.is_some() {
+            return;
+        }
+        if let Some(isq) = &role.isq
+            && !ISQ_TYPES.split(' ').any(|known| known.eq_ignore_ascii_case(isq))
+        {
+            let path = format!("{at}.isq");
+            let found = messages::quoted(&FieldPath::parse(&path), isq);
+            self.report(&path, &[], format!("expected one of {}, found {found}", ISQ_TYPES.replace(' ', ", ")));
+        }
+        let isq = format!("{at}.isq");
+        let needs_isq = [
+            ("isq_organization", role.isq_organization.is_some()),
+            ("imatrix", role.imatrix.is_some()),
+            ("calibration_file", role.calibration_file.is_some()),
+        ];
+        if matches!(role.format, Some(ModelFormat::Gguf | ModelFormat::Ggml)) {
+            return;
+        }
+        for (name, _) in needs_isq.iter().filter(|(_, given)| *given && role.isq.is_none()) {
+            self.report(&format!("{at}.{name}"), &[&isq], "needs `isq`, the type to quantize to".to_owned());
+        }
+        self.one_of(at, &[("isq", role.isq.is_some()), ("from_uqff", role.from_uqff.is_some())]);
+        self.one_of(at, &[("imatrix", role.imatrix.is_some()), ("calibration_file", role.calibration_file.is_some())]);
+    }
+
+    fn adapters(&mut self, at: &str, role: &RoleConfig) {
+        if role.bundled.is_some() {
+            return;
+        }
+        self.one_of(at, &[("lora", role.lora.is_some()), ("xlora", role.xlora.is_some())]);
+        let xlora = format!("{at}.xlora");
+        // LoRA adapters on a GGUF file come in an order too.
+        let ordered_lora = role.lora.is_some() && role.format == Some(ModelFormat::Gguf);
+        let only_xlora = [
+            ("xlora_order", role.xlora_order.is_some() && !ordered_lora),
+            ("tgt_non_granular_index", role.tgt_non_granular_index.is_some()),
+        ];
+        for (name, _) in only_xlora.iter().filter(|(_, given)| *given && role.xlora.is_none()) {
+            self.report(
+                &format!("{at}.{name}"),
+                &[&xlora],
+                "belongs to `xlora`: name the adapter or leave it out".to_owned(),
+            );
+        }
+    }
+
+    fn memory(&mut self, at: &str, role: &RoleConfig) {
+        let section = format!("{at}.paged_attn");
+        let paged = &role.paged_attn;
+        self.one_of(
+            &section,
+            &[
+                ("context_len", paged.context_len.is_some()),
+                ("memory_mb", paged.memory_mb.is_some()),
+                ("memory_fraction", paged.memory_fraction.is_some()),
+            ],
+        );
+        if role.cpu && paged.mode == PagedAttnMode::On {
+            self.report(
+                &format!("{section}.mode"),
+                &[&format!("{at}.cpu")],
+                "expected auto or off where `cpu` is true: PagedAttention needs a GPU".to_owned(),
+            );
+        }
+        let path = format!("{at}.device_layers");
+        for entry in role.device_layers.iter().flatten() {
+            let fits = entry
+                .split_once(':')
+                .is_some_and(|(device, layers)| device.parse::<usize>().is_ok() && layers.parse::<usize>().is_ok());
+            if !fits {
+                let found = messages::quoted(&FieldPath::parse(&path), entry);
+                self.report(&path, &[], format!("expected DEVICE:LAYERS in every item, such as 0:16, found {found}"));
+            }
+        }
+    }
+
+    fn steps(&mut self, steps: &StepsConfig) {
+        match steps.unit {
+            StepUnit::Delimiter if steps.delimiters.is_empty() => {
+                self.report(
+                    "steps.delimiters",
+                    &["steps.unit"],
+                    "expected at least one string for `unit: delimiter`, found an empty list".to_owned(),
+                );
+            }
+            StepUnit::Tokens if steps.tokens > steps.max_tokens => self.report(
+                "steps.tokens",
+                &["steps.unit", "steps.max_tokens"],
+                format!("expected at most `steps.max_tokens`, which is {}, found {}", steps.max_tokens, steps.tokens),
+            ),
+            _ => {}
+        }
+    }
+
+    fn policy(&mut self, deployment: &Deployment) {
+        if let Err(error) = deployment.policy.validate() {
+            let message = format!("expected {}, found {}", error.expected, error.found);
+            self.report(&format!("policy.{}", error.field), &["policy"], message);
+        }
+        let mut names = std::collections::BTreeSet::new();
+        for (index, preset) in deployment.presets.iter().enumerate() {
+            let at = format!("presets[{index}]");
+            if matches!(preset.name.as_str(), "draft" | "target" | "default") {
+                let message = format!("`{}` is a reserved name: choose another name", preset.name);
+                self.report_item("presets", message);
+            } else if !names.insert(&preset.name) {
+                self.report_item("presets", format!("{at}: `{}` is there twice: remove one of them", preset.name));
+            }
+            if let Err(error) = preset.apply(deployment.policy).validate()
+                && deployment.policy.validate().is_ok()
+            {
+                let (expected, found) = (error.expected, error.found);
+                self.report_item("presets", format!("{at}.{}: expected {expected}, found {found}", error.field));
+            }
+        }
+    }
+
+    fn origins(&mut self, list: &str, origins: &[String], any: bool) {
+        for (index, origin) in origins.iter().enumerate() {
+            let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+            let all = any && origin == "*";
+            if !all && host.is_none_or(|host| host.is_empty() || host.contains(['/', ' ', '*'])) {
+                let star = if any { "* or " } else { "" };
+                self.0.push(BrokenRule {
+                    path: FieldPath::parse(list).index(index),
+                    reads: Vec::new(),
+                    message: format!(
+                        "expected {star}an origin such as https://chat.example.org, without a path, found {origin:?}"
+                    ),
+                });
+            }
+        }
+    }
+
+    /// Reports a list because of one of its items, which the message names.
+    fn report_item(&mut self, list: &str, message: String) {
+        self.report(list, &["policy"], message);
+    }
+
+    fn admin(&mut self, deployment: &Deployment) {
+        let (admin, server) = (&deployment.admin, &deployment.server);
+        for (env, file) in [("read_token_env", "read_token_file"), ("write_token_env", "write_token_file")] {
+            let given = |name: &str| match name {
+                "read_token_env" => admin.read_token_env.is_some(),
+                "read_token_file" => admin.read_token_file.is_some(),
+                "write_token_env" => admin.write_token_env.is_some(),
+                _ => admin.write_token_file.is_some(),
+            };
+            self.one_of("admin", &[(env, given(env)), (file, given(file))]);
+        }
+        for (name, given) in [("read_token_env", &admin.read_token_env), ("write_token_env", &admin.write_token_env)] {
+            if given.as_ref().is_some_and(|given| !messages::is_variable_name(given)) {
+                let message =
+                    "expected the name of an environment variable (letters, digits and _), not the token itself";
+                self.report(&format!("admin.{name}"), &[], message.to_owned());
+            }
+        }
+        self.origins("admin.origins", &admin.origins, false);
+        if admin.enabled && admin.port != 0 && admin.port == server.port && admin.host == server.host {
+            let message = format!("is the OpenAI endpoint's port too ({}): the admin API has its own", server.port);
+            self.report("admin.port", &["server.port", "server.host", "admin.host"], message);
+        }
+    }
+
+    fn server(&mut self, server: &ServerConfig) {
+        self.one_of(
+            "server",
+            &[("api_key_env", server.api_key_env.is_some()), ("api_key_file", server.api_key_file.is_some())],
+        );
+        if let Some(name) = &server.api_key_env
+            && !messages::is_variable_name(name)
+        {
+            let message = "expected the name of an environment variable (letters, digits and _), not the key itself";
+            self.report("server.api_key_env", &[], message.to_owned());
+        }
+        self.origins("server.cors_origins", &server.cors_origins, true);
+        if matches!(server.model_name.as_str(), "draft" | "target") {
+            let message = format!(
+                "expected a name other than draft and target, which answer alone, found {:?}",
+                server.model_name
+            );
+            self.report("server.model_name", &[], message);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ModelFormat, ModelRoles, PagedAttnMode, RoleConfig, StepUnit};
+
+    fn role(model: &str) -> RoleConfig {
+        RoleConfig { model_id: Some(model.to_owned()), ..RoleConfig::default() }
+    }
+
+    fn good() -> Deployment {
+        Deployment {
+            version: 1,
+            roles: ModelRoles { draft: role("small"), target: Some(role("big")) },
+            reward: crate::RewardConfig::default(),
+            policy: rsd_protocol::policy::PolicyConfig::default(),
+            presets: Vec::new(),
+            steps: crate::StepsConfig::default(),
+            limits: crate::LimitsConfig::default(),
+            server: crate::ServerConfig::default(),
+            admin: crate::AdminConfig::default(),
+        }
+    }
+
+    fn problems(change: impl FnOnce(&mut Deployment)) -> String {
+        let mut deployment = good();
+        change(&mut deployment);
+        deployment.validate(TargetRule::Required).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_defaults_are_valid() {
+        good().validate(TargetRule::Required).unwrap();
+    }
+
+    #[test]
+    fn a_target_may_only_be_absent_when_the_caller_names_it() {
+        let mut deployment = good();
+        deployment.roles.target = None;
+        deployment.validate(TargetRule::FromCommandLine).unwrap();
+        insta::assert_snapshot!(deployment.validate(TargetRule::Required).unwrap_err(), @"roles.target: is missing: expected a model, here or on the command line (`serve -m MODEL`)");
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_found_in_code_too() {
+        let text = problems(|deployment| {
+            deployment.version = 2;
+            deployment.policy.delta = f64::NAN;
+            deployment.policy.logistic_steepness = f64::INFINITY;
+            deployment.steps.tokens = 0;
+            deployment.limits.running = 0;
+            deployment.server.body_limit = 10;
+            deployment.roles.draft.paged_attn.memory_fraction = Some(1.5);
+        });
+        insta::assert_snapshot!(text, @"
+        7 problems in the configuration:
+          limits.running: expected a whole number from 1 to 4096, found the number 0
+          policy.delta: expected a number from -1 to 2, found a value that is not a number
+          policy.logistic_steepness: expected a number above 0, at most 1000, found an infinite number
+          roles.draft.paged_attn.memory_fraction: expected a number above 0, at most 1, found the number 1.5
+          server.body_limit: expected a whole number from 1024 to 1073741824, found the number 10
+          steps.tokens: expected a whole number from 1 to 100000, found the number 0
+          version: expected 1, found the number 2
+        ");
+    }
+
+    #[test]
+    fn roles_that_contradict_themselves_are_invalid() {
+        let text = problems(|deployment| {
+            deployment.roles.draft = RoleConfig { bundled: Some("draft".to_owned()), ..role("x") };
+            deployment.roles.draft.isq = Some("4".to_owned());
+            let target = deployment.roles.target.as_mut().unwrap();
+            target.format = Some(ModelFormat::Gguf);
+            target.isq = Some("q4z".to_owned());
+            target.xlora_order = Some("o.json".into());
+            target.token_source = Some("hf_secret".into());
+            target.device_layers = Some(vec!["0:16".to_owned(), "1".to_owned()]);
+            target.paged_attn.context_len = Some(1);
+            target.paged_attn.memory_mb = Some(1);
+            target.paged_attn.memory_fraction = Some(0.5);
+            target.cpu = true;
+            target.paged_attn.mode = PagedAttnMode::On;
+            deployment.reward = crate::RewardConfig::Judge { model: Some(Box::default()) };
+        });
+        insta::assert_snapshot!(text, @r#"
+        12 problems in the configuration:
+          reward.model: names no model: expected `bundled` or `model_id`
+          roles.draft.isq: describes the files of a model, as `bundled` does: leave one of them out
+          roles.draft.model_id: describes the files of a model, as `bundled` does: leave one of them out
+          roles.target.device_layers: expected DEVICE:LAYERS in every item, such as 0:16, found "1"
+          roles.target.format: needs `quantized_file`, the file's name in the model
+          roles.target.isq: expected one of 2, 3, 4, 5, 6, 8, q4_0, q4_1, q5_0, q5_1, q8_0, q8_1, q2k, q3k, q4k, q5k, q6k, q8k, hqq8, hqq4, fp8, afq8, afq6, afq4, afq3, afq2, f8q8, mxfp4, found "q4z"
+          roles.target.isq: has no effect on a GGUF or GGML file, which says its own architecture and quantization: leave it out
+          roles.target.paged_attn.memory_fraction: excludes `context_len`, which is given too: leave one of them out
+          roles.target.paged_attn.memory_mb: excludes `context_len`, which is given too: leave one of them out
+          roles.target.paged_attn.mode: expected auto or off where `cpu` is true: PagedAttention needs a GPU
+          roles.target.token_source: expected cache, none, env:VARIABLE, path:FILE or literal:TOKEN, found "***"
+          roles.target.xlora_order: belongs to `xlora`: name the adapter or leave it out
+        "#);
+    }
+
+    #[test]
+    fn files_and_adapters_need_their_companions() {
+        let text = problems(|deployment| {
+            let draft = &mut deployment.roles.draft;
+            draft.quantized_file = Some("q.gguf".to_owned());
+            draft.gqa = Some(8);
+            draft.imatrix = Some("i".into());
+            draft.lora = Some("a".to_owned());
+            draft.xlora = Some("b".to_owned());
+            let target = deployment.roles.target.as_mut().unwrap();
+            target.isq = Some("Q4K".to_owned());
+            target.from_uqff = Some("u".to_owned());
+            target.imatrix = Some("i".into());
+            target.calibration_file = Some("c".into());
+        });
+        insta::assert_snapshot!(text, @"
+        7 problems in the configuration:
+          roles.draft.gqa: belongs to `format: ggml`: set the format or leave it out
+          roles.draft.imatrix: has no effect on a model with adapters (`lora`): leave it out
+          roles.draft.imatrix: needs `isq`, the type to quantize to
+          roles.draft.quantized_file: belongs to `format: gguf` or `format: ggml`: set the format or leave it out
+          roles.draft.xlora: excludes `lora`, which is given too: leave one of them out
+          roles.target.calibration_file: excludes `imatrix`, which is given too: leave one of them out
+          roles.target.from_uqff: excludes `isq`, which is given too: leave one of them out
+        ");
+    }
+
+    #[test]
+    fn steps_and_server_are_checked() {
+        let text = problems(|deployment| {
+            deployment.steps.delimiters.clear();
+            deployment.server.api_key_env = Some("sk-secret".into());
+            deployment.server.api_key_file = Some("key".into());
+            deployment.server.cors_origins =
+                vec!["*".to_owned(), "http://a:1".to_owned(), "chat.example.org".to_owned()];
+            deployment.server.model_name = "target".to_owned();
+        });
+        insta::assert_snapshot!(text, @r#"
+        5 problems in the configuration:
+          server.api_key_env: expected the name of an environment variable (letters, digits and _), not the key itself
+          server.api_key_file: excludes `api_key_env`, which is given too: leave one of them out
+          server.cors_origins[2]: expected * or an origin such as https://chat.example.org, without a path, found "chat.example.org"
+          server.model_name: expected a name other than draft and target, which answer alone, found "target"
+          steps.delimiters: expected at least one string for `unit: delimiter`, found an empty list
+        "#);
+        assert!(
+            problems(|deployment| {
+                deployment.steps.unit = StepUnit::Tokens;
+                deployment.steps.tokens = 600;
+            })
+            .contains("steps.tokens")
+        );
+    }
+
+    #[test]
+    fn a_rule_is_silent_about_values_that_are_faulty_already() {
+        let text = problems(|deployment| {
+            deployment.steps.unit = StepUnit::Tokens;
+            deployment.steps.tokens = 1000;
+            deployment.steps.max_tokens = 0;
+        });
+        assert_eq!(text, "steps.max_tokens: expected a whole number from 1 to 100000, found the number 0");
+    }
+}

@@ -1,0 +1,3 @@
+mod failures;
+mod laws;
+mod permits;

@@ -1,0 +1,68 @@
+//! The tokenizer of a process reward model, as the prompt formats use it.
+
+use std::sync::Arc;
+
+use tokenizers::Tokenizer;
+
+/// Why a prompt cannot be built for a model.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct FormatError(pub(super) String);
+
+/// The special tokens that `tokenizer_config.json` names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SpecialTokens {
+    /// Begins a text.
+    pub bos: Option<String>,
+    /// Pads a batch; some authors' code marks positions with it.
+    pub pad: Option<String>,
+}
+
+/// A tokenizer with its special tokens.
+#[derive(Clone)]
+pub struct PrmTokenizer {
+    tokenizer: Arc<Tokenizer>,
+    specials: SpecialTokens,
+}
+
+impl PrmTokenizer {
+    #[must_use]
+    pub fn new(tokenizer: Arc<Tokenizer>, specials: SpecialTokens) -> Self {
+        Self { tokenizer, specials }
+    }
+
+    /// Ids of a text with the special tokens that the tokenizer adds, as `tokenizer.encode(text)` in Python.
+    pub(super) fn encode_text(&self, text: &str) -> Result<Vec<u32>, FormatError> {
+        self.encode(text, true)
+    }
+
+    /// Ids of a text without added special tokens.
+    pub(super) fn encode_part(&self, text: &str) -> Result<Vec<u32>, FormatError> {
+        self.encode(text, false)
+    }
+
+    fn encode(&self, text: &str, special: bool) -> Result<Vec<u32>, FormatError> {
+        let encoding = self.tokenizer.encode_fast(text, special);
+        let ids = encoding.map(|encoding| encoding.get_ids().to_vec());
+        ids.map_err(|error| FormatError(format!("the text cannot be tokenized: {error}")))
+    }
+
+    pub(super) fn special_tokens(&self) -> &SpecialTokens {
+        &self.specials
+    }
+
+    /// The last token of a text.
+    pub(super) fn last_token(&self, text: &str) -> Result<u32, FormatError> {
+        let ids = self.encode_part(text)?;
+        ids.last().copied().ok_or_else(|| FormatError(format!("the tokenizer makes no token of {text:?}")))
+    }
+
+    /// The id of a token, which the vocabulary must have.
+    pub(super) fn token_id(&self, text: &str) -> Result<u32, FormatError> {
+        self.tokenizer.token_to_id(text).ok_or_else(|| {
+            FormatError(format!(
+                "its tokenizer has no token {text}, so it is not a model of this kind, or the tokenizer is of another model"
+            ))
+        })
+    }
+}

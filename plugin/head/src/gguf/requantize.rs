@@ -1,0 +1,58 @@
+//! Converts the Q5_0 and Q5_1 tensors of a GGUF file to Q8_0, for which the CPU kernels are fast.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::{
+    Device,
+    quantized::{GgmlDType, QTensor, gguf_file::Content},
+};
+
+use super::rewrite::{GgufRewrite, rewritten_copy, verify_copy};
+use crate::{models::ModelError, progress::ProgressReporter};
+
+struct RequantizeSlowTypes;
+
+impl GgufRewrite for RequantizeSlowTypes {
+    fn suffix(&self) -> &'static str {
+        "q8_0"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn task(&self) -> &'static str {
+        "requantizing to Q8_0"
+    }
+
+    fn changes(&self, source: &Content) -> bool {
+        source.tensor_infos.values().any(|info| is_slow(info.ggml_dtype))
+    }
+
+    fn rewrite(&self, _: &Content, name: &str, tensor: QTensor) -> candle_core::Result<Vec<(String, QTensor)>> {
+        let tensor = if is_slow(tensor.dtype()) {
+            QTensor::quantize(&tensor.dequantize(&Device::Cpu)?, GgmlDType::Q8_0)?
+        } else {
+            tensor
+        };
+        Ok(vec![(name.to_owned(), tensor)])
+    }
+}
+
+fn is_slow(dtype: GgmlDType) -> bool {
+    matches!(dtype, GgmlDType::Q5_0 | GgmlDType::Q5_1)
+}
+
+/// The path of a file with the content of `source` and without `Q5_0` and `Q5_1` tensors: `source` itself if it has
+/// none of these, else the copy, which is made if necessary.
+pub fn requantized(source: &Path, progress: &ProgressReporter) -> Result<PathBuf, ModelError> {
+    rewritten_copy(source, &RequantizeSlowTypes, progress)
+}
+
+/// Hashes the requantized copy of `source` again. `None` if there is no copy.
+///
+/// # Errors
+/// The copy is not as it was written.
+pub fn verify_requantized(source: &Path, progress: &ProgressReporter) -> Result<Option<PathBuf>, ModelError> {
+    verify_copy(source, RequantizeSlowTypes.suffix(), progress)
+}

@@ -1,0 +1,158 @@
+//! Appends identity rows to the output matrix of a GGUF file, so that the logits end with the hidden state.
+//!
+//! candle does not check the number of output rows against the vocabulary. The rows of the vocabulary are copied byte
+//! for byte, so their logits do not change by a bit. A model with tied embeddings has no output matrix in its file. It
+//! gets one, a copy of the embeddings, which is what the loader would make in memory anyway.
+
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+};
+
+use candle_core::{
+    DType, Device, Tensor,
+    quantized::{QStorage, QTensor, gguf_file::Content},
+};
+
+use super::rewrite::{GgufRewrite, manifest_of, read_header, rewritten_copy};
+use crate::{models::ModelError, progress::ProgressReporter};
+
+const OUTPUT: &str = "output.weight";
+const EMBEDDINGS: &str = "token_embd.weight";
+
+/// `output.weight [V, H]` becomes `[V + H, H]`, the last H rows being the identity.
+struct AppendStateRows;
+
+impl GgufRewrite for AppendStateRows {
+    fn suffix(&self) -> &'static str {
+        "states"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn task(&self) -> &'static str {
+        "adding state rows to"
+    }
+
+    fn changes(&self, _: &Content) -> bool {
+        true
+    }
+
+    fn rewrite(&self, source: &Content, name: &str, tensor: QTensor) -> candle_core::Result<Vec<(String, QTensor)>> {
+        let tied = !source.tensor_infos.contains_key(OUTPUT);
+        Ok(match name {
+            OUTPUT => vec![(OUTPUT.to_owned(), append_identity(&tensor)?)],
+            EMBEDDINGS if tied => {
+                let output = append_identity(&tensor)?;
+                vec![(EMBEDDINGS.to_owned(), tensor), (OUTPUT.to_owned(), output)]
+            }
+            _ => vec![(name.to_owned(), tensor)],
+        })
+    }
+}
+
+/// The matrix with the identity below it, in the matrix's own type. Its rows are copied byte for byte.
+fn append_identity(matrix: &QTensor) -> candle_core::Result<QTensor> {
+    let (rows, hidden) = matrix.shape().dims2()?;
+    let identity = QTensor::quantize(&Tensor::eye(hidden, DType::F32, &Device::Cpu)?, matrix.dtype())?;
+    let mut bytes = matrix.data()?.into_owned();
+    bytes.extend_from_slice(&identity.data()?);
+    // Borrowed, because candle 0.10.2 reads an owned buffer after it has freed it.
+    let storage = QStorage::from_data(Cow::Borrowed(&bytes), &Device::Cpu, matrix.dtype())?;
+    QTensor::new(storage, (rows + hidden, hidden))
+}
+
+/// A GGUF whose logits end with the hidden state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExposedGguf {
+    pub path: PathBuf,
+    /// The last `hidden_size` logits are the state.
+    pub hidden_size: usize,
+    /// SHA-256 of the file that it was made from.
+    pub source_sha256: String,
+}
+
+/// The copy of `source` with identity rows below its output matrix. It is made if necessary and cached beside `source`.
+///
+/// # Errors
+/// The file is not a GGUF of a language model, or the copy cannot be written.
+pub fn expose_states(source: &Path, progress: &ProgressReporter) -> Result<ExposedGguf, ModelError> {
+    let path = rewritten_copy(source, &AppendStateRows, progress)?;
+    let wrong = |reason: &str| ModelError::Gguf { path: path.clone(), reason: reason.to_owned() };
+    let header = read_header(&path)?;
+    let output =
+        header.tensor_infos.get(OUTPUT).ok_or_else(|| wrong("it has neither output.weight nor token_embd.weight"))?;
+    let (_, hidden_size) = output.shape.dims2().map_err(|_| wrong("its output.weight is not a matrix"))?;
+    let manifest = manifest_of(&path).ok_or_else(|| wrong("its manifest is missing"))?;
+    Ok(ExposedGguf { hidden_size, source_sha256: manifest.source.stamp.sha256, path })
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::quantized::{GgmlDType, gguf_file};
+
+    use super::*;
+
+    fn values(tensor: &QTensor) -> Vec<Vec<f32>> {
+        tensor.dequantize(&Device::Cpu).unwrap().to_vec2().unwrap()
+    }
+
+    fn write(path: &Path, names: &[&str], dtype: GgmlDType) {
+        // Values that look random and are the same in every run.
+        let values: Vec<f32> = (0..40u16 * 256).map(|n| (f32::from(n) * 12.9898).sin()).collect();
+        let matrix = Tensor::from_vec(values, (40, 256), &Device::Cpu).unwrap();
+        let matrix = QTensor::quantize(&matrix, dtype).unwrap();
+        let tensors: Vec<(&str, &QTensor)> = names.iter().map(|name| (*name, &matrix)).collect();
+        gguf_file::write(&mut std::fs::File::create(path).unwrap(), &[], &tensors).unwrap();
+    }
+
+    fn read(path: &Path, name: &str) -> QTensor {
+        let mut file = std::fs::File::open(path).unwrap();
+        Content::read(&mut file).unwrap().tensor(&mut file, name, &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn the_vocabulary_is_copied_byte_for_byte_and_the_identity_follows() {
+        for dtype in [GgmlDType::F32, GgmlDType::F16, GgmlDType::Q8_0, GgmlDType::Q4_0, GgmlDType::Q4K, GgmlDType::Q6K]
+        {
+            let dir = tempfile::tempdir().unwrap();
+            let source = dir.path().join("model.gguf");
+            write(&source, &[EMBEDDINGS, OUTPUT], dtype);
+            let exposed = expose_states(&source, &ProgressReporter::silent()).unwrap();
+            assert_eq!(exposed.hidden_size, 256);
+            let (before, after) = (read(&source, OUTPUT), read(&exposed.path, OUTPUT));
+            assert_eq!(after.shape().dims(), [40 + 256, 256]);
+            let vocabulary = before.data().unwrap();
+            assert_eq!(&after.data().unwrap()[..vocabulary.len()], &vocabulary[..], "{dtype:?}");
+            for (i, row) in values(&after)[40..].iter().enumerate() {
+                for (j, value) in row.iter().enumerate() {
+                    let expected = if i == j { 1.0 } else { 0.0 };
+                    assert!((value - expected).abs() < 2e-3, "{dtype:?} row {i} column {j}: {value}");
+                }
+            }
+            assert_eq!(read(&exposed.path, EMBEDDINGS).data().unwrap(), read(&source, EMBEDDINGS).data().unwrap());
+        }
+    }
+
+    #[test]
+    fn tied_embeddings_become_an_output_matrix() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = dir.path().join("model.gguf");
+        write(&source, &[EMBEDDINGS], GgmlDType::Q8_0);
+        let exposed = expose_states(&source, &ProgressReporter::silent()).unwrap();
+        let embeddings = read(&source, EMBEDDINGS).data().unwrap().into_owned();
+        assert_eq!(&read(&exposed.path, OUTPUT).data().unwrap()[..embeddings.len()], &embeddings[..]);
+        assert_eq!(read(&exposed.path, EMBEDDINGS).data().unwrap(), embeddings);
+    }
+
+    #[test]
+    fn a_file_without_an_output_is_rejected() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = dir.path().join("model.gguf");
+        write(&source, &["blk.0.attn_q.weight"], GgmlDType::Q8_0);
+        let error = expose_states(&source, &ProgressReporter::silent()).unwrap_err().to_string();
+        assert!(error.contains("output.weight"), "{error}");
+    }
+}

@@ -1,0 +1,96 @@
+//! The bytes of a model's tokens, its end tokens, and the sentinel token that ends our requests.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use mistralrs_core::llguidance::toktrie::TokEnv;
+use sha2::{Digest, Sha256};
+use tokenizers::Tokenizer;
+
+/// Tokens with which models end text and that chat templates do not put into prompts, in order of preference.
+const SENTINELS: [&str; 6] = ["<|endoftext|>", "<|end_of_text|>", "<|end▁of▁sentence|>", "<unk>", "<pad>", "</s>"];
+
+/// Tokens that end an answer whenever a model samples them, even if the model's file lists only one of them.
+const END_TOKENS: [&str; 8] = [
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<|eot_id|>",
+    "<|end|>",
+    "</s>",
+    "<end_of_turn>",
+    "<|end▁of▁sentence|>",
+];
+
+pub(super) struct Vocabulary {
+    tokenizer: Arc<Tokenizer>,
+    trie: TokEnv,
+    ends: BTreeSet<u32>,
+    /// The token that ends a request of ours; see `step_sampler`.
+    pub(super) sentinel: u32,
+    /// A digest of all tokens and their ids. It is equal for models whose token ids mean the same.
+    pub(super) fingerprint: Arc<str>,
+}
+
+impl Vocabulary {
+    /// `ends` are the end tokens that the model's files list.
+    pub(super) fn new(tokenizer: Arc<Tokenizer>, trie: TokEnv, ends: &[u32]) -> Result<Self, String> {
+        let mut all: BTreeSet<u32> = ends.iter().copied().collect();
+        all.extend(END_TOKENS.iter().filter_map(|text| tokenizer.token_to_id(text)));
+        // mistral.rs rejects a stop token that is a prefix of other tokens, unless the model lists it as an end token.
+        let stops = |id: &u32| {
+            let tokens = trie.tok_trie();
+            ends.contains(id) || !tokens.has_extensions(tokens.token(*id))
+        };
+        let named = SENTINELS.iter().filter_map(|text| tokenizer.token_to_id(text));
+        let sentinel = named.chain(ends.iter().copied()).find(stops).ok_or(
+            "the tokenizer has no end token that can end a request (looked for <|endoftext|>, <unk>, </s> and the like)",
+        )?;
+        all.insert(sentinel);
+        let fingerprint = fingerprint(&tokenizer).into();
+        Ok(Self { tokenizer, trie, ends: all, sentinel, fingerprint })
+    }
+
+    pub(super) fn tokenizer(&self) -> Arc<Tokenizer> {
+        self.tokenizer.clone()
+    }
+
+    pub(super) fn is_end(&self, token: u32) -> bool {
+        self.ends.contains(&token)
+    }
+
+    /// The end token with the highest logit.
+    pub(super) fn likeliest_end(&self, logits: &[f32]) -> u32 {
+        let logit = |end: &u32| logits.get(*end as usize).copied().unwrap_or(f32::NEG_INFINITY);
+        self.ends.iter().copied().max_by(|a, b| logit(a).total_cmp(&logit(b))).unwrap_or(self.sentinel)
+    }
+
+    /// The bytes of one token; empty for special tokens.
+    pub(super) fn bytes(&self, token: u32) -> Vec<u8> {
+        let trie = self.trie.tok_trie();
+        if (token as usize) < trie.vocab_size() { trie.decode_ext(&[token], false) } else { Vec::new() }
+    }
+
+    /// Tokenizes plain text. `special` adds the special tokens that the tokenizer puts around a text.
+    pub(super) fn encode(&self, text: &str, special: bool) -> Result<Vec<u32>, String> {
+        self.tokenizer
+            .encode_fast(text, special)
+            .map(|encoding| encoding.get_ids().to_vec())
+            .map_err(|error| format!("the text could not be tokenized: {error}"))
+    }
+}
+
+fn fingerprint(tokenizer: &Tokenizer) -> String {
+    let mut hash = Sha256::new();
+    let mut tokens: Vec<(String, u32)> = tokenizer.get_vocab(true).into_iter().collect();
+    tokens.sort_unstable_by_key(|token| token.1);
+    for (text, id) in tokens {
+        hash.update(id.to_le_bytes());
+        hash.update(text.as_bytes());
+        hash.update([0]);
+    }
+    hash.finalize().iter().take(16).fold(String::new(), |mut hex, byte| {
+        use std::fmt::Write as _;
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}

@@ -1,0 +1,22 @@
+//! The `mistralrs-rsd` binary.
+
+use clap::Parser;
+use mistralrs_rsd::cli::Cli;
+use tracing_subscriber::EnvFilter;
+
+/// The log level of each target. The log of mistral.rs's engine is off, because it logs every failed forward pass and
+/// we cause one on purpose to empty a cache. We get its errors as answers and log them ourselves.
+const LOG: &str = "info,mistralrs_core=warn,mistralrs_quant=warn,mistralrs_core::engine=off";
+
+#[tokio::main]
+async fn main() -> std::process::ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    if cfg!(all(target_arch = "x86_64", not(target_feature = "avx2"))) {
+        tracing::warn!(
+            "this binary was built without AVX2, so models run many times slower on a CPU; build it inside the repository \
+             or with RUSTFLAGS=\"-C target-cpu=native\""
+        );
+    }
+    Cli::parse().run().await.into()
+}

@@ -1,0 +1,95 @@
+//! Counts the events of the RSD loop.
+
+use rsd_core::pipeline::{
+    observe::{AnswerEnd, ModelRole, PipelineEvent, PipelineObserver},
+    roles::RunReport,
+    trace::{FallbackReason, StepSource},
+};
+
+use super::{
+    Metrics,
+    target_only::{FlopsComparison, SecondsComparison},
+};
+
+/// Index of the phase `prefill` in the collectors of a role.
+const PREFILL: usize = 0;
+
+impl PipelineObserver for Metrics {
+    fn observe(&self, _: u64, event: &PipelineEvent<'_>) {
+        match event {
+            PipelineEvent::StepDecided(step) => {
+                self.decisions.record(step.decision, step.tokens);
+                if let Some(reward) = step.reward {
+                    self.reward.observe(reward);
+                }
+                self.fallback_active.set(f64::from(u8::from(step.reward.is_none())));
+            }
+            // The target's tokens are counted with its runs.
+            PipelineEvent::StepReplaced { .. } => {}
+            PipelineEvent::TokensEmitted { source, tokens } => self.emitted[*source as usize].inc_by(*tokens as u64),
+            PipelineEvent::RunFinished { source, report } => self.record_run(*source, report),
+            PipelineEvent::StepScored(score) => {
+                self.record_prompt(ModelRole::Reward, score.prompt, score.prefilled);
+                self.model_seconds[ModelRole::Reward as usize][PREFILL].inc_by(score.seconds.max(0.0));
+            }
+            PipelineEvent::DraftDiscarded { tokens } => self.discarded.inc_by(*tokens as u64),
+            PipelineEvent::FellBack(fallback) => {
+                self.fallbacks[*fallback as usize].inc();
+                // A full context is normal; a failed draft is a fault.
+                if *fallback == FallbackReason::DraftFailed {
+                    self.fallback_active.set(1.0);
+                }
+            }
+            PipelineEvent::ModelFailed(role) => {
+                self.failures[*role as usize].inc();
+                self.up[*role as usize].set(0.0);
+            }
+            PipelineEvent::AnswerEnded(ended) => self.record_answer(ended),
+        }
+    }
+}
+
+impl Metrics {
+    fn record_run(&self, source: StepSource, report: &RunReport) {
+        self.record_prompt(source.into(), report.prompt, report.prefilled);
+        self.generated[source as usize].inc_by(report.generated as u64);
+        if source == StepSource::Target {
+            self.target_tokens.inc_by(report.generated as u64);
+        }
+        let seconds = report.seconds.max(0.0);
+        let prefill_seconds = report.prefill_seconds.clamp(0.0, seconds);
+        let [prefill, decode] = &self.model_seconds[ModelRole::from(source) as usize];
+        prefill.inc_by(prefill_seconds);
+        decode.inc_by(seconds - prefill_seconds);
+    }
+
+    fn record_prompt(&self, role: ModelRole, prompt: usize, prefilled: usize) {
+        self.prefilled[role as usize].inc_by(prefilled as u64);
+        self.cached[role as usize].inc_by(prompt.saturating_sub(prefilled) as u64);
+        self.up[role as usize].set(1.0);
+    }
+
+    /// Compares a complete answer with the target alone. The trace of a cancelled answer lacks its last run, so such an
+    /// answer is not compared.
+    fn record_answer(&self, ended: &AnswerEnd<'_>) {
+        if !ended.steps_scored || ended.error.is_some() {
+            return;
+        }
+        if let Some(parameters) = self.parameters {
+            let work = FlopsComparison::new(ended, parameters);
+            for (counters, flops) in self.flops.iter().zip(&work.by_role) {
+                for (counter, flops) in counters.iter().zip([flops.generated, flops.with_prm, flops.total]) {
+                    counter.inc_by(flops);
+                }
+            }
+            let alone = &work.target_only;
+            for (counter, flops) in self.target_only_flops.iter().zip([alone.generated, alone.with_prm, alone.total]) {
+                counter.inc_by(flops);
+            }
+        }
+        if let Some(seconds) = SecondsComparison::new(ended, (self.sources.costs)()) {
+            self.rsd_seconds.inc_by(seconds.rsd);
+            self.target_only_seconds.inc_by(seconds.target_only);
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The routes of the OpenAI API, and which of them need the API key.
+
+use std::{marker::PhantomData, sync::Arc};
+
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, Request, State},
+    http::{HeaderValue, Method, StatusCode, Uri, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, get_service, post},
+};
+use serde_json::Value;
+use tower_http::cors::CorsLayer;
+
+use super::{
+    error::{ApiError, ApiErrorBody, ApiErrorCode},
+    generate::{self, JobEvent},
+    request::{ChatRequest, CompletionRequest, ParsedRequest},
+    response::{AnswerBody, AnswerWriter, ChatChoice, ChatChunk, ModelList, TextChoice},
+    stream,
+};
+use crate::{
+    app::AppState,
+    json_body::JsonBody,
+    metrics::CONTENT_TYPE,
+    openapi::{self, ApiInfo, ApiRoute, JSON, RouteSpec, TEXT},
+    request_timer::RequestTimer,
+};
+
+/// Routes of mistral.rs that this server does not have: they could end or change an engine, or run requests on it that
+/// RSD does not know of.
+const DISABLED_ROUTES: [&str; 10] = [
+    "/re_isq",
+    "/v1/models/unload",
+    "/v1/models/reload",
+    "/v1/models/status",
+    "/v1/models/tune",
+    "/v1/responses",
+    "/v1/embeddings",
+    "/v1/images/generations",
+    "/v1/audio/speech",
+    "/v1/system/doctor",
+];
+
+const INFO: ApiInfo = ApiInfo {
+    title: "mistralrs-rsd OpenAI API",
+    description: "Chat and plain completions by Reward-Guided Speculative Decoding, in OpenAI's formats.",
+    token: "The server's API key (server.api_key_env, server.api_key_file); a server without one ignores it.",
+};
+
+/// Why there is no router.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RouterError {
+    /// An allowed origin cannot be sent in a header.
+    #[error("server.cors_origins: `{0}` is not an origin; expected one such as https://example.org")]
+    InvalidOrigin(String),
+}
+
+/// The routes. `mistralrs` is mistral.rs's own router, which answers `/v1/system/info`.
+pub(super) fn routes(mistralrs: Router, metrics: bool) -> Vec<ApiRoute<Arc<AppState>>> {
+    let mut routes = vec![
+        RouteSpec::post::<ChatRequest, AnswerBody<'static, ChatChoice<'static>>>(
+            "/v1/chat/completions",
+            "Answer a chat; with `stream: true` as server-sent events.",
+        )
+        .or_stream::<AnswerBody<'static, ChatChunk<'static>>>()
+        .handled_by(post(chat)),
+        RouteSpec::post::<CompletionRequest, AnswerBody<'static, TextChoice<'static>>>(
+            "/v1/completions",
+            "Continue a text; with `stream: true` as server-sent events.",
+        )
+        .or_stream::<AnswerBody<'static, TextChoice<'static>>>()
+        .handled_by(post(completions)),
+        RouteSpec::get::<ModelList>("/v1/models", JSON, "The model names that requests can give.")
+            .handled_by(get(models)),
+        RouteSpec::get::<Value>("/v1/system/info", JSON, "mistral.rs's description of the machine.")
+            .handled_by(get_service(mistralrs)),
+        RouteSpec::get::<String>("/", TEXT, "`OK` while the process runs.").public().handled_by(get(health)),
+        RouteSpec::get::<String>("/health", TEXT, "`OK` while the process runs.").public().handled_by(get(health)),
+        RouteSpec::get::<String>("/ready", TEXT, "`ready`; 503 `draining` while the server accepts no new requests.")
+            .public()
+            .handled_by(get(ready)),
+        RouteSpec::get::<Value>("/openapi.json", JSON, "This document.").public().handled_by(get(describe)),
+    ];
+    if metrics {
+        let spec = RouteSpec::get::<String>("/metrics", TEXT, "Metrics in the text format of Prometheus.");
+        routes.push(spec.public().handled_by(get(render_metrics)));
+    }
+    routes
+}
+
+/// The `OpenAPI` document of these routes.
+pub(super) fn document(metrics: bool) -> Value {
+    let specs = routes(Router::new(), metrics).into_iter().map(|route| route.spec);
+    openapi::document::<ApiErrorBody<'static>>(&INFO, specs)
+}
+
+/// The router of the OpenAI API. `mistralrs` is mistral.rs's own router, of which only what is harmless is served;
+/// `origins` are those whose web pages may call the API; `body_limit` is in bytes.
+pub fn router(
+    app: Arc<AppState>,
+    mistralrs: Router,
+    origins: &[String],
+    body_limit: usize,
+) -> Result<Router, RouterError> {
+    let parse = |origin: &String| origin.parse().map_err(|_| RouterError::InvalidOrigin(origin.clone()));
+    let origins: Vec<HeaderValue> = origins.iter().map(parse).collect::<Result<_, _>>()?;
+    let cors = CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION]);
+    let (mut public, mut guarded) = (Router::new(), Router::new());
+    for ApiRoute { spec, handler } in routes(mistralrs, app.metrics.is_some()) {
+        let router = if spec.public { &mut public } else { &mut guarded };
+        *router = std::mem::take(router).route(spec.path, handler);
+    }
+    Ok(public
+        .merge(guarded.layer(middleware::from_fn_with_state(app.clone(), authorize)))
+        .with_state(app)
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(cors)
+        .layer(DefaultBodyLimit::max(body_limit)))
+}
+
+/// Refuses a request without the server's API key.
+async fn authorize(State(app): State<Arc<AppState>>, request: Request, next: Next) -> Response {
+    if app.api_key.as_ref().is_none_or(|key| key.matches(request.headers())) {
+        return next.run(request).await;
+    }
+    if request.method() == Method::POST {
+        // A timer that is dropped at once counts the request as refused.
+        drop(RequestTimer::start(app.metrics.as_ref()));
+    }
+    ApiError::new(ApiErrorCode::InvalidApiKey, "send the server's API key as `Authorization: Bearer KEY`")
+        .into_response()
+}
+
+type ApiBody = JsonBody<Value, ApiError>;
+
+async fn chat(
+    State(app): State<Arc<AppState>>,
+    timer: RequestTimer,
+    JsonBody(body, PhantomData): ApiBody,
+) -> Result<Response, ApiError> {
+    respond(app, ParsedRequest::chat(&body)?, timer).await
+}
+
+async fn completions(
+    State(app): State<Arc<AppState>>,
+    timer: RequestTimer,
+    JsonBody(body, PhantomData): ApiBody,
+) -> Result<Response, ApiError> {
+    respond(app, ParsedRequest::completion(&body)?, timer).await
+}
+
+async fn respond(app: Arc<AppState>, request: ParsedRequest, timer: RequestTimer) -> Result<Response, ApiError> {
+    let (job, format) = request.resolve(&app)?;
+    let mut running = generate::start(&app, job, timer)?;
+    let (stream, choices) = (format.stream, format.choices);
+    let writer = AnswerWriter::new(app, format);
+    if stream {
+        return Ok(stream::respond(writer, running));
+    }
+    let mut outcomes = Vec::new();
+    while let Some(event) = running.events.recv().await {
+        match event {
+            JobEvent::ChoiceBegins(_) | JobEvent::ChoiceGrows(..) => {}
+            JobEvent::ChoiceEnds(_, outcome) => outcomes.push(*outcome),
+            JobEvent::Fails(error) => return Err(error),
+        }
+    }
+    if outcomes.len() < choices {
+        return Err(ApiError::new(ApiErrorCode::Cancelled, "the request was cancelled"));
+    }
+    Ok(Json(writer.complete(&outcomes)).into_response())
+}
+
+async fn models(State(app): State<Arc<AppState>>) -> Json<ModelList> {
+    let names = app.names.all(&app.rsd.policy.current().settings);
+    Json(ModelList::new(names, app.started))
+}
+
+async fn render_metrics(State(app): State<Arc<AppState>>) -> Response {
+    let text = app.metrics.as_ref().map(|metrics| metrics.render(app.queue_depth()));
+    match text {
+        Some(Ok(text)) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+        Some(Err(error)) => ApiError::new(ApiErrorCode::MetricsFailed, error.to_string()).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+async fn describe(State(app): State<Arc<AppState>>) -> Json<Value> {
+    Json(document(app.metrics.is_some()))
+}
+
+async fn health() -> &'static str {
+    "OK"
+}
+
+async fn ready(State(app): State<Arc<AppState>>) -> Response {
+    if app.draining.is_cancelled() {
+        (StatusCode::SERVICE_UNAVAILABLE, "draining").into_response()
+    } else {
+        "ready".into_response()
+    }
+}
+
+async fn unknown_route(uri: Uri) -> ApiError {
+    let path = uri.path();
+    let is_below = |route: &str| path.strip_prefix(route).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if DISABLED_ROUTES.iter().any(|route| is_below(route)) {
+        let message = format!("mistral.rs's {path} is disabled here: it would act on one engine without RSD");
+        return ApiError::new(ApiErrorCode::RouteDisabled, message);
+    }
+    ApiError::new(ApiErrorCode::RouteNotFound, format!("there is no {path}"))
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> ApiError {
+    ApiError::new(ApiErrorCode::MethodNotAllowed, format!("{} does not support {method}", uri.path()))
+}

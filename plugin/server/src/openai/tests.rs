@@ -1,0 +1,109 @@
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{Method, Request, StatusCode, header},
+};
+use rsd_config::LimitsConfig;
+use rsd_core::pipeline::testing::World;
+use rsd_protocol::preview::UnitCosts;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::routes::{document, router, routes};
+use crate::{AppState, generated::json_must_be_current, metrics::Metrics, openapi::testing::check_document};
+
+fn app(world: &World) -> AppState {
+    AppState::new(world.rsd(), "rsd".to_owned(), "big".to_owned(), LimitsConfig::default())
+}
+
+fn serve(app: AppState) -> Router {
+    let mistralrs = Router::new().route("/v1/system/info", axum::routing::get(|| async { "{}" }));
+    router(Arc::new(app), mistralrs, &[], 64 << 10).unwrap()
+}
+
+async fn send(router: &Router, method: &str, path: &str, body: &Value) -> (StatusCode, Value) {
+    let request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
+    let response = router.clone().oneshot(request.body(Body::from(body.to_string())).unwrap()).await.unwrap();
+    let status = response.status();
+    let bytes = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    (status, serde_json::from_slice(&bytes).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn the_document_names_exactly_the_routes_that_the_router_answers() {
+    for with_metrics in [true, false] {
+        let world = World::new(0);
+        let metrics = Metrics::new(&world.rsd(), UnitCosts::default).unwrap();
+        let router = serve(app(&world).with_metrics(with_metrics.then(|| Arc::new(metrics))));
+        let (status, document) = send(&router, "GET", "/openapi.json", &Value::Null).await;
+        assert_eq!(status, 200);
+        let specs: Vec<_> = routes(Router::new(), with_metrics).into_iter().map(|route| route.spec).collect();
+        check_document(&document, &specs);
+        let paths = document["paths"].as_object().unwrap();
+        assert_eq!(paths.contains_key("/metrics"), with_metrics);
+        for (path, operations) in paths {
+            for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+                let (status, answer) = send(&router, method.as_str(), path, &json!({})).await;
+                let described = operations.get(method.as_str().to_lowercase()).is_some();
+                assert_eq!(status != StatusCode::METHOD_NOT_ALLOWED, described, "{method} {path}: {status} {answer}");
+                assert_ne!(status, StatusCode::NOT_FOUND, "{method} {path}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_document_in_the_repository_is_current() {
+    json_must_be_current("docs/generated/openapi.json", &document(true));
+}
+
+#[tokio::test]
+async fn an_origin_that_is_none_is_named() {
+    let app = Arc::new(app(&World::new(0)));
+    let error = router(app, Router::new(), &["a\nb".to_owned()], 1).unwrap_err();
+    assert!(error.to_string().starts_with("server.cors_origins: `a\nb` is not an origin"), "{error}");
+}
+
+#[tokio::test]
+async fn answers_have_the_formats_of_openai() {
+    let router = serve(app(&World::new(3)));
+    let chat = json!({"messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}], "seed": -1,
+        "rsd": {"trace": true}});
+    let (status, answer) = send(&router, "POST", "/v1/chat/completions", &chat).await;
+    assert_eq!((status.as_u16(), &answer["object"]), (200, &json!("chat.completion")), "{answer}");
+    assert_eq!(answer["choices"][0]["message"]["role"], "assistant");
+    assert!(answer["choices"][0]["message"]["content"].is_string() && answer["choices"][0]["logprobs"].is_null());
+    assert!(["stop", "length"].contains(&answer["choices"][0]["finish_reason"].as_str().unwrap()));
+    assert!(answer["usage"]["total_tokens"].as_u64().unwrap() > 0);
+    assert_eq!(answer["rsd"]["choices"].as_array().unwrap().len(), 1);
+    let text = json!({"prompt": "hi", "model": "target", "logprobs": 2, "n": 2});
+    let (status, answer) = send(&router, "POST", "/v1/completions", &text).await;
+    assert_eq!((status.as_u16(), &answer["object"]), (200, &json!("text_completion")), "{answer}");
+    assert_eq!((answer["choices"].as_array().unwrap().len(), answer.get("rsd")), (2, None));
+    let tokens = |part: &str| answer["choices"][1]["logprobs"][part].as_array().unwrap().len();
+    assert_eq!((tokens("tokens"), tokens("tokens")), (tokens("token_logprobs"), tokens("top_logprobs")));
+}
+
+#[tokio::test]
+async fn what_the_server_knows_is_applied_to_a_request() {
+    let router = serve(app(&World::new(3)));
+    for (extra, status, code) in [
+        (json!({"model": "gpt"}), 404, "model_not_found"),
+        (json!({"n": 1000}), 400, "invalid_value"),
+        (json!({"max_tokens": 1_000_000}), 400, "invalid_value"),
+        (json!({"logprobs": 1}), 400, "logprobs_unsupported"),
+        (json!({"logprobs": 1, "model": "draft", "rsd": {"enabled": true}}), 200, ""),
+        (json!({"logprobs": 1, "rsd": {"enabled": false}}), 200, ""),
+        (json!({"rsd": {"delta": 7}}), 400, "invalid_value"),
+        (json!({"rsd": {"detla": 0.5}}), 400, "unknown_parameter"),
+        (json!({"tools": [{}]}), 400, "unsupported_parameter"),
+        (json!({"tools": [], "user": "me", "echo": false}), 200, ""),
+    ] {
+        let mut body = json!({"prompt": "hi"});
+        body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        let (found, answer) = send(&router, "POST", "/v1/completions", &body).await;
+        assert_eq!((found.as_u16(), answer["error"]["code"].as_str().unwrap_or_default()), (status, code), "{answer}");
+    }
+}

@@ -1,0 +1,13 @@
+//! Estimates with intervals: the bootstrap, the area under the ROC curve, and tests and intervals of proportions.
+//!
+//! Every random draw has a fixed seed, so the same data always gives the same figures.
+
+mod bootstrap;
+mod proportion;
+mod ranking;
+
+pub use self::{
+    bootstrap::{BootstrapResamples, Estimate, expanded_tail, percentile_interval},
+    proportion::{NORMAL_97_5, mcnemar, wilson},
+    ranking::{ScoredSample, WeightedSample, auc, auc_estimate},
+};

@@ -1,0 +1,159 @@
+//! A server in a child process, started as an operator starts it, on two tiny models and a reward head.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Child, Stdio},
+    time::{Duration, Instant},
+};
+
+use mistralrs_rsd::deploy::observable_draft;
+use reqwest::Client;
+use rsd_protocol::{preview::PolicyPreview, routes, settings::PolicyView, status::ServerStatus, token_file::TokenFile};
+use rsd_tests::{tiny_head, tiny_model::TinyModel};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use rsd_tests::programs;
+
+/// An operator's machine: a home folder, a deployment file and the running server.
+pub struct OperatorSite {
+    pub runtime: Runtime,
+    pub home: TempDir,
+    pub client: Client,
+    file: PathBuf,
+    deployment: Value,
+    draft: TinyModel,
+    _target: TinyModel,
+    server: Child,
+}
+
+impl OperatorSite {
+    /// Starts a server with the threshold `delta` on free ports.
+    pub fn start(delta: f64) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let home = tempfile::tempdir().unwrap();
+        let (draft, target) = (TinyModel::gguf(1).unwrap(), TinyModel::gguf(2).unwrap());
+        let observed = runtime.block_on(observable_draft(&draft.role())).unwrap();
+        tiny_head::write(&home.path().join("head.safetensors"), &observed.sha256).unwrap();
+        let role = |tiny: &TinyModel| {
+            json!({
+                "model_id": tiny.path(), "format": "gguf", "quantized_file": "tiny.gguf", "dtype": "f32",
+                "token_source": "none", "cpu": true,
+            })
+        };
+        let deployment = json!({
+            "version": 1,
+            "roles": {"draft": role(&draft), "target": role(&target)},
+            "reward": {"kind": "resident", "head": "head.safetensors"},
+            "policy": {"delta": delta},
+            "steps": {"unit": "tokens", "tokens": 6},
+            "server": {"host": "127.0.0.1", "port": 0},
+            "admin": {"port": 0},
+        });
+        let file = home.path().join("deployment.yaml");
+        let server = serve(home.path(), &file, &deployment);
+        let site = Self { runtime, home, client: Client::new(), file, deployment, draft, _target: target, server };
+        site.until_ready(None);
+        site
+    }
+
+    /// Kills the server, so that its token file remains as after a crash.
+    pub fn kill(&mut self) {
+        self.server.kill().unwrap();
+        self.server.wait().unwrap();
+    }
+
+    /// Starts the server again on its former ports.
+    pub fn start_again(&mut self) {
+        let before = self.tokens();
+        let port = |url: &str| url.rsplit(':').next().unwrap().parse::<u16>().unwrap();
+        self.deployment["server"]["port"] = port(&before.endpoint).into();
+        self.deployment["admin"]["port"] = port(&before.admin).into();
+        self.server = serve(self.home.path(), &self.file, &self.deployment);
+        self.until_ready(Some(&before.write_token));
+    }
+
+    /// The file in which the server publishes its address and its tokens.
+    pub fn token_file(&self) -> Option<PathBuf> {
+        let folder = fs::read_dir(self.home.path().join("mistralrs-rsd")).ok()?;
+        let is_one = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("admin-"));
+        folder.flatten().map(|entry| entry.path()).find(is_one)
+    }
+
+    pub fn tokens(&self) -> TokenFile {
+        serde_json::from_slice(&fs::read(self.token_file().unwrap()).unwrap()).unwrap()
+    }
+
+    fn until_ready(&self, old_token: Option<&str>) {
+        let began = Instant::now();
+        loop {
+            let new = self.token_file().map(|_| self.tokens()).filter(|file| Some(&*file.write_token) != old_token);
+            if new.is_some() && self.get::<ServerStatus>(routes::STATUS).is_some_and(|status| status.ready) {
+                return;
+            }
+            let log = fs::read_to_string(self.home.path().join("server.log")).unwrap_or_default();
+            assert!(began.elapsed() < Duration::from_secs(120), "the server never became ready:\n{log}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// An answer of the admin API; `None` if the server cannot be reached or returns an error.
+    fn get<T: DeserializeOwned>(&self, path: &str) -> Option<T> {
+        let file = self.tokens();
+        let asked = self.client.get(format!("{}{path}", file.admin)).bearer_auth(file.read_token);
+        let answered = async { asked.timeout(Duration::from_secs(20)).send().await?.error_for_status()?.json().await };
+        self.runtime.block_on(answered).ok()
+    }
+
+    pub fn policy(&self) -> PolicyView {
+        self.get(routes::POLICY).unwrap()
+    }
+
+    pub fn preview(&self) -> PolicyPreview {
+        self.get(&format!("{}?delta=0..1&step=0.005", routes::PREVIEW)).unwrap()
+    }
+
+    /// A request for a long answer.
+    pub fn question(&self, seed: u64) -> (String, Value) {
+        let no_end: Map<_, _> = self.draft.ends().iter().map(|id| (id.to_string(), json!(-100))).collect();
+        let body = json!({
+            "model": "rsd", "prompt": format!("once upon {seed}"), "max_tokens": 60, "temperature": 1, "seed": seed,
+            "rsd": {"trace": true}, "logit_bias": no_end,
+        });
+        (format!("{}/v1/completions", self.tokens().endpoint), body)
+    }
+
+    /// The threshold and the revision under which each step of a new answer is decided.
+    pub fn decided_under(&self, seed: u64) -> Vec<(f64, u64)> {
+        let (url, body) = self.question(seed);
+        let answer = async { self.client.post(url).json(&body).send().await?.error_for_status()?.json().await };
+        let answer: Value = self.runtime.block_on(answer).unwrap();
+        let steps = answer["rsd"]["choices"][0]["steps"].as_array().unwrap();
+        let of = |step: &Value| (step["delta"].as_f64().unwrap(), step["revision"].as_u64().unwrap());
+        steps.iter().map(of).collect()
+    }
+}
+
+impl Drop for OperatorSite {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+fn serve(home: &Path, file: &Path, deployment: &Value) -> Child {
+    fs::write(file, deployment.to_string()).unwrap();
+    let log = File::create(home.join("server.log")).unwrap();
+    programs::command(&["mistralrs-rsd", "serve", "--rsd", &file.to_string_lossy()])
+        .env("XDG_RUNTIME_DIR", home)
+        .env("HOME", home)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
