@@ -10,7 +10,7 @@ use std::{
 
 use clap::Parser;
 
-/// Environment variable with the program's name and its arguments, separated by [`SEPARATOR`].
+/// Environment variable with the program's name and its arguments, separated by line breaks.
 pub const PROGRAM: &str = "RSD_TEST_PROGRAM";
 
 /// Arguments with which the test binary runs only the test `program` and prints its output.
