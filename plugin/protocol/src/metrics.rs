@@ -55,6 +55,7 @@ pub const RENAMED: &[(&str, &str)] = &[
     ("rsd_wasted_lookahead_tokens_total", DISCARDED_TOKENS.name),
     ("rsd_policy_gamma", TARGET_RATE.name),
     ("rsd_reload_refused", RELOAD_FAILED.name),
+    // Not `rsd_policy_answers`: its label has another name too, and no reader here uses it.
 ];
 
 macro_rules! metrics {

@@ -9,7 +9,7 @@ use std::{
 use rsd_repository::{SourceCrate, crates, files, is_test, shown, text};
 use syn::{Item, UseTree, visit::Visit};
 
-/// Which crates of this workspace each one may depend on, lowest first. Only `mistralrs-rsd` may name the engine.
+/// Which crates of this workspace each one may depend on, lowest first. Among them only `mistralrs-rsd` may name the engine.
 const LAYERS: &[(&str, &[&str])] = &[
     ("rsd-files", &[]),
     ("rsd-statistics", &[]),
