@@ -20,7 +20,7 @@ pub(crate) fn must_be_current(name: &str, current: &str) {
     assert!(text(name) == current, "{name} is not current; write it with RSD_BLESS=1 cargo test -p rsd-server");
 }
 
-/// Keys are sorted: their order in a `Value` follows from what else is built with serde_json.
+/// Keys are sorted: their order in a `Value` follows from what else is built with `serde_json`.
 pub(crate) fn json_must_be_current(name: &str, current: &Value) {
     let mut sorted = current.clone();
     sorted.sort_all_objects();
