@@ -5,10 +5,7 @@
 use std::{collections::BTreeMap, env, fs, path::PathBuf};
 
 use anyhow::Context;
-use rsd_evaluation::{
-    grade,
-    question::{self, QuestionFields},
-};
+use rsd_evaluation::question::{self, QuestionFields};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -37,7 +34,8 @@ fn main() -> anyhow::Result<()> {
             serde_json::from_str(line).with_context(|| format!("reading {}", answers.display()))?;
         let Some(question) = questions.iter().find(|question| question.id == answer.question) else { continue };
         let count = counts.entry((answer.model, answer.seed)).or_default();
-        count.right += usize::from(answer.finished && grade::is_right(question, &answer.text));
+        count.right +=
+            usize::from(answer.finished && rsd_grading::is_right(question.kind, &question.answers, &answer.text));
         count.finished += usize::from(answer.finished);
         count.all += 1;
     }

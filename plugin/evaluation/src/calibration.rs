@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 use serde::Serialize;
 
 use crate::{
-    grade,
     question::Question,
     run_log::{Answer, StepSource},
     statistics::{BootstrapResamples, Estimate},
@@ -208,11 +207,11 @@ fn ordered(number: f64) -> u64 {
 
 fn cell(question: &Question, answer: &Answer, target: &Answer, graded: bool) -> Option<QuestionCell> {
     let right = if graded {
-        grade::is_right(question, &answer.text)
+        rsd_grading::is_right(question.kind, &question.answers, &answer.text)
     } else {
-        let says = |text: &str| grade::final_answer(question.kind, text);
+        let says = |text: &str| rsd_grading::final_answer(question.kind, text);
         let both = says(&answer.text).zip(says(&target.text).filter(|_| target.finished));
-        both.is_some_and(|(a, b)| grade::same(question.kind, &a, &b))
+        both.is_some_and(|(a, b)| rsd_grading::same(question.kind, &a, &b))
     };
     let rejected = answer.steps.iter().filter(|step| step.rejected.is_some()).count();
     let accepted = answer.steps.iter().filter(|step| step.source == StepSource::Draft).count();

@@ -7,20 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
+use rsd_grading::AnswerKind;
 use serde_json::Value;
-
-/// The kind of answer a question has, which decides how answers to it are graded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AnswerKind {
-    /// A number, as in GSM8K and SVAMP.
-    Number,
-    /// A mathematical expression, as in MATH-500 and `OlympiadBench`.
-    Expression,
-    /// The letter of a choice, as in GPQA and MMLU.
-    Choice,
-}
 
 /// A question with its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]

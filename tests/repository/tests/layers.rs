@@ -13,12 +13,16 @@ use syn::{Item, UseTree, visit::Visit};
 const LAYERS: &[(&str, &[&str])] = &[
     ("rsd-files", &[]),
     ("rsd-statistics", &[]),
+    ("rsd-grading", &[]),
     ("rsd-protocol", &[]),
     ("rsd-core", &["rsd-protocol", "rsd-statistics"]),
     ("rsd-config", &["rsd-core", "rsd-files", "rsd-protocol"]),
     ("rsd-server", &["rsd-config", "rsd-core", "rsd-files", "rsd-protocol"]),
-    ("rsd-evaluation", &["rsd-config", "rsd-core", "rsd-files", "rsd-protocol", "rsd-statistics"]),
-    ("rsd-head", &["rsd-config", "rsd-core", "rsd-evaluation", "rsd-files", "rsd-protocol", "rsd-statistics"]),
+    ("rsd-evaluation", &["rsd-config", "rsd-core", "rsd-files", "rsd-grading", "rsd-protocol", "rsd-statistics"]),
+    (
+        "rsd-head",
+        &["rsd-config", "rsd-core", "rsd-evaluation", "rsd-files", "rsd-grading", "rsd-protocol", "rsd-statistics"],
+    ),
     (
         "mistralrs-rsd",
         &[
@@ -26,6 +30,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "rsd-core",
             "rsd-evaluation",
             "rsd-files",
+            "rsd-grading",
             "rsd-head",
             "rsd-protocol",
             "rsd-server",

@@ -1,10 +1,8 @@
 use proptest::prelude::*;
+use rsd_grading::AnswerKind;
 
 use super::*;
-use crate::{
-    question::AnswerKind,
-    run_log::{AnswerFlops, ModelWork, RecordedStep},
-};
+use crate::run_log::{AnswerFlops, ModelWork, RecordedStep};
 
 /// The thresholds of [`log`].
 const DELTAS: [f64; 3] = [0.1, 0.5, 0.9];

@@ -1,7 +1,6 @@
 //! Methods without a run of their own: they choose among answers in the log.
 
 use super::outcome::{GradedAnswer, MethodAnswers, MethodOutcomes, QuestionOutcome};
-use crate::grade;
 
 /// Best-of-n and majority over a method's samples. Only questions with all samples count, and for best-of-n only those
 /// where each sample has a last reward. `scoring_flops`: see [`QuestionOutcome::without_scoring`].
@@ -56,8 +55,8 @@ fn best(samples: &[GradedAnswer]) -> usize {
 fn majority(samples: &[GradedAnswer]) -> usize {
     let mut parties: Vec<(usize, String, usize)> = Vec::new();
     for (place, graded) in candidates(samples) {
-        let Some(given) = grade::final_answer(graded.kind, &graded.answer.text) else { continue };
-        match parties.iter_mut().find(|(_, answer, _)| grade::same(graded.kind, answer, &given)) {
+        let Some(given) = rsd_grading::final_answer(graded.kind, &graded.answer.text) else { continue };
+        match parties.iter_mut().find(|(_, answer, _)| rsd_grading::same(graded.kind, answer, &given)) {
             Some((_, _, votes)) => *votes += 1,
             None => parties.push((place, given, 1)),
         }
@@ -83,7 +82,7 @@ mod tests {
 
     fn chosen(choose: fn(&[GradedAnswer]) -> usize, answers: &[(&str, Option<f64>)]) -> usize {
         let answers = samples(answers);
-        let kind = crate::question::AnswerKind::Number;
+        let kind = rsd_grading::AnswerKind::Number;
         choose(&answers.iter().map(|answer| GradedAnswer { answer, kind, right: false }).collect::<Vec<_>>())
     }
 
@@ -106,7 +105,7 @@ mod tests {
     fn a_cut_off_answer_is_chosen_only_where_there_is_no_other() {
         let mut answers = samples(&[("18", Some(0.9)), ("18", Some(0.1)), ("7", Some(0.2))]);
         answers[0].finished = false;
-        let kind = crate::question::AnswerKind::Number;
+        let kind = rsd_grading::AnswerKind::Number;
         let choose = |choose: fn(&[GradedAnswer]) -> usize, answers: &[Answer]| {
             choose(&answers.iter().map(|answer| GradedAnswer { answer, kind, right: false }).collect::<Vec<_>>())
         };

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use rsd_grading::AnswerKind;
+
 use crate::{
-    grade,
-    question::{AnswerKind, Question},
+    question::Question,
     run_log::{Answer, StepSource},
 };
 
@@ -66,7 +67,7 @@ pub(super) fn grade<'a>(
         };
         let question = &questions[place];
         // An answer that was cut off is wrong, whatever numbers are in it.
-        let right = answer.finished && grade::is_right(question, &answer.text);
+        let right = answer.finished && rsd_grading::is_right(question.kind, &question.answers, &answer.text);
         let graded = GradedAnswer { answer, kind: question.kind, right };
         methods.entry(&answer.method).or_default().entry(place).or_default().push(graded);
     }

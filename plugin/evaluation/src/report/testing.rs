@@ -1,9 +1,10 @@
 //! An invented run, whose numbers cannot be mistaken for measured ones: everything follows from the question's number.
 
+use rsd_grading::AnswerKind;
 use serde_json::json;
 
 use crate::{
-    question::{AnswerKind, Question},
+    question::Question,
     run_log::{Answer, AnswerFlops, ModelWork, RecordedStep, RunSetup, StepSource},
 };
 

@@ -3,7 +3,7 @@
 //! The target continues greedily from the drafted step to the end, and the resulting answer decides the score. This
 //! work is not counted.
 
-use crate::{grade, question::Question};
+use crate::question::Question;
 use async_trait::async_trait;
 
 use super::memoized_generator::MemoizedGenerator;
@@ -78,12 +78,14 @@ impl RewardModel for OracleReward {
         };
         let good = match (reached, self.goal) {
             (None, _) => false,
-            (Some(text), OracleGoal::Answer) => grade::is_right(&self.question, &text),
+            (Some(text), OracleGoal::Answer) => {
+                rsd_grading::is_right(self.question.kind, &self.question.answers, &text)
+            }
             (Some(text), OracleGoal::Target) => {
                 let own = self.completed(trajectory.prompt, "").await?;
-                let answer = |text: &str| grade::final_answer(self.question.kind, text);
+                let answer = |text: &str| rsd_grading::final_answer(self.question.kind, text);
                 let both = own.as_deref().and_then(answer).zip(answer(&text));
-                both.is_some_and(|(own, reached)| grade::same(self.question.kind, &own, &reached))
+                both.is_some_and(|(own, reached)| rsd_grading::same(self.question.kind, &own, &reached))
             }
         };
         Ok(StepScore { reward: f64::from(u8::from(good)), ..StepScore::default() })

@@ -2,9 +2,10 @@ use std::sync::{Arc, atomic::Ordering::SeqCst};
 
 use async_trait::async_trait;
 use proptest::prelude::*;
+use rsd_grading::AnswerKind;
 
 use crate::{
-    question::{AnswerKind, Question},
+    question::Question,
     run_log::{Answer, StepSource},
 };
 

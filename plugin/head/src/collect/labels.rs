@@ -7,7 +7,7 @@ use rsd_core::{
     pipeline::roles::{Generator, Prompt, RewardModel, RoleError, RunRequest, Step, Trajectory},
     sampling::RandomStream,
 };
-use rsd_evaluation::grade::number;
+use rsd_grading::number;
 
 /// Where the labels of steps come from.
 #[derive(Clone)]

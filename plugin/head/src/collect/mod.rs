@@ -18,7 +18,7 @@ use rsd_core::{
     },
     sampling::{RandomStream, Sampling, choice_seed},
 };
-use rsd_evaluation::grade::number;
+use rsd_grading::number;
 use sha2::{Digest, Sha256};
 
 pub use self::error::CollectionError;

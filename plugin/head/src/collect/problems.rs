@@ -7,8 +7,8 @@ use std::{
     path::Path,
 };
 
-use rsd_evaluation::grade::number;
 use rsd_files::FileError;
+use rsd_grading::number;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::CollectionError;

@@ -4,7 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::ensure;
 use clap::Args;
-use rsd_evaluation::question::{self, AnswerKind, Question, QuestionFields};
+use rsd_evaluation::question::{self, Question, QuestionFields};
+use rsd_grading::AnswerKind;
 
 use crate::cli::{demo, deployment::DeploymentArgs, run::SYSTEM, values};
 

@@ -5,10 +5,7 @@
 use std::io::Read;
 
 use flate2::read::GzDecoder;
-use rsd_evaluation::{
-    grade,
-    question::{AnswerKind, Question},
-};
+use rsd_grading::AnswerKind;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -27,20 +24,14 @@ fn agrees(name: &str, compressed: &[u8]) {
     let mut disagreements = Vec::new();
     for line in pairs.lines() {
         let pair: AnswerPair = serde_json::from_str(line).unwrap();
-        let question = Question {
-            id: pair.id.clone(),
-            text: String::new(),
-            answers: vec![pair.reference.clone()],
-            kind: AnswerKind::Expression,
-            level: None,
-        };
-        let right = grade::is_right(&question, &pair.answer_text);
+        let right =
+            rsd_grading::is_right(AnswerKind::Expression, std::slice::from_ref(&pair.reference), &pair.answer_text);
         agreed += usize::from(right == pair.math_verify);
         both += usize::from(right && pair.math_verify);
         ours += usize::from(right);
         theirs += usize::from(pair.math_verify);
         if right != pair.math_verify {
-            let answer = grade::final_answer(AnswerKind::Expression, &pair.answer_text);
+            let answer = rsd_grading::final_answer(AnswerKind::Expression, &pair.answer_text);
             let answer = answer.unwrap_or_default();
             disagreements.push(format!("{}: here {right}: {:?} and {answer:?}", pair.id, pair.reference));
         }

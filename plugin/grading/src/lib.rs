@@ -1,4 +1,4 @@
-//! Grades answers, by the kind of the question.
+//! Graders: whether the final answer of a text equals a reference, by the kind of the answer.
 
 mod braces;
 pub mod choice;
@@ -6,7 +6,19 @@ pub mod extract;
 pub mod latex;
 pub mod number;
 
-use crate::question::{AnswerKind, Question};
+use serde::{Deserialize, Serialize};
+
+/// The kind of answer a question has, which decides how answers to it are graded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerKind {
+    /// A number, as in GSM8K and SVAMP.
+    Number,
+    /// A mathematical expression, as in MATH-500 and `OlympiadBench`.
+    Expression,
+    /// The letter of a choice, as in GPQA and MMLU.
+    Choice,
+}
 
 /// The final answer in a text, in a form for display. `None` if there is none.
 #[must_use]
@@ -41,18 +53,18 @@ pub fn same(kind: AnswerKind, a: &str, b: &str) -> bool {
     }
 }
 
-/// Whether an answer to a question is right.
+/// Whether a text gives the right answer, of which `references` are the forms or parts.
 ///
 /// With several expressions as references the answer must give all of them, in any order: `OlympiadBench` asks for all
 /// solutions of an equation, mostly in one reference such as `1,2,3`, to the same effect. With several numbers or
 /// letters one is enough.
 #[must_use]
-pub fn is_right(question: &Question, text: &str) -> bool {
-    if question.answers.is_empty() {
+pub fn is_right(kind: AnswerKind, references: &[String], text: &str) -> bool {
+    if references.is_empty() {
         return false;
     }
-    let Some(answer) = final_answer(question.kind, text) else { return false };
-    match (question.kind, question.answers.as_slice()) {
+    let Some(answer) = final_answer(kind, text) else { return false };
+    match (kind, references) {
         (AnswerKind::Number, references) => references.iter().any(|reference| {
             if is_formula(&answer) {
                 return latex::is_reference(reference, &answer);
@@ -79,11 +91,6 @@ fn is_formula(answer: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn question(kind: AnswerKind, answers: &[&str]) -> Question {
-        let answers = answers.iter().map(|&answer| answer.to_owned()).collect();
-        Question { id: "q".into(), text: "q".into(), answers, kind, level: None }
-    }
 
     #[test]
     fn answers_are_graded_by_their_kind() {
@@ -117,7 +124,8 @@ mod tests {
             (AnswerKind::Expression, &["$-2,0,2$"], r"\boxed{0, 2, -2}", true),
             (AnswerKind::Expression, &["4"], "", false),
         ] {
-            assert_eq!(is_right(&question(kind, answers), text), right, "{text}");
+            let references: Vec<String> = answers.iter().map(|&answer| answer.to_owned()).collect();
+            assert_eq!(is_right(kind, &references, text), right, "{text}");
         }
     }
 
