@@ -1,9 +1,6 @@
 //! The method `oracle-target`: RSD with a reward that knows the target's answer.
 
-use rsd_evaluation::{
-    grade,
-    run_log::{Answer, StepSource},
-};
+use rsd_evaluation::run_log::{Answer, StepSource};
 
 use crate::setup::{EvalFolder, ModelPair, succeed};
 
@@ -16,12 +13,12 @@ fn rsd_reaches_the_targets_answer_if_its_reward_knows_it() {
     for question in folder.questions() {
         let of = |method: &str| -> &Answer { &logged[&(question.id.clone(), method.to_owned(), 0)] };
         let (target, oracle) = (of("target"), of("oracle-target"));
-        let stated = |answer: &Answer| grade::final_answer(question.kind, &answer.text);
+        let stated = |answer: &Answer| rsd_grading::final_answer(question.kind, &answer.text);
         let Some(own) = stated(target).filter(|_| target.finished) else { continue };
         assert!(oracle.finished, "{}: cut off, although the target finished", question.id);
         let reached = stated(oracle);
         assert!(
-            reached.as_deref().is_some_and(|a| grade::same(question.kind, a, &own)),
+            reached.as_deref().is_some_and(|a| rsd_grading::same(question.kind, a, &own)),
             "{}: {reached:?}",
             question.id
         );
