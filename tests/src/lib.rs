@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, clippy::cast_possible_truncation)]
 
 pub mod checkpoint_gguf;
+pub mod operator_site;
 pub mod programs;
 pub mod test_server;
 pub mod tiny_head;

@@ -355,7 +355,8 @@ fn weights(vocabulary: usize, seed: u64) -> anyhow::Result<HashMap<String, Tenso
 }
 
 /// The `SplitMix64` generator, so that the weights do not depend on the version of a crate.
-struct SplitMix64(u64);
+#[derive(Debug, Clone)]
+pub struct SplitMix64(pub u64);
 
 impl SplitMix64 {
     fn next(&mut self) -> u64 {
@@ -364,6 +365,11 @@ impl SplitMix64 {
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^ (z >> 31)
+    }
+
+    /// A number below `limit`, which is above 0.
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
     }
 
     /// Approximately normal with mean 0 and variance 1: the scaled sum of four uniform numbers of 16 bits.

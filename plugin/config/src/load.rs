@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -57,8 +58,29 @@ pub fn load(
     overrides: &[SettingOverride],
     target: TargetRule,
 ) -> Result<LoadedConfig, ConfigError> {
+    load_parsed(file, file.map(DeploymentText::read), env, overrides, target)
+}
+
+/// The same with a file that was read before.
+pub(super) fn load_read(
+    file: Option<(&Path, io::Result<String>)>,
+    env: impl IntoIterator<Item = (String, String)>,
+    overrides: &[SettingOverride],
+    target: TargetRule,
+) -> Result<LoadedConfig, ConfigError> {
+    let path = file.as_ref().map(|(path, _)| *path);
+    load_parsed(path, file.map(|(path, text)| DeploymentText::parse(path, text)), env, overrides, target)
+}
+
+fn load_parsed(
+    file: Option<&Path>,
+    parsed: Option<Result<(DeploymentText, Value, Vec<SchemaFault>), ConfigProblem>>,
+    env: impl IntoIterator<Item = (String, String)>,
+    overrides: &[SettingOverride],
+    target: TargetRule,
+) -> Result<LoadedConfig, ConfigError> {
     let mut loader = LayerLoader::default();
-    match file.map(DeploymentText::read).transpose() {
+    match parsed.transpose() {
         Ok(Some((text, tree, faults))) => loader.file(text, tree, faults),
         // Without the settings of the file the other layers cannot be checked.
         Err(problem) => return Err(ConfigError::new(vec![problem])),

@@ -1,7 +1,7 @@
 //! The deployment file as a layer: its text, its settings, and the positions of settings in it.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -31,13 +31,20 @@ impl DeploymentText {
     /// # Errors
     /// The file cannot be read, or is not YAML.
     pub fn read(file: &Path) -> Result<(Self, Value, Vec<SchemaFault>), ConfigProblem> {
+        Self::parse(file, fs::read_to_string(file))
+    }
+
+    /// The settings of a file that was read.
+    ///
+    /// # Errors
+    /// The file could not be read, or is not YAML.
+    pub fn parse(file: &Path, text: io::Result<String>) -> Result<(Self, Value, Vec<SchemaFault>), ConfigProblem> {
         let problem = |at, message| ConfigProblem {
             place: ProblemPlace::File { file: file.to_owned(), at },
             path: String::new(),
             message,
         };
-        let text = fs::read_to_string(file)
-            .map_err(|error| problem(None, format!("expected a readable YAML file: {error}")))?;
+        let text = text.map_err(|error| problem(None, format!("expected a readable YAML file: {error}")))?;
         let (mut tree, mut faults) = yaml::parse(&text).map_err(|error| {
             let at = error.location().map(|at| (at.line(), at.column()));
             // The place has the position already.

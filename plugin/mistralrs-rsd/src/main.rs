@@ -8,8 +8,7 @@ use tracing_subscriber::EnvFilter;
 /// we cause one on purpose to empty a cache. We get its errors as answers and log them ourselves.
 const LOG: &str = "info,mistralrs_core=warn,mistralrs_quant=warn,mistralrs_core::engine=off";
 
-#[tokio::main]
-async fn main() -> std::process::ExitCode {
+fn main() -> std::process::ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
     if cfg!(all(target_arch = "x86_64", not(target_feature = "avx2"))) {
@@ -18,5 +17,16 @@ async fn main() -> std::process::ExitCode {
              or with RUSTFLAGS=\"-C target-cpu=native\""
         );
     }
-    Cli::parse().run().await.into()
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: the threads of the program could not be started: {error}");
+            return std::process::ExitCode::FAILURE;
+        }
+    };
+    let status = runtime.block_on(cli.run());
+    // Not waiting for its threads: one may hang at a file.
+    runtime.shutdown_background();
+    status.into()
 }

@@ -91,8 +91,8 @@ metrics! {
     UNIT_SECONDS = MetricKind::Gauge, "rsd_observed_seconds_per_token", ["role": ROLES, "phase": PHASES], "Observed seconds per token; for the reward model seconds per step, as prefill. Absent until observed.";
     FALLBACKS_TOTAL = MetricKind::Counter, "rsd_fallbacks_total", ["reason": FALLBACKS], "Steps without a score, and answers that the draft could not continue, by reason. The target decodes them, unless the threshold accepts every step.";
     FALLBACK_ACTIVE = MetricKind::Gauge, "rsd_fallback_active", [], "1 from a step without a score, or a failed draft, until the next score.";
-    MODEL_FAILURES = MetricKind::Counter, "rsd_model_failures_total", ["role": ROLES], "Calls of a model that failed.";
-    MODEL_UP = MetricKind::Gauge, "rsd_model_up", ["role": ROLES], "0 from a failed call of the model until its next successful one.";
+    MODEL_FAILURES = MetricKind::Counter, "rsd_model_failures_total", ["role": ROLES], "Calls of a model that failed, and deaths of its engine.";
+    MODEL_UP = MetricKind::Gauge, "rsd_model_up", ["role": ROLES], "0 from a failed call of the model until its next successful one, and while its engine does not run.";
     CACHE_BYTES = MetricKind::Gauge, "rsd_cache_bytes", ["role": ROLES], "Estimated bytes in the model's prefix cache. Absent if mistral.rs manages it, as on a GPU.";
     CACHE_FLUSHES = MetricKind::Counter, "rsd_cache_flushes_total", ["role": ROLES], "How often the model's prefix cache was emptied, on purpose or by a failure.";
     DELTA = MetricKind::Gauge, "rsd_policy_delta", [], "The active threshold.";

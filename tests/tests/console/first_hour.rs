@@ -3,9 +3,7 @@
 
 use rsd_console::test_support::pseudo_terminal::{AFTER, PseudoTerminal, assert_restored};
 
-use rsd_tests::programs;
-
-use crate::operator_site::OperatorSite;
+use rsd_tests::{operator_site::OperatorSite, programs};
 
 /// Shown once the server has answered the dry run of a change.
 const CHOICE: &str = "[ cancel ]      apply";

@@ -6,7 +6,7 @@ use rsd_console::test_support::pseudo_terminal::PseudoTerminal;
 
 use rsd_tests::programs;
 
-use crate::operator_site::OperatorSite;
+use rsd_tests::operator_site::OperatorSite;
 
 /// Seconds over which the console computes its figures.
 const WINDOW: u64 = 10;

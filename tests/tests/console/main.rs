@@ -3,7 +3,6 @@
 
 mod first_hour;
 mod load;
-mod operator_site;
 
 /// The program that the tests start as a child process.
 #[test]

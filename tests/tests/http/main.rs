@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::float_cmp)]
 
 mod errors;
+mod leavers;
 mod requests;
 mod resident;
 mod support;

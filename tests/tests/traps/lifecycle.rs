@@ -13,7 +13,7 @@ use futures::FutureExt;
 use mistralrs_core::Request;
 use mistralrs_rsd::engine::Engine;
 use rsd_core::pipeline::{
-    roles::{ChatMessage, Generator},
+    roles::{ChatMessage, Generator, ModelHealth},
     segment::StepBoundary,
 };
 use rsd_tests::tiny_model::TinyModel;
@@ -70,6 +70,54 @@ async fn kill(rig: &TestEngine) -> bool {
 async fn e_a_dropped_receiver_still_bites() {
     let rig = TestEngine::new().await;
     assert!(kill(&rig).await, "the engine is still running: trap E is gone");
+}
+
+#[tokio::test]
+async fn e_dropping_a_chat_template_in_the_middle_breaks_nothing() {
+    let rig = TestEngine::new().await;
+    let sender = rig.engine.mistral().get_sender(None).unwrap();
+    let message = [ChatMessage::user("hello there ".repeat(200))];
+    let right = rig.engine.encode_chat(&message).await.unwrap();
+    for polls in 0..40 {
+        let mut encoding = Box::pin(rig.engine.encode_chat(&message));
+        for _ in 0..polls {
+            if (&mut encoding).now_or_never().is_some() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(encoding);
+    }
+    assert_eq!(timeout(LONG, rig.engine.encode_chat(&message)).await.unwrap().unwrap(), right);
+    rig.run(rig.request(&right, 5)).await;
+    assert!(!sender.is_closed(), "the engine died");
+    assert_eq!(rig.engine.health(), ModelHealth::default());
+}
+
+#[tokio::test]
+async fn e_a_dropped_tokenization_still_bites() {
+    let rig = TestEngine::new().await;
+    let sender = rig.engine.mistral().get_sender(None).unwrap();
+    let (response, receiver) = tokio::sync::mpsc::channel(1);
+    drop(receiver);
+    sender.send(Request::Tokenize(raw::tokenization("hello", response))).await.unwrap();
+    assert!(timeout(Duration::from_secs(5), sender.closed()).await.is_ok(), "the engine is running: trap E is gone");
+}
+
+#[tokio::test]
+async fn e_a_death_without_requests_is_noticed_and_mended() {
+    let rig = TestEngine::new().await;
+    for deaths in 1..=2 {
+        assert!(kill(&rig).await);
+        let mended = ModelHealth { running: true, deaths };
+        let noticed = async {
+            while rig.engine.health() != mended {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(LONG, noticed).await.unwrap_or_else(|_| panic!("{:?}", rig.engine.health()));
+        assert!(!rig.engine.mistral().get_sender(None).unwrap().is_closed());
+    }
 }
 
 #[tokio::test]

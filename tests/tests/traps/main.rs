@@ -8,8 +8,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::missing_panics_doc)]
 
 mod cache;
+mod chat;
 mod gguf;
 mod lifecycle;
+mod prefill;
 mod raw;
 mod resident;
 mod sampler;

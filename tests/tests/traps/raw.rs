@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use candle_core::Tensor;
+use either::Either;
+use indexmap::IndexMap;
 use mistralrs_core::{
     CustomLogitsProcessor, MistralRs, NormalRequest, Request, RequestMessage, Response, SamplingParams,
+    TokenizationRequest,
 };
 use parking_lot::Mutex;
 use rsd_core::logits::argmax;
-use tokio::sync::mpsc::{Receiver, channel};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::test_engine::{LONG, TestEngine};
 
@@ -88,6 +91,30 @@ pub fn normal(
     request.is_streaming = is_streaming;
     request.logits_processors = spy.map(|spy| vec![spy]);
     (request, receiver)
+}
+
+/// A request to render one message of a user and to tokenize the result.
+pub fn tokenization(content: &str, response: Sender<anyhow::Result<Vec<u32>>>) -> TokenizationRequest {
+    let message = [("role", "user"), ("content", content)];
+    let message: IndexMap<_, _> =
+        message.into_iter().map(|(key, value)| (key.to_owned(), Either::Left(value.to_owned()))).collect();
+    TokenizationRequest {
+        text: Either::Left(vec![message]),
+        tools: None,
+        add_generation_prompt: true,
+        add_special_tokens: true,
+        enable_thinking: None,
+        reasoning_effort: None,
+        response,
+    }
+}
+
+/// The token ids that mistral.rs makes of one message of a user.
+pub async fn tokenize(mistral: &MistralRs, content: &str) -> Vec<u32> {
+    let (response, mut answer) = channel(1);
+    let sender = mistral.get_sender(None).unwrap();
+    assert!(sender.send(Request::Tokenize(tokenization(content, response))).await.is_ok());
+    tokio::time::timeout(LONG, answer.recv()).await.unwrap().unwrap().unwrap()
 }
 
 pub async fn send(mistral: &MistralRs, request: NormalRequest) {

@@ -55,6 +55,7 @@ impl Control {
         author: ChangeAuthor,
         dry_run: bool,
     ) -> Result<AppliedChange, ChangeError> {
+        let file = if change.persist { self.check_file() } else { Ok(()) };
         let mut state = self.state.lock();
         self.check_tag(&state, tag)?;
         let mut problems = Vec::new();
@@ -83,6 +84,7 @@ impl Control {
         }
         let SettingChange { settings, warnings } =
             runtime_settings::parse_change(&change.set).map_err(invalid_settings)?;
+        file?;
         let next = state.next_revision();
         let mut runtime = state.runtime.clone();
         for (path, value) in &settings {

@@ -5,6 +5,7 @@
 //! No token waits for it: generation reads the policy from a snapshot that is swapped atomically.
 
 mod change;
+mod file_reader;
 mod persist;
 mod reload;
 mod revert;
@@ -33,6 +34,7 @@ use rsd_protocol::clock::now_ms;
 
 use crate::LoadedConfig;
 pub use change::AppliedChange;
+use file_reader::FileReader;
 pub use reload::{LayerSources, watch};
 use state::ControlState;
 
@@ -90,6 +92,7 @@ pub struct Control {
     events: broadcast::Sender<AdminEvent>,
     on_event: Box<dyn Fn(&AdminEvent) + Send + Sync>,
     sources: LayerSources,
+    file_reader: FileReader,
     /// Identifies this start of the server, so that a revision of an earlier start is never taken for one of this.
     instance: String,
 }
@@ -124,6 +127,7 @@ impl Control {
             events: broadcast::channel(EVENTS).0,
             on_event: Box::new(on_event),
             sources,
+            file_reader: FileReader::default(),
             instance,
         })
     }

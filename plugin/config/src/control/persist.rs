@@ -12,6 +12,7 @@ impl Control {
     /// # Errors
     /// There is no file, it cannot be written, or it would be invalid. It is then unchanged.
     pub fn persist(&self) -> Result<ChangeResult, ChangeError> {
+        self.check_file()?;
         let mut state = self.state.lock();
         let (temporary, lasting): (Vec<_>, Vec<_>) =
             state.runtime.keys().cloned().partition(|path| state.is_temporary(path));
@@ -33,6 +34,14 @@ impl Control {
         })
     }
 
+    /// Reads the file before the lock is taken, so that one that hangs stops nobody else.
+    pub(super) fn check_file(&self) -> Result<(), ChangeError> {
+        let file = self.sources.file.as_deref().ok_or(ChangeError::NoFile)?;
+        let read = self.file_reader.read(file);
+        read.map(drop)
+            .map_err(|error| ChangeError::Persist { file: file.display().to_string(), reason: error.to_string() })
+    }
+
     /// Writes these settings, or finds out whether they could be written. Returns the path of the file.
     pub(super) fn write(&self, settings: &[(String, Value)], mode: WriteMode) -> Result<String, ChangeError> {
         let file = self.sources.file.as_deref().ok_or(ChangeError::NoFile)?;
@@ -47,6 +56,7 @@ impl ControlState {
     /// The file has these settings now: they leave the runtime layer, except those that the environment or the command
     /// line would override without it.
     pub(super) fn move_to_file(&mut self, paths: &[String]) {
+        self.file_writes += 1;
         let overridden = |path: &&String| {
             matches!(self.base.origins.get(*path), Some(SettingOrigin::Env(_) | SettingOrigin::Flag(_)))
         };

@@ -9,9 +9,10 @@ use rsd_protocol::{
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use super::{ChangeAuthor, Control, now_ms, state::ControlState};
+use super::{ChangeAuthor, Control, file_reader::read_regular, now_ms, state::ControlState};
 use crate::{
-    Deployment, SettingOverride, TargetRule, load,
+    Deployment, SettingOverride, TargetRule,
+    load::load_read,
     runtime_settings::{self, InvalidSetting},
     show::differences,
 };
@@ -38,14 +39,17 @@ impl Control {
     ///
     /// If a setting has changed in the file, the file's value replaces one that was set at runtime before.
     pub fn reload(&self, author: ChangeAuthor) -> ReloadOutcome {
-        // The lock is taken before the file is read, so that an older text cannot undo what is written meanwhile.
-        let mut state = self.state.lock();
-        let loaded = load(
-            self.sources.file.as_deref(),
-            self.sources.environment.clone(),
-            &self.sources.overrides,
-            self.sources.target,
-        );
+        // The lock is not held while the file is read, because that can hang. A text that this server has replaced
+        // meanwhile does not count, so that it cannot undo what was written.
+        let (mut state, text) = loop {
+            let writes = self.state.lock().file_writes;
+            let text = self.sources.file.as_deref().map(|file| (file, self.file_reader.read(file)));
+            let state = self.state.lock();
+            if state.file_writes == writes {
+                break (state, text);
+            }
+        };
+        let loaded = load_read(text, self.sources.environment.clone(), &self.sources.overrides, self.sources.target);
         let mut outcome = ReloadOutcome {
             at_ms: now_ms(),
             revision: self.policy.current().revision,
@@ -118,7 +122,7 @@ pub async fn watch(control: Arc<Control>, stop: CancellationToken) {
     // Not on the threads that serve requests: a disk may be slow, and a network may be down.
     let read = || {
         let file = file.clone();
-        async move { spawn_blocking(move || std::fs::read(file).ok()).await.ok().flatten() }
+        async move { spawn_blocking(move || read_regular(&file).ok()).await.ok().flatten() }
     };
     let mut known = read().await;
     let mut last = known.clone();

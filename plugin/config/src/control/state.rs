@@ -52,6 +52,8 @@ pub(super) struct ControlState {
     capacity: usize,
     pub pending: Vec<PendingRevert>,
     pub restart_needed: Vec<String>,
+    /// How often this server has written the file.
+    pub file_writes: u64,
 }
 
 impl ControlState {
@@ -65,6 +67,7 @@ impl ControlState {
             capacity: capacity.max(1),
             pending: Vec::new(),
             restart_needed: Vec::new(),
+            file_writes: 0,
         }
     }
 

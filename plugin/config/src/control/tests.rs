@@ -409,3 +409,17 @@ fn a_former_name_works_in_a_change_and_the_file_gets_the_present_one() {
     let both = json!({"policy": {"gamma": 0.4, "target_rate": 0.4}});
     assert!(matches!(desk.try_set("*", both), Err(ChangeError::Settings { .. })));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_has_become_a_pipe_is_reported_and_nothing_waits_for_it() {
+    let fixture = ControlFixture::new(&[]);
+    fs::remove_file(&fixture.file).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&fixture.file).status().unwrap().success());
+    let outcome = fixture.control.reload(ChangeAuthor::default());
+    assert!(outcome.failed && outcome.problems[0].contains("it is not a regular file"), "{outcome:?}");
+    let change = PolicyChange { set: json!({"policy": {"delta": 0.7}}), persist: true, ..PolicyChange::default() };
+    let error = fixture.control.change("*", &change, ChangeAuthor::default(), false).unwrap_err();
+    assert!(matches!(&error, ChangeError::Persist { reason, .. } if reason == "it is not a regular file"), "{error}");
+    assert_eq!(fixture.set(json!({"policy": {"delta": 0.6}})), 2);
+}

@@ -33,9 +33,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{pipeline::flops::ModelParameters, policy::PolicyHandle};
 use answer::AnswerText;
-use observe::PipelineObserver;
+use observe::{ModelRole, PipelineObserver};
 pub use request::{PolicyOverrides, Request};
-use roles::{Generator, RewardModel, RoleError, TokenLogprob};
+use roles::{Generator, ModelHealth, RewardModel, RoleError, TokenLogprob};
 use segment::StepBoundary;
 use trace::{AnswerTrace, StepTrace};
 
@@ -140,6 +140,16 @@ impl Rsd {
     /// The request does not fit the models, or the target failed.
     pub async fn complete(&self, request: Request) -> Result<AnswerOutcome, PipelineError> {
         self.answer(request, |_| {}, CancellationToken::new()).await
+    }
+
+    /// Whether the engines of the three models run; returns without waiting.
+    #[must_use]
+    pub fn health(&self) -> [(ModelRole, ModelHealth); 3] {
+        [
+            (ModelRole::Draft, self.draft.health()),
+            (ModelRole::Reward, self.reward.health()),
+            (ModelRole::Target, self.target.health()),
+        ]
     }
 
     /// Parameters of the three models; `None` unless all are known.

@@ -76,6 +76,18 @@ pub enum ModelRole {
     Target,
 }
 
+impl ModelRole {
+    /// The name of the role in a deployment file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Draft => "draft",
+            Self::Reward => "reward",
+            Self::Target => "target",
+        }
+    }
+}
+
 impl From<StepSource> for ModelRole {
     fn from(source: StepSource) -> Self {
         match source {

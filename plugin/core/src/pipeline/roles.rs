@@ -221,7 +221,7 @@ pub enum RoleError {
 
 /// A run in progress, which yields steps.
 ///
-/// Dropping it ends the run within one token and frees the model.
+/// Dropping it ends the run within one token, or within one window of a long prompt, and frees the model.
 #[async_trait]
 pub trait GeneratorRun: Send {
     /// The next step, or `None` when the run has ended.
@@ -245,6 +245,21 @@ pub struct CacheUse {
     pub flushes: u64,
 }
 
+/// Whether a model's engine runs, and how often it has died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModelHealth {
+    /// False from the death of the engine until it is started again.
+    pub running: bool,
+    /// How often it has died.
+    pub deaths: u64,
+}
+
+impl Default for ModelHealth {
+    fn default() -> Self {
+        Self { running: true, deaths: 0 }
+    }
+}
+
 /// A language model that continues a prefix step by step.
 #[async_trait]
 pub trait Generator: Send + Sync {
@@ -260,7 +275,8 @@ pub trait Generator: Send + Sync {
     fn context_length(&self) -> usize;
     /// Number of parameters without embeddings, for FLOP estimates; `None` if unknown.
     fn parameters(&self) -> Option<u64>;
-    /// Token ids of a prompt; messages are rendered with the model's own chat template.
+    /// Token ids of a prompt; messages are rendered with the model's own chat template, and control tokens that they
+    /// spell are plain text. The future may be dropped.
     async fn encode_prompt(&self, prompt: &Prompt) -> Result<Vec<u32>, RoleError>;
     /// Token ids of text that continues an answer.
     fn encode_text(&self, text: &str) -> Result<Vec<u32>, RoleError>;
@@ -280,6 +296,10 @@ pub trait Generator: Send + Sync {
     /// The content of the prefix cache; returns without waiting.
     fn cache(&self) -> CacheUse {
         CacheUse::default()
+    }
+    /// Whether the engine runs; returns without waiting.
+    fn health(&self) -> ModelHealth {
+        ModelHealth::default()
     }
     /// Clears the prefix cache, if its content could change later answers.
     async fn clear_cache(&self) -> Result<(), RoleError> {
@@ -336,6 +356,10 @@ pub trait RewardModel: Send + Sync {
     /// The content of the prefix cache of its own model, if it has one.
     fn cache(&self) -> CacheUse {
         CacheUse::default()
+    }
+    /// Whether the engine of its own model runs, if it has one.
+    fn health(&self) -> ModelHealth {
+        ModelHealth::default()
     }
     /// Clears the prefix cache of its own model, if it has one.
     async fn clear_cache(&self) -> Result<(), RoleError> {

@@ -187,7 +187,12 @@ impl AnswerSession<'_> {
             biased;
             () = self.cancel.cancelled() => return Err(PipelineError::Cancelled),
             () = wait_until(self.request.deadline) => return Ok(None),
-            transcript = Transcript::new(model.clone(), &self.request.prompt) => transcript?,
+            transcript = Transcript::new(model.clone(), &self.request.prompt) => transcript,
+        };
+        let transcript = match transcript {
+            Ok(transcript) => transcript,
+            Err(error @ RoleError::Failed { .. }) => return Err(self.model_failed(source, error)),
+            Err(error) => return Err(error.into()),
         };
         self.permits.push((source, permit));
         Ok(Some(transcript))

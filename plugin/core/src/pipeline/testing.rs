@@ -91,6 +91,7 @@ pub struct ScriptedModel {
     /// How long each step takes.
     pub delay: Duration,
     pub valve: Arc<WaitValve>,
+    pub health: Arc<Mutex<ModelHealth>>,
     pub starts: Arc<AtomicUsize>,
     pub steps: Arc<AtomicUsize>,
     pub live: Arc<AtomicUsize>,
@@ -111,6 +112,7 @@ impl ScriptedModel {
             fail_step: None,
             delay: Duration::ZERO,
             valve: Arc::default(),
+            health: Arc::default(),
             starts: Arc::default(),
             steps: Arc::default(),
             live: Arc::default(),
@@ -165,6 +167,10 @@ impl ScriptedModel {
 impl Generator for ScriptedModel {
     fn role(&self) -> &str {
         self.role
+    }
+
+    fn health(&self) -> ModelHealth {
+        *self.health.lock()
     }
 
     fn vocabulary(&self) -> Arc<str> {

@@ -22,13 +22,18 @@ use self::{
     models::ModelsCommand, prm::PrmCommand, run::RunArgs, serve::ServeArgs,
 };
 
-/// The exit status of a command that the user stopped: 128 + SIGINT, the shell convention.
+/// The exit status of a command that was stopped before its work was done: 128 + SIGINT, the shell convention.
 const INTERRUPTED: u8 = 130;
 
 /// The user stopped a long command with Ctrl-C. What it has done so far is saved.
 #[derive(Debug, thiserror::Error)]
 #[error("stopped; the same command resumes from here")]
 struct CommandStopped;
+
+/// A second signal ended the server before its running requests were done.
+#[derive(Debug, thiserror::Error)]
+#[error("stopped at once by a second signal; the requests that were running are lost")]
+struct ServerAborted;
 
 /// Reward-Guided Speculative Decoding for mistral.rs: a small model drafts each step, a reward model scores it, and the
 /// large model replaces only the steps that are rejected.
@@ -74,7 +79,7 @@ impl Cli {
         }
         match self.dispatch().await {
             Ok(()) => 0,
-            Err(error) if error.is::<CommandStopped>() => {
+            Err(error) if error.is::<CommandStopped>() || error.is::<ServerAborted>() => {
                 eprintln!("{error}");
                 INTERRUPTED
             }

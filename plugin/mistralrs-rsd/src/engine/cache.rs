@@ -87,6 +87,11 @@ impl CacheMirror {
         self.gauge.clone()
     }
 
+    /// Bytes of one block of a key.
+    pub(super) fn block_bytes(&self) -> usize {
+        BLOCK * self.bytes_per_token
+    }
+
     /// The length of the longest prefix that a prompt shares with a key.
     pub(super) fn longest_match(&self, prompt: &[u32]) -> usize {
         self.keys.iter().map(|key| key.iter().zip(prompt).take_while(|(a, b)| a == b).count()).max().unwrap_or(0)

@@ -12,7 +12,11 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::{
-    DeviceKind, Engine, EngineCore, EngineSpec, SpecError, cache::CacheMirror, vocabulary::Vocabulary, weight_files,
+    DeviceKind, Engine, EngineCore, EngineSpec, SpecError,
+    cache::CacheMirror,
+    health::{self, EngineHealth},
+    vocabulary::Vocabulary,
+    weight_files,
 };
 
 /// Prefix cache in megabytes that a CPU engine may hold between answers if the role sets no `prefix_cache_mb`.
@@ -79,10 +83,13 @@ impl Engine {
             warm_up.truncate(1);
             cache.insert(warm_up);
         }
-        Ok(Self(Arc::new(EngineCore {
+        let core = Arc::new(EngineCore {
             role: role.to_owned(),
             model: loaded.model,
-            mistral: start_engine(loaded.pipeline, loaded.scheduler, options.prefix_cache_n).await,
+            mistral: start_engine(loaded.pipeline.clone(), loaded.scheduler, options.prefix_cache_n).await,
+            channel: Mutex::new(None),
+            health: EngineHealth::new(),
+            pipeline: loaded.pipeline,
             vocabulary: Arc::new(loaded.vocabulary),
             context: options.context_length.map_or(loaded.max_context, |limit| limit.min(loaded.max_context)),
             parameters: options.parameters.or_else(|| rsd_head::weight_files::count_parameters(&files)),
@@ -94,7 +101,10 @@ impl Engine {
             device: if on_cpu { DeviceKind::Cpu } else { DeviceKind::Gpu { block: loaded.block } },
             has_chat_template: loaded.has_chat_template,
             states,
-        })))
+            extends_prefixes: AtomicBool::new(true),
+        });
+        health::watch(&core);
+        Ok(Self(core))
     }
 }
 

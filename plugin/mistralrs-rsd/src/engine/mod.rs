@@ -9,10 +9,14 @@
 //! request uses that thread. Requests still overlap, because each role has an engine of its own.
 
 mod cache;
+mod chat_prompt;
+mod control_tokens;
 mod gate;
+mod health;
 mod load;
 mod logit_reader;
 mod native_baseline;
+mod prefill;
 mod replay;
 mod request;
 mod run;
@@ -29,9 +33,7 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use either::Either;
-use indexmap::IndexMap;
-use mistralrs_core::{MistralRs, Request, TokenizationRequest};
+use mistralrs_core::{MistralRs, Pipeline, Request};
 use parking_lot::Mutex;
 use tokenizers::Tokenizer;
 use tokio::sync::{Semaphore, mpsc};
@@ -42,9 +44,10 @@ pub use native_baseline::NativeBaseline;
 pub use spec::{EngineSpec, SpecError};
 
 use cache::{CacheGauge, CacheMirror};
+use health::EngineHealth;
 use logit_reader::LogitSelection;
 use rsd_core::pipeline::roles::{
-    AnswerPermit, CacheUse, ChatMessage, Generator, GeneratorRun, Prompt, RoleError, RunRequest, Step,
+    AnswerPermit, CacheUse, ChatMessage, Generator, GeneratorRun, ModelHealth, Prompt, RoleError, RunRequest, Step,
 };
 use rsd_head::state_layout::StateLayout;
 use vocabulary::Vocabulary;
@@ -57,6 +60,11 @@ struct EngineCore {
     role: String,
     model: String,
     mistral: Arc<MistralRs>,
+    /// The channel to the engine's thread that was last used. Another one means another thread with an empty cache.
+    channel: Mutex<Option<mpsc::Sender<Request>>>,
+    health: EngineHealth,
+    /// Shared with the engine's thread, which holds the lock during a forward pass. Only for the chat template.
+    pipeline: Arc<tokio::sync::Mutex<dyn Pipeline + Send + Sync>>,
     vocabulary: Arc<Vocabulary>,
     context: usize,
     parameters: Option<u64>,
@@ -72,6 +80,8 @@ struct EngineCore {
     has_chat_template: bool,
     /// Which part of the output row is the hidden state.
     states: StateLayout,
+    /// False once a prompt found nothing of its own beginning in the cache: some kinds of models have no prefix cache.
+    extends_prefixes: AtomicBool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,42 +171,13 @@ impl Engine {
         native_baseline::answer(&self.0, prompt, max_tokens).await
     }
 
-    /// Renders messages with the model's chat template and tokenizes the result.
+    /// Renders messages with the model's chat template and tokenizes the result. A control token that a message spells
+    /// is plain text.
     ///
     /// # Errors
     /// The model has no chat template, or the template rejects the messages.
     pub async fn encode_chat(&self, messages: &[ChatMessage]) -> Result<Vec<u32>, RoleError> {
-        if !self.0.has_chat_template {
-            return Err(RoleError::Invalid(format!(
-                "the {} model has no chat template; use /v1/completions, or set `chat_template` for this role",
-                self.0.role
-            )));
-        }
-        let messages = messages
-            .iter()
-            .map(|message| {
-                IndexMap::from([
-                    ("role".to_owned(), Either::Left(message.role.clone())),
-                    ("content".to_owned(), Either::Left(message.content.clone())),
-                ])
-            })
-            .collect();
-        let (response, mut answer) = mpsc::channel(1);
-        let request = Request::Tokenize(TokenizationRequest {
-            text: Either::Left(messages),
-            tools: None,
-            add_generation_prompt: true,
-            add_special_tokens: true,
-            enable_thinking: None,
-            reasoning_effort: None,
-            response,
-        });
-        self.0.send(request).await?;
-        match answer.recv().await {
-            Some(Ok(tokens)) => Ok(tokens),
-            Some(Err(error)) => Err(RoleError::Invalid(format!("the chat template rejected the messages: {error}"))),
-            None => Err(self.0.failed("the engine stopped while it rendered the chat template")),
-        }
+        chat_prompt::encode(&self.0, messages).await
     }
 }
 
@@ -242,12 +223,13 @@ impl Generator for Engine {
     async fn encode_prompt(&self, prompt: &Prompt) -> Result<Vec<u32>, RoleError> {
         match prompt {
             Prompt::Chat(messages) => self.encode_chat(messages).await,
+            // Who continues a text writes the template himself, control tokens included.
             Prompt::Text(text) => self.0.vocabulary.encode(text, true).map_err(RoleError::Invalid),
         }
     }
 
     fn encode_text(&self, text: &str) -> Result<Vec<u32>, RoleError> {
-        self.0.vocabulary.encode(text, false).map_err(RoleError::Invalid)
+        self.0.vocabulary.encode_plain(text).map_err(RoleError::Invalid)
     }
 
     fn token_bytes(&self, token: u32) -> Vec<u8> {
@@ -277,14 +259,24 @@ impl Generator for Engine {
         CacheUse { bytes: known.then(|| gauge.bytes() as u64), flushes: gauge.flushes() }
     }
 
+    fn health(&self) -> ModelHealth {
+        self.0.health.read()
+    }
+
     async fn clear_cache(&self) -> Result<(), RoleError> {
         if self.0.device != DeviceKind::Cpu {
             // mistral.rs keeps its blocks. The cost of a prompt is counted as if the blocks were gone.
             self.0.cache.lock().clear();
             return Ok(());
         }
-        let _permit = run::engine_permit(&self.0).await?;
-        self.0.empty_cache().await
+        let permit = run::engine_permit(&self.0).await?;
+        let core = self.0.clone();
+        // On a task of its own, because a caller that gives up must not drop the channel on which mistral.rs answers.
+        let emptied = tokio::spawn(async move {
+            let _permit = permit;
+            core.empty_cache().await
+        });
+        emptied.await.unwrap_or_else(|error| Err(self.0.failed(error)))
     }
 
     async fn replay(&self, request: RunRequest, answer: Vec<u32>) -> Result<Vec<Step>, RoleError> {

@@ -10,14 +10,12 @@ use std::{ops::Range, sync::Arc};
 
 use candle_core::{DType, Tensor};
 use mistralrs_core::Response;
-use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::{
     DeviceKind, EngineCore,
     gate::StepGate,
-    logit_reader::{LogitReader, LogitSelection},
-    request::{RequestEnd, raw_request},
+    request::raw_request,
     run::engine_permit,
     step_sampler::{RunEvent, StepSampler, TokenSelector},
 };
@@ -89,7 +87,7 @@ impl EngineCore {
         // A prompt shorter than a window is computed as a whole.
         let hide = from >= WINDOW;
         if hide {
-            self.put_into_cache(&prompt[..from]).await?;
+            self.put_into_cache(&prompt[..from], false).await?.map_err(|reason| self.failed(reason))?;
         }
         if self.device == DeviceKind::Cpu && (!hide || self.cache.lock().must_empty_before(prompt, false)) {
             self.empty_cache().await?;
@@ -111,16 +109,6 @@ impl EngineCore {
         match rows.dims() {
             &[found, _] if (1..=length).contains(&found) => Ok((rows, length - found)),
             shape => Err(self.failed(format!("it returned logits of shape {shape:?} for {length} tokens"))),
-        }
-    }
-
-    /// Runs a request that leaves these tokens in the prefix cache. The caller holds the engine permit.
-    async fn put_into_cache(&self, tokens: &[u32]) -> Result<(), RoleError> {
-        let Some((&last, head)) = tokens.split_last() else { return Ok(()) };
-        let reader = LogitReader::new(last, LogitSelection::Tokens(Vec::new()), self.vocabulary.sentinel);
-        match self.run_request(head.to_vec(), &Arc::new(Mutex::new(reader)), false).await? {
-            RequestEnd::Ended => Ok(()),
-            RequestEnd::Died(reason) | RequestEnd::Failed(reason) => Err(self.failed(reason)),
         }
     }
 }

@@ -31,21 +31,34 @@ pub(super) enum RequestEnd {
 }
 
 impl EngineCore {
-    /// Sends a request to the engine thread. mistral.rs starts a new thread after one has died.
+    /// Sends a request to the engine thread. mistral.rs starts a new thread after one has died, and a new thread has an
+    /// empty cache. The caller holds the engine permit.
     pub(super) async fn send(&self, request: Request) -> Result<(), RoleError> {
         let mut request = request;
         // mistral.rs replaces a dead thread once it has unwound. Until then `get_sender` returns the old, closed
         // channel.
         for _ in 0..250 {
             let sender = self.mistral.get_sender(None).map_err(|error| self.failed(error))?;
+            if !self.is_known(&sender) {
+                self.cache.lock().clear();
+            }
             match sender.send(request).await {
                 Ok(()) => return Ok(()),
                 Err(mpsc::error::SendError(back)) => request = back,
             }
-            self.cache.lock().clear();
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Err(self.failed("its engine died and did not restart within 5 seconds"))
+    }
+
+    /// Whether this is the channel that was used before, and remembers it.
+    fn is_known(&self, sender: &mpsc::Sender<Request>) -> bool {
+        let mut channel = self.channel.lock();
+        let known = channel.as_ref().is_none_or(|before| before.same_channel(sender));
+        if !known || channel.is_none() {
+            *channel = Some(sender.clone());
+        }
+        known
     }
 
     /// Runs one request until its selector ends it. The caller holds the engine permit.

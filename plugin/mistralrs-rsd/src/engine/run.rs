@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Instant};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     EngineCore, LogitReading,
@@ -59,11 +60,20 @@ async fn drive(
     let began = Instant::now();
     let begins = request.position == 0;
     let prompt = request.prefix.clone();
-    let sampler =
-        Arc::new(Mutex::new(StepSampler::new(request, core.vocabulary.clone(), gate, events.clone(), core.states)));
+    let sampler = StepSampler::new(request, core.vocabulary.clone(), gate.clone(), events.clone(), core.states);
+    let sampler = Arc::new(Mutex::new(sampler));
+    let mut in_windows = 0;
     for attempt in 1..=ATTEMPTS {
         let prompt_so_far = sampler.lock().prompt_so_far();
-        let failure = match core.run_request(prompt_so_far, &sampler, begins).await {
+        let run = async {
+            let windows = core.prefill_windows(&prompt_so_far, begins, || gate.is_stopped()).await?;
+            in_windows += windows.computed;
+            if windows.abandoned {
+                return Ok(RequestEnd::Ended);
+            }
+            core.run_request(prompt_so_far, &sampler, begins && windows.computed == 0).await
+        };
+        let failure = match run.await {
             Ok(RequestEnd::Ended) => None,
             Ok(RequestEnd::Died(reason)) if attempt < ATTEMPTS => {
                 tracing::warn!(role = %core.role, %reason, "the engine died; it is started again and the request is repeated");
@@ -83,7 +93,7 @@ async fn drive(
         RunReport {
             generated: sampler.generated(),
             forwards: sampler.calls(),
-            prefilled: core.prefilled(&prompt, sampler.computed_prompt()),
+            prefilled: in_windows + core.prefilled(&prompt, sampler.computed_prompt()),
             prompt: prompt.len(),
             prefill_seconds: sampler.first_token().map_or(seconds, |first| (first - began).as_secs_f64()),
             seconds,
@@ -140,10 +150,16 @@ pub(super) async fn read_logits(
     };
     let (head, core) = (head.to_vec(), core.clone());
     let permit = engine_permit(&core).await?;
+    let gone = CancellationToken::new();
+    let _waiting = gone.clone().drop_guard();
     // On a task of its own, because a caller that gives up must not drop the channel on which mistral.rs answers.
     let reading = tokio::spawn(async move {
         let _permit = permit;
         let began = Instant::now();
+        let windows = core.prefill_windows(&head, false, || gone.is_cancelled()).await?;
+        if windows.abandoned {
+            return Err(core.failed("nobody waits for these logits any more"));
+        }
         for attempt in 1..=ATTEMPTS {
             let reader = Arc::new(Mutex::new(LogitReader::new(last, selection.clone(), core.vocabulary.sentinel)));
             match core.run_request(head.clone(), &reader, false).await? {
@@ -155,7 +171,9 @@ pub(super) async fn read_logits(
                     return Ok(LogitReading {
                         logits,
                         prompt: head.len() + 1,
-                        prefilled: core.prefilled(&head, reader.computed_prompt().saturating_sub(1)) + 1,
+                        prefilled: windows.computed
+                            + core.prefilled(&head, reader.computed_prompt().saturating_sub(1))
+                            + 1,
                         seconds: began.elapsed().as_secs_f64(),
                     });
                 }

@@ -6,6 +6,8 @@ use mistralrs_core::llguidance::toktrie::TokEnv;
 use sha2::{Digest, Sha256};
 use tokenizers::Tokenizer;
 
+use super::control_tokens::{ControlMask, ControlTokens};
+
 /// Tokens with which models end text and that chat templates do not put into prompts, in order of preference.
 const SENTINELS: [&str; 6] = ["<|endoftext|>", "<|end_of_text|>", "<|end▁of▁sentence|>", "<unk>", "<pad>", "</s>"];
 
@@ -24,6 +26,7 @@ const END_TOKENS: [&str; 8] = [
 pub(super) struct Vocabulary {
     tokenizer: Arc<Tokenizer>,
     trie: TokEnv,
+    control: ControlTokens,
     ends: BTreeSet<u32>,
     /// The token that ends a request of ours; see `step_sampler`.
     pub(super) sentinel: u32,
@@ -47,7 +50,8 @@ impl Vocabulary {
         )?;
         all.insert(sentinel);
         let fingerprint = fingerprint(&tokenizer).into();
-        Ok(Self { tokenizer, trie, ends: all, sentinel, fingerprint })
+        let control = ControlTokens::new(&tokenizer);
+        Ok(Self { tokenizer, trie, control, ends: all, sentinel, fingerprint })
     }
 
     pub(super) fn tokenizer(&self) -> Arc<Tokenizer> {
@@ -70,7 +74,22 @@ impl Vocabulary {
         if (token as usize) < trie.vocab_size() { trie.decode_ext(&[token], false) } else { Vec::new() }
     }
 
-    /// Tokenizes plain text. `special` adds the special tokens that the tokenizer puts around a text.
+    /// Replaces the control tokens that messages spell; `None` if they spell none.
+    pub(super) fn control_mask(&self, texts: &[&str]) -> Result<Option<ControlMask<'_>>, String> {
+        self.control.mask(texts)
+    }
+
+    /// Tokenizes a rendered chat template whose messages were masked.
+    pub(super) fn encode_rendered(&self, rendered: &str, mask: &ControlMask<'_>) -> Result<Vec<u32>, String> {
+        self.control.encode_rendered(&self.tokenizer, rendered, mask)
+    }
+
+    /// Tokenizes text in which a spelled control token is plain text.
+    pub(super) fn encode_plain(&self, text: &str) -> Result<Vec<u32>, String> {
+        self.control.encode_plain(&self.tokenizer, text)
+    }
+
+    /// Tokenizes text in which a spelled control token is one. `special` adds the special tokens that the tokenizer puts around a text.
     pub(super) fn encode(&self, text: &str, special: bool) -> Result<Vec<u32>, String> {
         self.tokenizer
             .encode_fast(text, special)

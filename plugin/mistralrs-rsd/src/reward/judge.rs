@@ -10,7 +10,9 @@ use async_trait::async_trait;
 
 use crate::engine::Engine;
 
-use rsd_core::pipeline::roles::{CacheUse, ChatMessage, Generator, RewardModel, RoleError, StepScore, Trajectory};
+use rsd_core::pipeline::roles::{
+    CacheUse, ChatMessage, Generator, ModelHealth, RewardModel, RoleError, StepScore, Trajectory,
+};
 
 const INSTRUCTIONS: &str = "You check solutions of problems step by step. You are given a problem and the steps of a solution up to now. \
 Grade the last step: 9 if its reasoning and arithmetic are right and it helps to solve the problem, 0 if it is wrong. \
@@ -57,6 +59,10 @@ impl RewardModel for JudgeReward {
     fn cache(&self) -> CacheUse {
         // The cache of the target is reported by the target, even if the target is the judge.
         if self.engine.role() == "target" { CacheUse::default() } else { self.engine.cache() }
+    }
+
+    fn health(&self) -> ModelHealth {
+        self.engine.health()
     }
 
     async fn clear_cache(&self) -> Result<(), RoleError> {

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use crate::engine::Engine;
 
-use rsd_core::pipeline::roles::{CacheUse, Generator, RewardModel, RoleError, StepScore, Trajectory};
+use rsd_core::pipeline::roles::{CacheUse, Generator, ModelHealth, RewardModel, RoleError, StepScore, Trajectory};
 
 use rsd_head::{
     format::{FormatError, PrmTokenizer, PromptFormat, SpecialTokens, prompt_format},
@@ -145,6 +145,10 @@ impl RewardModel for StandalonePrm {
 
     fn cache(&self) -> CacheUse {
         self.engine.cache()
+    }
+
+    fn health(&self) -> ModelHealth {
+        self.engine.health()
     }
 
     async fn clear_cache(&self) -> Result<(), RoleError> {

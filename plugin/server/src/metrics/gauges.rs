@@ -6,7 +6,7 @@ use prometheus::{Gauge, IntCounter, Result};
 use rsd_core::{
     pipeline::{
         Rsd,
-        roles::{CacheUse, Generator, RewardModel},
+        roles::{CacheUse, Generator, ModelHealth, RewardModel},
     },
     policy::PolicyHandle,
 };
@@ -48,6 +48,11 @@ impl GaugeSources {
             costs,
         }
     }
+
+    /// Whether the engines of draft, reward model and target run.
+    pub fn health(&self) -> [ModelHealth; 3] {
+        [self.draft.health(), self.reward.health(), self.target.health()]
+    }
 }
 
 /// The gauges. One whose value is unknown is NaN and is not rendered.
@@ -62,6 +67,8 @@ pub(super) struct StateGauges {
     unit_seconds: [[Gauge; 2]; 3],
     cache_bytes: [Gauge; 3],
     cache_flushes: [IntCounter; 3],
+    /// Deaths of the engines that are counted already.
+    deaths: [u64; 3],
 }
 
 impl StateGauges {
@@ -77,7 +84,13 @@ impl StateGauges {
             unit_seconds: register.labeled_twice(&UNIT_SECONDS)?,
             cache_bytes: register.labeled(&CACHE_BYTES)?,
             cache_flushes: register.labeled(&CACHE_FLUSHES)?,
+            deaths: [0; 3],
         })
+    }
+
+    /// How often the engine of a role has died since the last call, if it has died `deaths` times in all.
+    pub fn new_deaths(&mut self, role: usize, deaths: u64) -> u64 {
+        deaths.saturating_sub(std::mem::replace(&mut self.deaths[role], deaths))
     }
 
     /// Reads the state into the gauges. Only one caller at a time: the flushes are counted elsewhere, and this adds

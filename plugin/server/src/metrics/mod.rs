@@ -21,7 +21,10 @@ mod target_only;
 mod tests;
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -70,6 +73,8 @@ pub struct Metrics {
     fallback_active: Gauge,
     failures: [IntCounter; 3],
     up: [Gauge; 3],
+    /// Whether the last call of a model failed.
+    failed: [AtomicBool; 3],
     policy_changes: [IntCounter; 4],
     reload_failed: Gauge,
     admin_attempts: [IntCounter; 2],
@@ -108,15 +113,13 @@ impl Metrics {
             fallback_active: register.single(&names::FALLBACK_ACTIVE)?,
             failures: register.labeled(&names::MODEL_FAILURES)?,
             up: register.labeled(&names::MODEL_UP)?,
+            failed: Default::default(),
             policy_changes: register.labeled(&names::POLICY_CHANGES)?,
             reload_failed: register.single(&names::RELOAD_FAILED)?,
             admin_attempts: register.labeled(&names::ADMIN_ATTEMPTS)?,
             gauges: Mutex::new(StateGauges::new(&register)?),
             registry: registry.clone(),
         };
-        for up in &metrics.up {
-            up.set(1.0);
-        }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |now| now.as_secs_f64());
         register.single::<Gauge>(&names::START_TIME)?.set(now);
         register.with_labels::<Gauge>(&names::BUILD_INFO, &[("version", env!("CARGO_PKG_VERSION"))])?.set(1.0);
@@ -125,8 +128,13 @@ impl Metrics {
 
     /// All metrics in the text format of Prometheus.
     pub(crate) fn render(&self, queue: QueueDepth) -> Result<String, MetricsError> {
-        let gauges = self.gauges.lock();
+        let mut gauges = self.gauges.lock();
         gauges.update(&self.sources, queue);
+        for (role, health) in self.sources.health().into_iter().enumerate() {
+            self.failures[role].inc_by(gauges.new_deaths(role, health.deaths));
+            let up = health.running && !self.failed[role].load(Ordering::Relaxed);
+            self.up[role].set(f64::from(u8::from(up)));
+        }
         let mut families = self.registry.gather();
         drop(gauges);
         for family in &mut families {

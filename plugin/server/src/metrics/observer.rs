@@ -1,5 +1,7 @@
 //! Counts the events of the RSD loop.
 
+use std::sync::atomic::Ordering;
+
 use rsd_core::pipeline::{
     observe::{AnswerEnd, ModelRole, PipelineEvent, PipelineObserver},
     roles::RunReport,
@@ -42,7 +44,7 @@ impl PipelineObserver for Metrics {
             }
             PipelineEvent::ModelFailed(role) => {
                 self.failures[*role as usize].inc();
-                self.up[*role as usize].set(0.0);
+                self.failed[*role as usize].store(true, Ordering::Relaxed);
             }
             PipelineEvent::AnswerEnded(ended) => self.record_answer(ended),
         }
@@ -66,7 +68,7 @@ impl Metrics {
     fn record_prompt(&self, role: ModelRole, prompt: usize, prefilled: usize) {
         self.prefilled[role as usize].inc_by(prefilled as u64);
         self.cached[role as usize].inc_by(prompt.saturating_sub(prefilled) as u64);
-        self.up[role as usize].set(1.0);
+        self.failed[role as usize].store(false, Ordering::Relaxed);
     }
 
     /// Compares a complete answer with the target alone. The trace of a cancelled answer lacks its last run, so such an

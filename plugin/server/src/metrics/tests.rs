@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use rsd_core::{
     pipeline::{
         observe::{AnswerEnd, ModelRole, ObserverFanout, PipelineEvent, PipelineObserver, StepDecision},
-        roles::{RunReport, StepScore},
+        roles::{ModelHealth, RunReport, StepScore},
         testing::{WaitValve, World, block_on},
         trace::{AnswerTotals, AnswerTrace, FallbackReason, ModelTotals, StepSource},
     },
@@ -166,6 +166,22 @@ fn a_fallback_is_active_until_the_next_score() {
         observe(&PipelineEvent::StepDecided(&decided(Decision::Reject, 1, Some(0.5))));
         assert_eq!(active(), 0.0);
     }
+}
+
+#[test]
+fn deaths_of_an_engine_are_failures_of_its_model_and_it_is_down_until_it_runs_again() {
+    let world = World::new(1);
+    let metrics = Metrics::new(&world.rsd(), move || KNOWN).unwrap();
+    let target = || {
+        let read = read(&metrics);
+        ["failures_total", "up"].map(|name| read[&format!("rsd_model_{name}{{role=\"target\"}}")])
+    };
+    assert_eq!(target(), [0.0, 1.0]);
+    *world.target.health.lock() = ModelHealth { running: false, deaths: 1 };
+    assert_eq!(target(), [1.0, 0.0]);
+    *world.target.health.lock() = ModelHealth { running: true, deaths: 3 };
+    assert_eq!(target(), [3.0, 1.0]);
+    assert_eq!(target(), [3.0, 1.0]);
 }
 
 #[test]

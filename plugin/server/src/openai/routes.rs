@@ -78,7 +78,7 @@ pub(super) fn routes(mistralrs: Router, metrics: bool) -> Vec<ApiRoute<Arc<AppSt
             .handled_by(get_service(mistralrs)),
         RouteSpec::get::<String>("/", TEXT, "`OK` while the process runs.").public().handled_by(get(health)),
         RouteSpec::get::<String>("/health", TEXT, "`OK` while the process runs.").public().handled_by(get(health)),
-        RouteSpec::get::<String>("/ready", TEXT, "`ready`; 503 `draining` while the server accepts no new requests.")
+        RouteSpec::get::<String>("/ready", TEXT, "`ready`; 503 `draining` while the server accepts no new requests, and 503 `down: ROLE` while the engine of a model does not run.")
             .public()
             .handled_by(get(ready)),
         RouteSpec::get::<Value>("/openapi.json", JSON, "This document.").public().handled_by(get(describe)),
@@ -201,10 +201,14 @@ async fn health() -> &'static str {
 
 async fn ready(State(app): State<Arc<AppState>>) -> Response {
     if app.draining.is_cancelled() {
-        (StatusCode::SERVICE_UNAVAILABLE, "draining").into_response()
-    } else {
-        "ready".into_response()
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining").into_response();
     }
+    let down = app.rsd.health().into_iter().filter(|(_, health)| !health.running);
+    let down: Vec<_> = down.map(|(role, _)| role.name()).collect();
+    if down.is_empty() {
+        return "ready".into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, format!("down: {}", down.join(", "))).into_response()
 }
 
 async fn unknown_route(uri: Uri) -> ApiError {

@@ -6,7 +6,7 @@ use axum::{
     http::{Method, Request, StatusCode, header},
 };
 use rsd_config::LimitsConfig;
-use rsd_core::pipeline::testing::World;
+use rsd_core::pipeline::{roles::ModelHealth, testing::World};
 use rsd_protocol::preview::UnitCosts;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -106,4 +106,24 @@ async fn what_the_server_knows_is_applied_to_a_request() {
         let (found, answer) = send(&router, "POST", "/v1/completions", &body).await;
         assert_eq!((found.as_u16(), answer["error"]["code"].as_str().unwrap_or_default()), (status, code), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn the_server_is_not_ready_while_the_engine_of_a_model_does_not_run() {
+    let world = World::new(0);
+    let router = serve(app(&world));
+    let ready = async || {
+        let request = Request::builder().uri("/ready").body(Body::empty()).unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        (status, String::from_utf8(to_bytes(response.into_body(), 100).await.unwrap().to_vec()).unwrap())
+    };
+    assert_eq!(ready().await, (200, "ready".to_owned()));
+    world.draft.health.lock().running = false;
+    assert_eq!(ready().await, (503, "down: draft".to_owned()));
+    world.target.health.lock().running = false;
+    assert_eq!(ready().await, (503, "down: draft, target".to_owned()));
+    *world.draft.health.lock() = ModelHealth::default();
+    *world.target.health.lock() = ModelHealth { running: true, deaths: 1 };
+    assert_eq!(ready().await, (200, "ready".to_owned()));
 }

@@ -15,9 +15,10 @@ use tokio::net::TcpListener;
 use super::{
     ServeArgs, TargetFromLine,
     operator::{self, AdminListener, HangupSignal},
+    stop_signals::StopSignals,
 };
 use crate::{
-    cli::{INTERRUPTED, demo},
+    cli::{INTERRUPTED, ServerAborted, demo},
     deploy::{LoadedDeployment, deploy},
     engine::EngineSpec,
 };
@@ -44,14 +45,18 @@ pub(in crate::cli) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     // The port is bound before the models are loaded, so that a busy port shows at once.
     let listener = bind_listener(settings, key.is_some()).await?;
     let hangup = HangupSignal::listen()?;
+    let signals = StopSignals::listen()?;
     let admin = AdminListener::bind(&deployment, &listener).await?;
     let target = line.map(engine_spec).transpose()?;
+    let stopped_early = || {
+        // The token file is deleted by now. Loading cannot be cancelled; it ends with the process.
+        std::process::exit(INTERRUPTED.into());
+    };
     let deployed = tokio::select! {
         deployed = deploy(&deployment, target) => deployed?,
-        () = shutdown() => {
-            // The token file is deleted. Loading cannot be cancelled; it ends with the process.
+        () = signals.drain() => {
             drop(admin);
-            std::process::exit(INTERRUPTED.into());
+            stopped_early()
         }
     };
     let LoadedDeployment { mut rsd, target } = deployed;
@@ -66,7 +71,13 @@ pub(in crate::cli) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         admin_metrics.record_admin_event(event);
     });
     if deployment.server.warmup {
-        warm_up(&rsd).await;
+        tokio::select! {
+            () = warm_up(&rsd) => {}
+            () = signals.drain() => {
+                drop(admin);
+                stopped_early()
+            }
+        }
     }
     let names = target.model().to_owned();
     let native_routes = MistralRsServerRouterBuilder::new().with_mistralrs(target.mistral()).build().await?;
@@ -78,7 +89,10 @@ pub(in crate::cli) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let app = Arc::new(app);
     let watch = operator::watch(&control, &app, deployment.admin.watch_file, hangup);
     let admin = admin.map(|admin| admin.serve(app.clone(), control, recorder, traces, &deployment));
-    let served = serve(app, native_routes, listener, &deployment).await;
+    let served = tokio::select! {
+        served = serve(app, native_routes, listener, &deployment, signals.drain()) => served,
+        () = signals.abort() => Err(ServerAborted.into()),
+    };
     // The admin API runs until the server has drained. Then it stops too, and its token file is deleted.
     for task in admin.into_iter().chain([watch]) {
         task.abort();
@@ -131,6 +145,7 @@ async fn serve(
     native_routes: axum::Router,
     listener: TcpListener,
     deployment: &Deployment,
+    shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
     let settings = &deployment.server;
     let address = listener.local_addr()?;
@@ -138,22 +153,5 @@ async fn serve(
         .map_err(anyhow::Error::msg)?;
     tracing::info!("ready: http://{address}/v1 answers as model `{}`", settings.model_name);
     let drain = DrainSettings { patience: Duration::from_secs(settings.drain_seconds) };
-    rsd_server::serve(app, router, listener, drain, shutdown()).await.context("serving")
-}
-
-/// Resolves on SIGINT and SIGTERM.
-async fn shutdown() {
-    let interrupt = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = interrupt => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-    }
-    let _ = interrupt.await;
+    rsd_server::serve(app, router, listener, drain, shutdown).await.context("serving")
 }
