@@ -14,7 +14,7 @@ use rsd_protocol::{
     event::{AdminAttempt, AdminEvent},
 };
 
-use super::{AdminState, error::AdminError, tokens::TokenScope};
+use super::{AdminState, audit::NO_TOKEN, error::AdminError, tokens::TokenScope};
 use crate::host_names::is_allowed_host;
 
 /// The client's address.
@@ -64,7 +64,7 @@ async fn answer(admin: Arc<AdminState>, from: SocketAddr, mut request: Request, 
             from: from.to_string(),
             method: method.to_string(),
             path,
-            token: scope.map_or("none", TokenScope::name).to_owned(),
+            token: scope.map_or(NO_TOKEN, TokenScope::name).to_owned(),
             status: status.as_u16(),
             code: code.and_then(|code| Some(code.as_str()?.to_owned())),
             dry_run: details.dry_run,
@@ -72,9 +72,11 @@ async fn answer(admin: Arc<AdminState>, from: SocketAddr, mut request: Request, 
             why: details.why,
             revision: details.revision.unwrap_or_else(|| admin.control.policy().current().revision),
         };
-        admin.control.announce(AdminEvent::Attempt(attempt.clone()));
-        // The disk may be slow.
-        let _ = tokio::task::spawn_blocking(move || admin.audit.record(attempt)).await;
+        if let Some(attempt) = admin.audit.admit(attempt) {
+            admin.control.announce(AdminEvent::Attempt(attempt.clone()));
+            // The disk may be slow.
+            let _ = tokio::task::spawn_blocking(move || admin.audit.record(attempt)).await;
+        }
     }
     response
 }
