@@ -16,7 +16,7 @@ use rsd_protocol::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::PrmFamily;
+use super::{ConnectionLimits, PrmFamily};
 
 /// A deployment: the models, how steps are cut and scored, limits, and the servers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -416,9 +416,15 @@ pub struct ServerConfig {
     /// File with the API key.
     #[schemars(extend("x-path" = "file"))]
     pub api_key_file: Option<PathBuf>,
-    /// Origins of web pages that may call the server; none by default.
+    /// Origins of web pages that may call the server, or `*` for all; none by default.
     #[schemars(inner(length(min = 1)))]
     pub cors_origins: Vec<String>,
+    /// Host names, besides addresses and `localhost`, under which clients may call a server on loopback without an API
+    /// key. Other names are refused, because a web page can make its own name point to loopback.
+    #[schemars(inner(length(min = 1)))]
+    pub allowed_hosts: Vec<String>,
+    /// What clients may hold.
+    pub limits: ConnectionLimits,
     /// Largest request body in bytes.
     #[schemars(range(min = 1024, max = 1_073_741_824))]
     pub body_limit: usize,
@@ -443,6 +449,8 @@ impl Default for ServerConfig {
             api_key_env: None,
             api_key_file: None,
             cors_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
+            limits: ConnectionLimits::default(),
             body_limit: 2 << 20,
             drain_seconds: 30,
             model_name: "rsd".to_owned(),
@@ -482,6 +490,9 @@ pub struct AdminConfig {
     /// Origins of web pages that may call the admin API; none by default.
     #[schemars(inner(length(min = 1)))]
     pub origins: Vec<String>,
+    /// Open connections; `server.limits` has the time-outs.
+    #[schemars(range(min = 1, max = 4096))]
+    pub connections: usize,
     /// Revisions in the history.
     #[schemars(range(min = 2, max = 100_000))]
     pub history: usize,
@@ -512,6 +523,7 @@ impl Default for AdminConfig {
             write_token_file: None,
             hosts: Vec::new(),
             origins: Vec::new(),
+            connections: 64,
             history: 1000,
             audit_file: None,
             traces: 50,

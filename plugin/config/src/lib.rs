@@ -5,6 +5,7 @@
 //! converted from one type to another, and unknown settings are errors. [`load`] reports all problems of all layers at
 //! once, each with its file, line and path. [`control`] changes some of the settings while the server runs.
 
+mod connection_limits;
 pub mod control;
 mod demo;
 mod deployment;
@@ -29,6 +30,7 @@ mod yaml;
 mod yaml_file;
 
 pub use self::{
+    connection_limits::ConnectionLimits,
     demo::embedded_demo,
     deployment::*,
     edit_file::{EditError, WriteError, WriteMode, write_settings},

@@ -322,9 +322,7 @@ impl RuleChecker {
 
     fn origins(&mut self, list: &str, origins: &[String], any: bool) {
         for (index, origin) in origins.iter().enumerate() {
-            let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-            let all = any && origin == "*";
-            if !all && host.is_none_or(|host| host.is_empty() || host.contains(['/', ' ', '*'])) {
+            if !(any && origin == "*") && !is_origin(origin) {
                 let star = if any { "* or " } else { "" };
                 self.0.push(BrokenRule {
                     path: FieldPath::parse(list).index(index),
@@ -387,6 +385,16 @@ impl RuleChecker {
             self.report("server.model_name", &[], message);
         }
     }
+}
+
+/// Whether a browser could send this as the origin of a page: a scheme and a host of visible ASCII, without a path.
+fn is_origin(origin: &str) -> bool {
+    let Some((scheme, host)) = origin.split_once("://") else { return false };
+    let mut letters = scheme.chars();
+    letters.next().is_some_and(|first| first.is_ascii_alphabetic())
+        && letters.all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter))
+        && !host.is_empty()
+        && host.chars().all(|letter| letter.is_ascii_graphic() && !"/*?#@,\\".contains(letter))
 }
 
 #[cfg(test)]

@@ -106,6 +106,7 @@ mod tests {
         let loaded = load(None, env, &flags, TargetRule::Required).unwrap();
         insta::assert_snapshot!(table(&loaded.entries(false)), @r#"
         SETTING                                 VALUE        SOURCE
+        admin.connections                       64           default
         admin.enabled                           true         default
         admin.history                           1000         default
         admin.host                              127.0.0.1    default
@@ -144,10 +145,18 @@ mod tests {
         roles.target.isq                        (unset)      flag --set
         roles.target.model_id                   org/big      flag --set
         roles.target.paged_attn.mode            auto         default
+        server.allowed_hosts                    []           default
         server.body_limit                       2097152      default
         server.cors_origins                     []           default
         server.drain_seconds                    30           default
         server.host                             127.0.0.1    default
+        server.limits.body_idle_seconds         10           default
+        server.limits.body_memory               33554432     default
+        server.limits.body_seconds              60           default
+        server.limits.connections               512          default
+        server.limits.header_seconds            10           default
+        server.limits.idle_seconds              75           default
+        server.limits.send_seconds              30           default
         server.metrics                          true         default
         server.model_name                       rsd          default
         server.port                             1234         default

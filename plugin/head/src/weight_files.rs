@@ -1,29 +1,25 @@
 //! Reads the header of weight files: the tensors' shapes, and the number of a model's parameters.
 
-use std::{
-    fs::File,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use candle_core::quantized::gguf_file;
-
-use crate::exposure::WeightFile;
+use crate::{exposure::WeightFile, gguf::read_header};
 
 /// Number of parameters in these files without input embedding and output matrix. `None` if a file cannot be read.
 pub fn count_parameters(files: &[PathBuf]) -> Option<u64> {
     let count = |file: &PathBuf| {
         let shapes = tensor_shapes(file)?;
-        let elements = |shape: &[usize]| shape.iter().product::<usize>() as u64;
+        let elements =
+            |shape: &[usize]| shape.iter().fold(1_u64, |product, length| product.saturating_mul(*length as u64));
         Some(without_embeddings(shapes.iter().map(|(name, shape)| (name.as_str(), elements(shape)))))
     };
     let counts: Option<Vec<u64>> = files.iter().map(count).collect();
-    counts.map(|counts| counts.iter().sum()).filter(|sum| *sum > 0)
+    counts.map(|counts| counts.iter().fold(0, |sum: u64, count| sum.saturating_add(*count))).filter(|sum| *sum > 0)
 }
 
 /// The names and shapes of the tensors in a GGUF or safetensors file. `None` if it cannot be read.
 pub(crate) fn tensor_shapes(path: &Path) -> Option<Vec<(String, Vec<usize>)>> {
     if path.extension().is_some_and(|extension| extension == "gguf") {
-        let content = gguf_file::Content::read(&mut File::open(path).ok()?).ok()?;
+        let content = read_header(path).ok()?;
         return Some(content.tensor_infos.into_iter().map(|(name, info)| (name, info.shape.dims().to_vec())).collect());
     }
     let weights = WeightFile::open(path).ok()?;

@@ -67,6 +67,8 @@ pub enum ErrorCode {
     PersistFailed,
     /// 415: the content type is not JSON.
     UnsupportedMediaType,
+    /// 408: the body did not arrive in time.
+    RequestTimeout,
     /// 413: the body is too large.
     BodyTooLarge,
     /// 404: no such route.

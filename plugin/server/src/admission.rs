@@ -55,6 +55,12 @@ impl Admission {
         }
     }
 
+    /// Whether there is a place now. If the queue is full, the error is the number of seconds after which to try again.
+    pub fn check_room(&self) -> Result<(), u64> {
+        let is_full = self.running.available_permits() == 0 && self.waiting() >= self.max_waiting;
+        if is_full { Err(self.retry_after()) } else { Ok(()) }
+    }
+
     /// Takes a place. If the queue is full, the error is the number of seconds after which to try again.
     pub fn enter(self: &Arc<Self>) -> Result<QueuePlace, u64> {
         // A free slot is taken at once: two requests that arrive together must not both rely on it.

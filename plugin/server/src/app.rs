@@ -5,7 +5,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use rsd_config::LimitsConfig;
+use rsd_config::{ConnectionLimits, LimitsConfig};
 use rsd_core::{pipeline::Rsd, policy::AnswerRoute};
 use rsd_protocol::settings::RuntimeSettings;
 use tokio_util::sync::CancellationToken;
@@ -68,6 +68,10 @@ pub struct AppState {
     pub(crate) limits: LimitsConfig,
     pub(crate) admission: Arc<Admission>,
     pub(crate) api_key: Option<ApiKey>,
+    /// What clients may hold.
+    pub(crate) connection_limits: ConnectionLimits,
+    /// Host names under which a server on loopback without a key answers.
+    pub(crate) allowed_hosts: Vec<String>,
     /// The seed of requests that have none; random if absent.
     pub(crate) seed: Option<u64>,
     pub(crate) log: Option<RequestLog>,
@@ -90,6 +94,8 @@ impl AppState {
             admission: Arc::new(Admission::new(limits.running, limits.waiting)),
             limits,
             api_key: None,
+            connection_limits: ConnectionLimits::default(),
+            allowed_hosts: Vec::new(),
             seed: None,
             log: None,
             metrics: None,
@@ -109,6 +115,21 @@ impl AppState {
     #[must_use]
     pub fn with_api_key(mut self, key: Option<ApiKey>) -> Self {
         self.api_key = key;
+        self
+    }
+
+    /// Bounds connections and bodies.
+    #[must_use]
+    pub fn with_connection_limits(mut self, limits: ConnectionLimits) -> Self {
+        self.connection_limits = limits;
+        self
+    }
+
+    /// Names that clients may use for this server, besides its address and `localhost`, while it needs no key and
+    /// listens on loopback.
+    #[must_use]
+    pub fn with_allowed_hosts(mut self, hosts: Vec<String>) -> Self {
+        self.allowed_hosts = hosts;
         self
     }
 

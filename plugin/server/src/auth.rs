@@ -35,8 +35,8 @@ pub enum KeyError {
         setting: &'static str,
         name: String,
     },
-    /// The file cannot be read or is empty.
-    #[error("{setting}: {path} holds no key: {reason}")]
+    /// The file cannot be read, is empty, or is open to others.
+    #[error("{setting}: no key can be taken from {path}: {reason}")]
     File {
         /// The setting that names the file.
         setting: &'static str,
@@ -75,7 +75,7 @@ impl ApiKey {
         let Some(path) = file else { return Ok(None) };
         let error =
             |reason: String| KeyError::File { setting: settings.file, path: path.display().to_string(), reason };
-        let text = std::fs::read_to_string(path).map_err(|e| error(e.to_string()))?;
+        let text = rsd_files::read_secret(path).map_err(|e| error(e.source.to_string()))?;
         if text.trim().is_empty() {
             return Err(error("it is empty".to_owned()));
         }
@@ -107,5 +107,20 @@ mod tests {
         }
         assert!(!key.matches(&HeaderMap::new()));
         assert_eq!(format!("{key:?}"), "ApiKey(..)");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_file_that_others_can_read_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        std::fs::write(&path, "secret\n").unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        assert!(ApiKey::read(None, Some(&path)).unwrap() == Some(ApiKey::new("secret")));
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+        let error = ApiKey::read(None, Some(&path)).unwrap_err().to_string();
+        assert!(error.starts_with("server.api_key_file: no key can be taken from "), "{error}");
+        assert!(error.ends_with("make it its owner's alone with chmod 600") && !error.contains("secret"), "{error}");
     }
 }

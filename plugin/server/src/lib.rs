@@ -7,8 +7,10 @@ pub mod admin;
 mod admission;
 mod app;
 mod auth;
+mod body_rules;
 #[cfg(test)]
 mod generated;
+mod host_names;
 mod json_body;
 pub mod metrics;
 mod openai;
@@ -16,9 +18,10 @@ mod openapi;
 mod request_log;
 mod request_timer;
 mod serve;
+mod unique_keys;
 
 pub use app::AppState;
 pub use auth::{ApiKey, KeyError};
 pub use openai::{RouterError, router};
 pub use request_log::RequestLog;
-pub use serve::{DrainSettings, serve};
+pub use serve::{DrainSettings, serve, serve_admin};

@@ -1,12 +1,13 @@
 //! Logs requests and answers as JSON lines, for `serve --log FILE`. Headers, and so keys, are never logged.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Write},
     path::Path,
 };
 
 use parking_lot::Mutex;
+use rsd_files::append_private;
 use serde_json::{Value, json};
 
 /// A log file of requests and answers.
@@ -14,10 +15,9 @@ use serde_json::{Value, json};
 pub struct RequestLog(Mutex<File>);
 
 impl RequestLog {
-    /// Opens a file to append to, and creates it if there is none.
+    /// Opens a file to append to, and creates it for its owner alone if there is none. A link is not followed.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(path);
-        let file = file.map_err(|error| io::Error::new(error.kind(), format!("--log {}: {error}", path.display())))?;
+        let file = append_private(path).map_err(|error| io::Error::other(format!("--log: {error}")))?;
         Ok(Self(Mutex::new(file)))
     }
 

@@ -112,7 +112,7 @@ fn all_problems_of_all_layers_come_at_once() {
       deploy.yaml:11:10: policy.logistic_steepness: expected a number above 0, at most 1000, found the number 0
       deploy.yaml:12:1: step: unknown setting; did you mean steps?
       deploy.yaml:15:9: server.port: expected a whole number from 0 to 65535, found the number 1.5
-      deploy.yaml:16:3: server.temperature: unknown setting: `server` has api_key_env, api_key_file, body_limit, cors_origins, drain_seconds, host, metrics, model_name, port, warmup
+      deploy.yaml:16:3: server.temperature: unknown setting: `server` has allowed_hosts, api_key_env, api_key_file, body_limit, cors_origins, drain_seconds, host, limits, metrics, model_name, port, warmup
       RSD__LIMITS__RUNNING: limits.running: expected a whole number from 1 to 4096, found the number 0
       RSD__POLICY__DELTA: policy.delta: expected a number from -1 to 2, found the text "high"
       RSD__SERVER__PROT: server.prot: unknown setting; did you mean RSD__SERVER__PORT?

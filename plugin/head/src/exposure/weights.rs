@@ -11,7 +11,7 @@ use std::{
 };
 
 use candle_core::{DType, Device, Tensor, pickle::PthTensors};
-use rsd_files::FileError;
+use rsd_files::{FileError, open_regular};
 use serde_json::Value;
 
 use super::CheckpointError;
@@ -55,7 +55,7 @@ impl WeightFile {
 
     fn open_safetensors(path: &Path) -> Result<Self, CheckpointError> {
         let wrong = || CheckpointError::invalid(path, "is not a complete safetensors file; fetch it again");
-        let mut file = File::open(path).map_err(FileError::io("open", path))?;
+        let mut file = open_regular(path)?;
         let size = file.metadata().map_err(FileError::io("read", path))?.len();
         let mut length = [0; 8];
         file.read_exact(&mut length).map_err(|_| wrong())?;

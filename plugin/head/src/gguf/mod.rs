@@ -1,6 +1,7 @@
 //! Rewritten copies of GGUF files, made once and cached beside the source: with tensor types that run fast on a CPU, or
 //! with output rows that expose the hidden state.
 
+mod header_check;
 mod manifest;
 mod requantize;
 mod rewrite;
@@ -8,6 +9,6 @@ mod state_rows;
 
 pub use self::{
     requantize::{requantized, verify_requantized},
-    rewrite::source_sha256,
+    rewrite::{read_header, source_sha256},
     state_rows::{ExposedGguf, expose_states},
 };

@@ -9,7 +9,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::{self, BufReader, BufWriter, Write},
+    io::{self, BufReader, BufWriter, Seek, Write},
     path::{Path, PathBuf},
 };
 
@@ -20,10 +20,13 @@ use candle_core::{
         gguf_file::{self, Content, Value},
     },
 };
-use rsd_files::{FileAccess, FileError, FileStamp, digest, lock, replace};
+use rsd_files::{FileAccess, FileError, FileStamp, digest, lock, open_regular, replace};
 use sha2::{Digest, Sha256};
 
-use super::manifest::{CopyManifest, FileRecord};
+use super::{
+    header_check::check_claims,
+    manifest::{CopyManifest, FileRecord},
+};
 use crate::{
     models::{ModelError, cache_dir},
     progress::ProgressReporter,
@@ -279,9 +282,13 @@ fn same(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// The header of a GGUF file.
-pub(super) fn read_header(path: &Path) -> Result<Content, ModelError> {
-    let mut reader = BufReader::new(File::open(path).map_err(FileError::io("open", path))?);
+/// The header of a GGUF file, whose claims are checked before they are believed.
+pub fn read_header(path: &Path) -> Result<Content, ModelError> {
+    let file = open_regular(path)?;
+    let size = file.metadata().map_err(FileError::io("read", path))?.len();
+    let mut reader = BufReader::new(file);
+    check_claims(&mut reader, size).map_err(|reason| ModelError::Gguf { path: path.to_path_buf(), reason })?;
+    reader.rewind().map_err(FileError::io("read", path))?;
     Content::read(&mut reader).map_err(gguf_error(path))
 }
 

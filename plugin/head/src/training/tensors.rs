@@ -1,12 +1,15 @@
 //! Reads and writes safetensors files of f32 tensors. The same content is always written as the same bytes.
 
-use std::{collections::BTreeMap, collections::HashMap, fs, path::Path, path::PathBuf};
+use std::{collections::BTreeMap, collections::HashMap, path::Path, path::PathBuf};
 
-use rsd_files::{FileAccess, FileError, replace};
+use rsd_files::{FileAccess, read_regular, replace};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 
 use super::error::TrainingError;
+
+/// Largest file. A head has a few megabytes, the features of a collection some gigabytes.
+const MAX_BYTES: u64 = 16 << 30;
 
 /// A safetensors file in memory.
 pub(super) struct F32File {
@@ -15,9 +18,9 @@ pub(super) struct F32File {
 }
 
 impl F32File {
-    /// Reads the whole file.
+    /// Reads the whole file, which must be a regular one.
     pub(super) fn read(path: &Path) -> Result<Self, TrainingError> {
-        let bytes = fs::read(path).map_err(FileError::io("read", path))?;
+        let bytes = read_regular(path, MAX_BYTES)?;
         let file = Self { path: path.to_path_buf(), bytes };
         file.parse()?;
         Ok(file)

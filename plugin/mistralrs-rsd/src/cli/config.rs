@@ -220,59 +220,68 @@ mod tests {
         );
         assert_eq!(error, None);
         insta::assert_snapshot!(out, @r#"
-        SETTING                       VALUE             SOURCE
-        admin.enabled                 true              default
-        admin.history                 1000              default
-        admin.host                    127.0.0.1         default
-        admin.hosts                   []                default
-        admin.origins                 []                default
-        admin.port                    1235              default
-        admin.recorded_steps          4096              default
-        admin.trace_text              false             default
-        admin.traces                  50                default
-        admin.watch_file              true              default
-        limits.max_choices            8                 default
-        limits.max_steps              100               default
-        limits.max_tokens             1024              file
-        limits.request_seconds        600               file
-        limits.reward_seconds         60                default
-        limits.running                1                 file
-        limits.waiting                8                 file
-        policy.ceiling                1.0               default
-        policy.constant_probability   0.5               default
-        policy.delta                  0.4               flag --set
-        policy.floor                  0.0               default
-        policy.logistic_steepness     10.0              default
-        policy.mode                   fixed             default
-        policy.route                  rsd               default
-        policy.target_rate            0.3               default
-        policy.warm_up                50                default
-        policy.weighting              binary            file
-        presets                       []                default
-        reward.head                   mine.safetensors  flag --set
-        reward.kind                   resident          file
-        roles.draft.bundled           draft             file
-        roles.draft.context_length    4096              file
-        roles.draft.cpu               true              file
-        roles.draft.paged_attn.mode   auto              default
-        roles.target.bundled          target            file
-        roles.target.context_length   4096              file
-        roles.target.cpu              true              file
-        roles.target.paged_attn.mode  auto              default
-        server.body_limit             2097152           default
-        server.cors_origins           []                default
-        server.drain_seconds          30                default
-        server.host                   127.0.0.1         file
-        server.metrics                true              default
-        server.model_name             rsd               default
-        server.port                   8080              env RSD__SERVER__PORT
-        server.warmup                 true              default
-        steps.delimiters              ["\n\n"]          file
-        steps.lookahead               0                 file
-        steps.max_tokens              256               file
-        steps.tokens                  32                default
-        steps.unit                    delimiter         file
-        version                       1                 file
+        SETTING                          VALUE             SOURCE
+        admin.connections                64                default
+        admin.enabled                    true              default
+        admin.history                    1000              default
+        admin.host                       127.0.0.1         default
+        admin.hosts                      []                default
+        admin.origins                    []                default
+        admin.port                       1235              default
+        admin.recorded_steps             4096              default
+        admin.trace_text                 false             default
+        admin.traces                     50                default
+        admin.watch_file                 true              default
+        limits.max_choices               8                 default
+        limits.max_steps                 100               default
+        limits.max_tokens                1024              file
+        limits.request_seconds           600               file
+        limits.reward_seconds            60                default
+        limits.running                   1                 file
+        limits.waiting                   8                 file
+        policy.ceiling                   1.0               default
+        policy.constant_probability      0.5               default
+        policy.delta                     0.4               flag --set
+        policy.floor                     0.0               default
+        policy.logistic_steepness        10.0              default
+        policy.mode                      fixed             default
+        policy.route                     rsd               default
+        policy.target_rate               0.3               default
+        policy.warm_up                   50                default
+        policy.weighting                 binary            file
+        presets                          []                default
+        reward.head                      mine.safetensors  flag --set
+        reward.kind                      resident          file
+        roles.draft.bundled              draft             file
+        roles.draft.context_length       4096              file
+        roles.draft.cpu                  true              file
+        roles.draft.paged_attn.mode      auto              default
+        roles.target.bundled             target            file
+        roles.target.context_length      4096              file
+        roles.target.cpu                 true              file
+        roles.target.paged_attn.mode     auto              default
+        server.allowed_hosts             []                default
+        server.body_limit                2097152           default
+        server.cors_origins              []                default
+        server.drain_seconds             30                default
+        server.host                      127.0.0.1         file
+        server.limits.body_idle_seconds  10                default
+        server.limits.body_memory        33554432          default
+        server.limits.body_seconds       60                default
+        server.limits.connections        512               default
+        server.limits.header_seconds     10                default
+        server.limits.idle_seconds       75                default
+        server.limits.send_seconds       30                default
+        server.metrics                   true              default
+        server.model_name                rsd               default
+        server.port                      8080              env RSD__SERVER__PORT
+        server.warmup                    true              default
+        steps.delimiters                 ["\n\n"]          file
+        steps.lookahead                  0                 file
+        steps.max_tokens                 256               file
+        steps.tokens                     32                default
+        steps.unit                       delimiter         file
+        version                          1                 file
         "#);
         let (json, _) = run(&["show", demo, "--json", "--all"], &[]);
         let entries: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();

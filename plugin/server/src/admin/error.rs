@@ -63,6 +63,7 @@ impl AdminError {
             ErrorCode::NoFile => StatusCode::CONFLICT,
             ErrorCode::PersistFailed => StatusCode::INTERNAL_SERVER_ERROR,
             ErrorCode::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ErrorCode::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             ErrorCode::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         }
@@ -73,7 +74,10 @@ impl From<BodyError> for AdminError {
     fn from(error: BodyError) -> Self {
         match error {
             BodyError::ContentType => Self::new(ErrorCode::UnsupportedMediaType, BodyError::CONTENT_TYPE),
-            BodyError::TooLarge(message) => Self::new(ErrorCode::BodyTooLarge, message),
+            BodyError::TooLarge => Self::new(ErrorCode::BodyTooLarge, "the body is larger than any change can be"),
+            BodyError::TimedOut => Self::new(ErrorCode::RequestTimeout, BodyError::TIMED_OUT),
+            BodyError::NoMemory => Self::new(ErrorCode::InvalidBody, BodyError::NO_MEMORY),
+            BodyError::ShuttingDown => Self::new(ErrorCode::InvalidBody, "the server is shutting down"),
             BodyError::Unreadable(message) | BodyError::Syntax(message) => Self::new(ErrorCode::InvalidBody, message),
             BodyError::Field(FieldError { path, message }) => Self::at(ErrorCode::InvalidBody, &path, message),
         }

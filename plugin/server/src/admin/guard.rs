@@ -1,9 +1,6 @@
 //! Checks host, origin and token of every admin request, and writes the audit log.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     extract::{ConnectInfo, Request, State},
@@ -17,7 +14,8 @@ use rsd_protocol::{
     event::{AdminAttempt, AdminEvent},
 };
 
-use super::{AdminState, error::AdminError, tokens::TokenScope};
+use super::{AdminState, audit::NO_TOKEN, error::AdminError, tokens::TokenScope};
+use crate::host_names::is_allowed_host;
 
 /// The client's address.
 #[derive(Debug, Clone)]
@@ -66,7 +64,7 @@ async fn answer(admin: Arc<AdminState>, from: SocketAddr, mut request: Request, 
             from: from.to_string(),
             method: method.to_string(),
             path,
-            token: scope.map_or("none", TokenScope::name).to_owned(),
+            token: scope.map_or(NO_TOKEN, TokenScope::name).to_owned(),
             status: status.as_u16(),
             code: code.and_then(|code| Some(code.as_str()?.to_owned())),
             dry_run: details.dry_run,
@@ -74,9 +72,11 @@ async fn answer(admin: Arc<AdminState>, from: SocketAddr, mut request: Request, 
             why: details.why,
             revision: details.revision.unwrap_or_else(|| admin.control.policy().current().revision),
         };
-        admin.control.announce(AdminEvent::Attempt(attempt.clone()));
-        // The disk may be slow.
-        let _ = tokio::task::spawn_blocking(move || admin.audit.record(attempt)).await;
+        if let Some(attempt) = admin.audit.admit(attempt) {
+            admin.control.announce(AdminEvent::Attempt(attempt.clone()));
+            // The disk may be slow.
+            let _ = tokio::task::spawn_blocking(move || admin.audit.record(attempt)).await;
+        }
     }
     response
 }
@@ -88,7 +88,6 @@ fn authorize(
     read_only: bool,
     scope: Option<TokenScope>,
 ) -> Result<TokenScope, AdminError> {
-    // Protects from DNS rebinding: the requests of a web page whose name was made to point here carry that name.
     let host = headers
         .get(header::HOST)
         .and_then(|host| host.to_str().ok())
@@ -114,42 +113,5 @@ fn authorize(
             "the read token cannot change anything: send the write token",
         )),
         Some(scope) => Ok(scope),
-    }
-}
-
-/// Whether a `Host` header is an address, `localhost` or a configured name. An attacker can make a name of theirs point
-/// here, but not an address.
-fn is_allowed_host(host: &str, hosts: &[String]) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
-    };
-    if name.parse::<IpAddr>().is_ok() {
-        return true;
-    }
-    ["localhost"].into_iter().chain(hosts.iter().map(String::as_str)).any(|known| known.eq_ignore_ascii_case(name))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_addresses_and_configured_names_pass() {
-        let hosts = ["rsd.example.org".to_owned()];
-        for host in [
-            "localhost",
-            "localhost:1235",
-            "127.0.0.1:1",
-            "[::1]:1235",
-            "[::1]",
-            "192.168.1.5:1235",
-            "RSD.example.org:80",
-        ] {
-            assert!(is_allowed_host(host, &hosts), "{host}");
-        }
-        for host in ["", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example:1235", "[evil.example]:1"] {
-            assert!(!is_allowed_host(host, &hosts), "{host}");
-        }
     }
 }

@@ -4,7 +4,7 @@ use std::{marker::PhantomData, sync::Arc};
 
 use axum::{
     Extension, Json,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, Method, Uri, header},
     response::{IntoResponse, Response},
 };
@@ -220,11 +220,15 @@ pub(super) async fn traces(State(admin): Shared, uri: Uri) -> Answer<Vec<TraceSu
     Ok(Json(admin.traces.list(query::parse::<LimitQuery>(&uri)?.limit)))
 }
 
-pub(super) async fn trace(State(admin): Shared, Path(id): Path<String>, uri: Uri) -> Answer<RequestTrace> {
+pub(super) async fn trace(
+    State(admin): Shared,
+    id: Result<Path<String>, PathRejection>,
+    uri: Uri,
+) -> Answer<RequestTrace> {
     query::parse::<EmptyQuery>(&uri)?;
-    let found = admin.traces.find(&id).map(Json);
-    found
-        .ok_or_else(|| AdminError::new(ErrorCode::UnknownTrace, format!("the recorded requests do not include `{id}`")))
+    let unknown = || AdminError::new(ErrorCode::UnknownTrace, "the recorded requests do not include this one");
+    let Path(id) = id.map_err(|_| unknown())?;
+    admin.traces.find(&id).map(Json).ok_or_else(unknown)
 }
 
 pub(super) async fn audit(State(admin): Shared, uri: Uri) -> Answer<Vec<AdminAttempt>> {

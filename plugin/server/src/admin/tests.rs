@@ -199,6 +199,7 @@ async fn errors_name_what_is_wrong_with_a_request() {
         ("POST", "/admin/v1/policy/rollback", json!({"revision": "1"}), 400, "invalid_body", "revision"),
         ("GET", "/admin/v1/preview?delta=2..1", Value::Null, 400, "invalid_query", "delta"),
         ("GET", "/admin/v1/traces/77", Value::Null, 404, "unknown_trace", ""),
+        ("GET", "/admin/v1/traces/%ff", Value::Null, 404, "unknown_trace", ""),
         ("GET", "/admin/v1/nothing", Value::Null, 404, "route_not_found", ""),
         ("DELETE", "/admin/v1/policy", Value::Null, 405, "method_not_allowed", ""),
     ] {
@@ -208,6 +209,13 @@ async fn errors_name_what_is_wrong_with_a_request() {
         assert_eq!(error["problems"][0]["path"].as_str().unwrap_or_default(), at, "{answer}");
         assert!(error["message"].as_str().unwrap().len() > 10, "{answer}");
     }
+    let twice = r#"{"set": {"policy": {"delta": 0.1, "delta": 0.9}}}"#;
+    let mut request = call("PATCH", "/admin/v1/policy", "writer", &Value::Null);
+    *request.body_mut() = Body::from(twice);
+    let response = site.send(request).await;
+    assert_eq!(response.status(), 400);
+    let answer = read(response).await;
+    assert_eq!(answer["error"]["problems"][0]["path"], "set.policy", "{answer}");
     let huge = json!({"set": {}, "why": "x".repeat(100_000)});
     assert_eq!(site.ask("PATCH", "/admin/v1/policy", huge).await.0, 413);
     assert_eq!(site.admin.control.policy().current().revision, 1);

@@ -191,6 +191,14 @@ mod tests {
         assert!(!format!("{file:?}").contains(&file.write_token));
         drop(AdminTokens { file: Some(owned), ..AdminTokens::new(None, None) });
         assert!(!path.exists());
+        // One that an older server left, of whatever form and mode, is replaced.
+        fs::write(&path, "{\"admin\": \"http://old\"}").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        drop(OwnedTokenFile::write(&path, &file).unwrap());
+        let renewed = OwnedTokenFile::write(&path, &file).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(serde_json::from_slice::<TokenFile>(&fs::read(&path).unwrap()).unwrap(), file);
+        drop(renewed);
         // A file that another server has put there meanwhile stays.
         let owned = OwnedTokenFile::write(&path, &file).unwrap();
         fs::write(&path, "another's").unwrap();

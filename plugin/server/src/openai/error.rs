@@ -23,8 +23,14 @@ pub(crate) enum ApiErrorCode {
     InvalidApiKey,
     /// 415: the content type is not `application/json`.
     UnsupportedMediaType,
+    /// 403: the host name is none of this server's (`server.allowed_hosts`).
+    HostRefused,
+    /// 408: the body did not arrive in time (`server.limits`).
+    RequestTimeout,
     /// 413: the body exceeds `server.body_limit`.
     BodyTooLarge,
+    /// 414: the path and its query are too long.
+    UriTooLong,
     /// 400: the body could not be received.
     BodyUnreadable,
     /// 400: the body is not a JSON object.
@@ -57,6 +63,8 @@ pub(crate) enum ApiErrorCode {
     MethodNotAllowed,
     /// 429: the queue is full; `Retry-After` says in how many seconds to try again.
     QueueFull,
+    /// 429: the client has too many requests in progress (`server.limits.requests_per_client`).
+    TooManyRequests,
     /// 500: a model failed.
     ModelFailed,
     /// 500: the metrics could not be rendered.
@@ -65,6 +73,8 @@ pub(crate) enum ApiErrorCode {
     Cancelled,
     /// 503: the server is shutting down.
     ShuttingDown,
+    /// 503: connections or bodies use all that they may (`server.limits`).
+    Overloaded,
 }
 
 impl ApiErrorCode {
@@ -72,6 +82,9 @@ impl ApiErrorCode {
         match self {
             Self::InvalidApiKey => StatusCode::UNAUTHORIZED,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::HostRefused => StatusCode::FORBIDDEN,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyUnreadable
             | Self::InvalidJson
@@ -86,9 +99,9 @@ impl ApiErrorCode {
             | Self::InvalidPrompt => StatusCode::BAD_REQUEST,
             Self::ModelNotFound | Self::RouteDisabled | Self::RouteNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::QueueFull => StatusCode::TOO_MANY_REQUESTS,
+            Self::QueueFull | Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::ModelFailed | Self::MetricsFailed => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Cancelled | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Cancelled | Self::ShuttingDown | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
@@ -135,7 +148,17 @@ impl ApiError {
     /// The queue is full; the client should try again after this many seconds.
     pub fn queue_full(retry_after: u64) -> Self {
         let message = format!("the queue is full (limits.running, limits.waiting); try again in about {retry_after} s");
-        Self { retry_after: Some(retry_after), ..Self::new(ApiErrorCode::QueueFull, message) }
+        Self::retry(ApiErrorCode::QueueFull, message, retry_after)
+    }
+
+    /// An error that passes by itself; the client should try again after this many seconds.
+    pub fn retry(code: ApiErrorCode, message: impl Into<String>, retry_after: u64) -> Self {
+        Self { retry_after: Some(retry_after), ..Self::new(code, message) }
+    }
+
+    /// The server ends before the request has begun.
+    pub fn shutting_down() -> Self {
+        Self::new(ApiErrorCode::ShuttingDown, "the server is shutting down and accepts no new requests")
     }
 
     /// The outcome of an admitted request that ends with this error.
@@ -174,10 +197,13 @@ impl From<BodyError> for ApiError {
     fn from(error: BodyError) -> Self {
         match error {
             BodyError::ContentType => Self::new(ApiErrorCode::UnsupportedMediaType, BodyError::CONTENT_TYPE),
-            BodyError::TooLarge(_) => {
+            BodyError::TooLarge => {
                 Self::new(ApiErrorCode::BodyTooLarge, "the body is larger than this server allows (server.body_limit)")
             }
             BodyError::Unreadable(message) => Self::new(ApiErrorCode::BodyUnreadable, message),
+            BodyError::TimedOut => Self::new(ApiErrorCode::RequestTimeout, BodyError::TIMED_OUT),
+            BodyError::NoMemory => Self::retry(ApiErrorCode::Overloaded, BodyError::NO_MEMORY, 1),
+            BodyError::ShuttingDown => Self::shutting_down(),
             BodyError::Syntax(message) => Self::new(ApiErrorCode::InvalidJson, message),
             BodyError::Field(error) => error.into(),
         }

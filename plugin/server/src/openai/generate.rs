@@ -33,11 +33,18 @@ pub(super) struct RunningJob {
     _cancel: DropGuard,
 }
 
+/// Refuses a request that could not be admitted now.
+pub(super) fn check_room(app: &AppState) -> Result<(), ApiError> {
+    if app.draining.is_cancelled() {
+        return Err(ApiError::shutting_down());
+    }
+    app.admission.check_room().map_err(ApiError::queue_full)
+}
+
 /// Admits and starts a job.
 pub(super) fn start(app: &Arc<AppState>, job: AnswerJob, mut timer: RequestTimer) -> Result<RunningJob, ApiError> {
     if app.draining.is_cancelled() {
-        let message = "the server is shutting down and accepts no new requests";
-        return Err(ApiError::new(ApiErrorCode::ShuttingDown, message));
+        return Err(ApiError::shutting_down());
     }
     let place = app.admission.enter().map_err(ApiError::queue_full)?;
     timer.admit();
@@ -60,7 +67,11 @@ async fn run(
         () = cancel.cancelled() => None,
         permit = place.run() => permit,
     };
-    let Some(_permit) = admitted else { return };
+    let Some(_permit) = admitted else {
+        let message = "the server is shutting down and has not begun this request";
+        let _ = events.send(JobEvent::Fails(ApiError::new(ApiErrorCode::ShuttingDown, message)));
+        return;
+    };
     if let Some(log) = &app.log {
         log.append("request", &job.log_entry());
     }

@@ -14,4 +14,5 @@ mod stream;
 mod tests;
 mod trace_schema;
 
+pub(crate) use error::{ApiError, ApiErrorCode};
 pub use routes::{RouterError, router};

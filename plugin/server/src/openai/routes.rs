@@ -1,6 +1,6 @@
 //! The routes of the OpenAI API, and which of them need the API key.
 
-use std::{marker::PhantomData, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Json, Router,
@@ -11,7 +11,7 @@ use axum::{
     routing::{get, get_service, post},
 };
 use serde_json::Value;
-use tower_http::cors::CorsLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::{
     error::{ApiError, ApiErrorBody, ApiErrorCode},
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     app::AppState,
-    json_body::JsonBody,
+    json_body::RawBody,
     metrics::CONTENT_TYPE,
     openapi::{self, ApiInfo, ApiRoute, JSON, RouteSpec, TEXT},
     request_timer::RequestTimer,
@@ -104,10 +104,8 @@ pub fn router(
     origins: &[String],
     body_limit: usize,
 ) -> Result<Router, RouterError> {
-    let parse = |origin: &String| origin.parse().map_err(|_| RouterError::InvalidOrigin(origin.clone()));
-    let origins: Vec<HeaderValue> = origins.iter().map(parse).collect::<Result<_, _>>()?;
     let cors = CorsLayer::new()
-        .allow_origin(origins)
+        .allow_origin(allowed_origins(origins)?)
         .allow_methods([Method::GET, Method::POST])
         .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION]);
     let (mut public, mut guarded) = (Router::new(), Router::new());
@@ -124,6 +122,16 @@ pub fn router(
         .layer(DefaultBodyLimit::max(body_limit)))
 }
 
+/// The web pages that may call the API; `*` stands for all of them.
+fn allowed_origins(origins: &[String]) -> Result<AllowOrigin, RouterError> {
+    if origins.iter().any(|origin| origin == "*") {
+        return Ok(AllowOrigin::any());
+    }
+    let parse = |origin: &String| origin.parse().map_err(|_| RouterError::InvalidOrigin(origin.clone()));
+    let origins: Vec<HeaderValue> = origins.iter().map(parse).collect::<Result<_, _>>()?;
+    Ok(AllowOrigin::list(origins))
+}
+
 /// Refuses a request without the server's API key.
 async fn authorize(State(app): State<Arc<AppState>>, request: Request, next: Next) -> Response {
     if app.api_key.as_ref().is_none_or(|key| key.matches(request.headers())) {
@@ -137,22 +145,30 @@ async fn authorize(State(app): State<Arc<AppState>>, request: Request, next: Nex
         .into_response()
 }
 
-type ApiBody = JsonBody<Value, ApiError>;
+type ApiBody = RawBody<ApiError>;
 
-async fn chat(
-    State(app): State<Arc<AppState>>,
-    timer: RequestTimer,
-    JsonBody(body, PhantomData): ApiBody,
-) -> Result<Response, ApiError> {
-    respond(app, ParsedRequest::chat(&body)?, timer).await
+async fn chat(State(app): State<Arc<AppState>>, timer: RequestTimer, body: ApiBody) -> Result<Response, ApiError> {
+    let request = parse(&app, body, |value| ParsedRequest::chat(&value)).await?;
+    respond(app, request, timer).await
 }
 
 async fn completions(
     State(app): State<Arc<AppState>>,
     timer: RequestTimer,
-    JsonBody(body, PhantomData): ApiBody,
+    body: ApiBody,
 ) -> Result<Response, ApiError> {
-    respond(app, ParsedRequest::completion(&body)?, timer).await
+    let request = parse(&app, body, |value| ParsedRequest::completion(&value)).await?;
+    respond(app, request, timer).await
+}
+
+/// Parses a body, unless the request would be refused whatever it says.
+async fn parse(
+    app: &AppState,
+    body: ApiBody,
+    read: impl FnOnce(Value) -> Result<ParsedRequest, ApiError> + Send + 'static,
+) -> Result<ParsedRequest, ApiError> {
+    generate::check_room(app)?;
+    body.parse(read).await
 }
 
 async fn respond(app: Arc<AppState>, request: ParsedRequest, timer: RequestTimer) -> Result<Response, ApiError> {
@@ -161,7 +177,7 @@ async fn respond(app: Arc<AppState>, request: ParsedRequest, timer: RequestTimer
     let (stream, choices) = (format.stream, format.choices);
     let writer = AnswerWriter::new(app, format);
     if stream {
-        return Ok(stream::respond(writer, running));
+        return stream::respond(writer, running).await;
     }
     let mut outcomes = Vec::new();
     while let Some(event) = running.events.recv().await {

@@ -1,6 +1,6 @@
 //! Sends an answer as server-sent events.
 
-use std::{convert::Infallible, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, time::Duration};
 
 use axum::response::{
     IntoResponse, Response, Sse,
@@ -9,8 +9,10 @@ use axum::response::{
 use futures::{Stream, StreamExt, stream};
 use rsd_core::pipeline::AnswerOutcome;
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::{
+    error::ApiError,
     generate::{JobEvent, RunningJob},
     response::AnswerWriter,
 };
@@ -20,20 +22,44 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 struct StreamState {
     writer: AnswerWriter,
+    /// Events that came before the stream began.
+    early: VecDeque<JobEvent>,
     /// `None` once the last event was sent.
     job: Option<RunningJob>,
     outcomes: Vec<AnswerOutcome>,
 }
 
-/// Streams a running job.
-pub(super) fn respond(writer: AnswerWriter, job: RunningJob) -> Response {
-    let state = StreamState { writer, job: Some(job), outcomes: Vec::new() };
-    Sse::new(events(state)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
+/// Streams a running job. A job that fails before there is anything to send is answered with the status of its error;
+/// a client that waits for longer gets the beginning of the stream, and errors as events.
+pub(super) async fn respond(writer: AnswerWriter, mut job: RunningJob) -> Result<Response, ApiError> {
+    let mut early = VecDeque::new();
+    let text = timeout(KEEP_ALIVE, async {
+        while let Some(event) = job.events.recv().await {
+            if let JobEvent::Fails(error) = event {
+                return Err(error);
+            }
+            let begins = matches!(event, JobEvent::ChoiceBegins(_));
+            early.push_back(event);
+            if !begins {
+                break;
+            }
+        }
+        Ok(())
+    });
+    if let Ok(Err(error)) = text.await {
+        return Err(error);
+    }
+    let state = StreamState { writer, early, job: Some(job), outcomes: Vec::new() };
+    Ok(Sse::new(events(state)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }
 
 fn events(state: StreamState) -> impl Stream<Item = Result<Event, Infallible>> {
     let batches = stream::unfold(state, |mut state| async move {
-        let event = state.job.as_mut()?.events.recv().await;
+        let job = state.job.as_mut()?;
+        let event = match state.early.pop_front() {
+            Some(event) => Some(event),
+            None => job.events.recv().await,
+        };
         let events = state.translate(event);
         Some((events, state))
     });

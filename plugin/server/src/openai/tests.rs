@@ -5,6 +5,7 @@ use axum::{
     body::{Body, to_bytes},
     http::{Method, Request, StatusCode, header},
 };
+use proptest::{collection::vec, prelude::*};
 use rsd_config::LimitsConfig;
 use rsd_core::pipeline::{roles::ModelHealth, testing::World};
 use rsd_protocol::preview::UnitCosts;
@@ -64,6 +65,108 @@ async fn an_origin_that_is_none_is_named() {
     let app = Arc::new(app(&World::new(0)));
     let error = router(app, Router::new(), &["a\nb".to_owned()], 1).unwrap_err();
     assert!(error.to_string().starts_with("server.cors_origins: `a\nb` is not an origin"), "{error}");
+}
+
+/// The defaults with these origins, if the checks accept them.
+fn accepts(origins: &[String]) -> bool {
+    let role = rsd_config::RoleConfig { bundled: Some("draft".to_owned()), ..Default::default() };
+    let deployment = rsd_config::Deployment {
+        version: 1,
+        roles: rsd_config::ModelRoles { draft: role.clone(), target: Some(role) },
+        reward: rsd_config::RewardConfig::default(),
+        policy: rsd_protocol::policy::PolicyConfig::default(),
+        presets: Vec::new(),
+        steps: rsd_config::StepsConfig::default(),
+        limits: LimitsConfig::default(),
+        server: rsd_config::ServerConfig { cors_origins: origins.to_vec(), ..Default::default() },
+        admin: rsd_config::AdminConfig::default(),
+    };
+    deployment.validate(rsd_config::TargetRule::Required).is_ok()
+}
+
+fn origin() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("*".to_owned()),
+        Just("null".to_owned()),
+        "[a-z*]{1,8}(://)?[ -~]{0,12}",
+        "https?://[a-z*.:0-9/]{1,20}",
+        "https?://\\PC{1,6}",
+        "\\PC{0,6}",
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// A deployment must not fail after its models are loaded for something that its check has seen.
+    #[test]
+    fn every_list_of_origins_that_passes_the_check_makes_a_router(origins in vec(origin(), 0..4)) {
+        if accepts(&origins) {
+            let world = World::new(0);
+            prop_assert!(router(Arc::new(app(&world)), Router::new(), &origins, 1024).is_ok(), "{:?}", origins);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_star_allows_every_web_page() {
+    let origins = ["https://one.example".to_owned(), "*".to_owned()];
+    assert!(accepts(&origins) && accepts(&["tauri://localhost".to_owned()]) && !accepts(&["https://a/b".to_owned()]));
+    let router = router(Arc::new(app(&World::new(0))), Router::new(), &origins, 1024).unwrap();
+    let request = Request::get("/health").header(header::ORIGIN, "https://other.example").body(Body::empty()).unwrap();
+    let response = router.oneshot(request).await.unwrap();
+    assert_eq!(response.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+}
+
+#[tokio::test]
+async fn a_stream_that_has_not_begun_when_the_server_stops_gets_503() {
+    let app = Arc::new(app(&World::new(3)).holding_every_place().await);
+    let router = router(app.clone(), Router::new(), &[], 1024).unwrap();
+    let body = json!({"prompt": "hi", "stream": true});
+    let asked = tokio::spawn(async move { send(&router, "POST", "/v1/completions", &body).await });
+    while app.admission.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    app.stopping.cancel();
+    let (status, answer) = asked.await.unwrap();
+    assert_eq!((status.as_u16(), &answer["error"]["code"]), (503, &json!("shutting_down")), "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_waits_for_long_begins_and_then_says_why_it_ends() {
+    let app = Arc::new(app(&World::new(3)).holding_every_place().await);
+    let router = router(app.clone(), Router::new(), &[], 1024).unwrap();
+    let request = Request::post("/v1/completions").header(header::CONTENT_TYPE, "application/json");
+    let request = request.body(Body::from(r#"{"prompt": "hi", "stream": true}"#)).unwrap();
+    let response = router.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    app.stopping.cancel();
+    let bytes = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    let events: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+    assert!(events.len() == 2 && events[0].contains(r#""code":"shutting_down""#) && events[1] == "[DONE]", "{text}");
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_a_body_without_parsing_it() {
+    let limits = LimitsConfig { waiting: 0, ..LimitsConfig::default() };
+    let world = World::new(3);
+    let app = AppState::new(world.rsd(), "rsd".to_owned(), "big".to_owned(), limits).holding_every_place().await;
+    let router = router(Arc::new(app), Router::new(), &[], 1024).unwrap();
+    let request = Request::post("/v1/completions").header(header::CONTENT_TYPE, "application/json");
+    let response = router.oneshot(request.body(Body::from("not JSON")).unwrap()).await.unwrap();
+    assert_eq!(response.status(), 429);
+    assert!(response.headers().contains_key(header::RETRY_AFTER));
+}
+
+impl AppState {
+    /// This server with all its requests in progress, for ever.
+    async fn holding_every_place(self) -> Self {
+        for _ in 0..self.limits.running {
+            std::mem::forget(self.admission.enter().unwrap().run().await.unwrap());
+        }
+        self
+    }
 }
 
 #[tokio::test]

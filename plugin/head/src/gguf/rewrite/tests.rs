@@ -190,3 +190,22 @@ fn folders_whose_paths_differ_in_a_separator_do_not_share_copies() {
     assert_eq!(different.len(), names.len(), "{names:?}");
     assert!(names[0].starts_with("c-") && names[0] == folder_name(Path::new("/a/b/c")), "{names:?}");
 }
+
+#[test]
+fn a_copy_or_a_manifest_of_another_version_is_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("model.gguf");
+    write(&source, &TYPES, &metadata());
+    let output = requantized(&source, &ProgressReporter::silent()).unwrap();
+    let now = manifest(&output);
+    let path = manifest_path(&output);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let older = text.replace(&format!("\"recipe\": {}", now.recipe), "\"recipe\": 0");
+    assert_ne!(older, text);
+    for outdated in [older.as_str(), "{\"tool\": \"a version without the other fields\"}", &text[..text.len() / 2], ""] {
+        std::fs::write(&path, outdated).unwrap();
+        assert_eq!(requantized(&source, &ProgressReporter::silent()).unwrap(), output);
+        let again = manifest(&output);
+        assert_eq!((again.recipe, &again.output.stamp.sha256), (now.recipe, &now.output.stamp.sha256), "{outdated}");
+    }
+}

@@ -83,6 +83,8 @@ pub(in crate::cli) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let native_routes = MistralRsServerRouterBuilder::new().with_mistralrs(target.mistral()).build().await?;
     let app = AppState::new(rsd, deployment.server.model_name.clone(), names, deployment.limits.clone())
         .with_api_key(key)
+        .with_connection_limits(deployment.server.limits.clone())
+        .with_allowed_hosts(deployment.server.allowed_hosts.clone())
         .with_metrics(deployment.server.metrics.then_some(metrics))
         .with_seed(args.seed())
         .with_log(args.log().map(rsd_server::RequestLog::open).transpose()?);

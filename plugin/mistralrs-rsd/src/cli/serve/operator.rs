@@ -1,6 +1,6 @@
 //! The operator's side of `serve`: the admin listener, and reloading the deployment file.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -65,10 +65,10 @@ impl AdminListener {
         traces: Arc<RecentTraces>,
         deployment: &Deployment,
     ) -> JoinHandle<()> {
-        let AdminConfig { host, hosts, origins, .. } = &deployment.admin;
+        let AdminConfig { host, hosts, origins, connections, .. } = &deployment.admin;
         let file = control.file().map(ToOwned::to_owned);
         let admin = Arc::new(AdminState {
-            app,
+            app: app.clone(),
             control,
             recorder,
             traces,
@@ -79,12 +79,7 @@ impl AdminListener {
             endpoint: self.endpoint,
             file,
         });
-        let service = admin::router(admin).into_make_service_with_connect_info::<SocketAddr>();
-        tokio::spawn(async move {
-            if let Err(error) = axum::serve(self.listener, service).await {
-                tracing::error!(%error, "the admin API has stopped");
-            }
-        })
+        tokio::spawn(rsd_server::serve_admin(app, admin::router(admin), self.listener, *connections))
     }
 }
 
