@@ -37,7 +37,6 @@
 //! threshold is the one at which gamma of the recorded steps are rejected, within floor and ceiling. Of the rewards
 //! equal to it, as many are accepted as gamma allows.
 
-mod costs;
 mod estimate;
 mod interval;
 mod observer;
@@ -52,13 +51,17 @@ use rsd_protocol::{
     preview::{ChangePrediction, PolicyPreview, UnitCosts},
 };
 
-use self::{costs::ObservedCosts, predict::PolicyPredictor, record::StepRecord};
+use self::{predict::PolicyPredictor, record::StepRecord};
+use crate::costs::ObservedCosts;
 use crate::pipeline::{
     flops::ModelParameters,
     observe::StepDecision,
     roles::{RunReport, StepScore},
     trace::StepSource,
 };
+
+/// Number of observed runs after which the speed in an old one counts for half.
+const COST_HALF_LIFE: f64 = 300.0;
 
 /// Records steps and costs, and predicts from them.
 ///
@@ -73,7 +76,7 @@ impl StepRecorder {
     /// A recorder of at most this many steps. When it is full, the oldest answers are dropped as a whole.
     #[must_use]
     pub fn new(capacity_steps: usize) -> Self {
-        Self { record: Mutex::new(StepRecord::new(capacity_steps)), costs: Mutex::default() }
+        Self { record: Mutex::new(StepRecord::new(capacity_steps)), costs: Mutex::new(ObservedCosts::new(COST_HALF_LIFE)) }
     }
 
     /// Records a decision on a step of an answer, made `at_ms` milliseconds after 1970. `answer` is the number of the
@@ -87,14 +90,23 @@ impl StepRecorder {
         self.record.lock().record_replacement(answer, target_tokens);
     }
 
+    /// Records the tokens of a step that the target decoded after it went on alone.
+    pub fn record_alone(&self, answer: u64, tokens: usize, at_ms: u64) {
+        self.record.lock().record_alone(answer, tokens, at_ms);
+    }
+
     /// Records the cost of a finished run; the warm-up is one too.
     pub fn record_run(&self, source: StepSource, report: &RunReport) {
-        self.costs.lock().record_run(source, report);
+        let mut costs = self.costs.lock();
+        match source {
+            StepSource::Draft => costs.record_draft(&report.cost()),
+            StepSource::Target => costs.record_target(&report.cost()),
+        }
     }
 
     /// Records the cost of scoring one step. A resident reward takes no time and prefills nothing.
     pub fn record_score(&self, score: &StepScore) {
-        self.costs.lock().record_score(score);
+        self.costs.lock().record_score(score.seconds, score.prefilled);
     }
 
     /// Observed seconds per token.

@@ -2,14 +2,13 @@
 
 use std::ops::Range;
 
-use crate::{pipeline::flops::ModelParameters, policy::acceptance_probability};
+use crate::{costs::ObservedCosts, pipeline::flops::ModelParameters, policy::acceptance_probability};
 use rsd_protocol::{
     policy::{AnswerRoute, PolicyConfig, ThresholdMode},
     preview::{ConfidenceInterval, PredictedPoint, PredictionBasis},
 };
 
 use super::{
-    costs::ObservedCosts,
     interval::{AnswerBootstrap, hull, wilson},
     record::{RecordCopy, RecordedStep},
     work::{ExpectedWork, UnitPrices, target_ratio},
