@@ -18,8 +18,7 @@ use handover::{AnswerStanding, HandoverController, NextModel};
 pub use rsd_protocol::policy::{
     AfterRejection, AnswerRoute, PolicyConfig, PolicyError, PolicyPreset, ThresholdMode, WeightingFunction,
 };
-use weighting::accepts_none;
-pub use weighting::acceptance_probability;
+pub use weighting::{acceptance_probability, accepts_all, accepts_none};
 
 /// The runtime settings in force, with the number of the change that made them.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,7 +69,7 @@ impl Policy {
     /// Whether every draft step is accepted, even one without a reward: the draft answers alone.
     #[must_use]
     pub fn accepts_all(&self) -> bool {
-        weighting::accepts_all(&self.values)
+        accepts_all(&self.values)
     }
 
     /// Whether no draft step can be accepted and the target therefore answers without the draft.

@@ -21,9 +21,17 @@
 //! The t of a step is the number of tokens that the target generated for it. Where the target did not generate the
 //! step, t is d times the ratio of all the target's tokens to the draft tokens that they replaced.
 //!
+//! This is the loop of the paper (`after_rejection: draft`). With `target` the walk is the same until the first
+//! rejection, after which the target decodes every step: the draft goes on with the probability that all steps before
+//! were accepted. For `auto` the prediction takes the one course among these two and the target alone that costs least
+//! time for the recorded answers together, and adds the answers that explore. The loop decides for every step anew, so
+//! it can be faster than that. The acceptance rates are those of drafting every step.
+//!
 //! # Assumptions
 //! - The rewards of the draft do not depend on the threshold, although a step of the target changes what the draft
 //!   continues. This is the main assumption.
+//! - A step that the target decoded after it went on alone has no reward. Drafted, it is accepted with the mean
+//!   probability of the recorded draft steps.
 //! - An answer has as many steps under another threshold as it had.
 //! - The prompt is left out on both sides. The first token of a run counts as a decoded one. So the fixed cost of a
 //!   forward pass is included, and prefill is priced per token on top.
@@ -37,6 +45,7 @@
 //! threshold is the one at which gamma of the recorded steps are rejected, within floor and ceiling. Of the rewards
 //! equal to it, as many are accepted as gamma allows.
 
+mod course;
 mod estimate;
 mod interval;
 mod observer;

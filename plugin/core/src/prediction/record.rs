@@ -119,6 +119,20 @@ pub(super) struct RecordCopy {
 }
 
 impl RecordCopy {
+    /// The steps that were decided.
+    pub fn decided(&self) -> impl Iterator<Item = &RecordedStep> {
+        self.steps.iter().filter(|step| !step.alone)
+    }
+
+    /// The probability of accepting each step, from its reward. Steps that were never drafted have none: they count with
+    /// the mean of the others.
+    pub fn probabilities(&self, of_reward: impl Fn(Option<f64>) -> f64) -> Vec<f64> {
+        let (sum, count) =
+            self.decided().fold((0.0, 0.0), |(sum, count), step| (sum + of_reward(step.reward), count + 1.0));
+        let mean = if count > 0.0 { sum / count } else { 0.0 };
+        self.steps.iter().map(|step| if step.alone { mean } else { of_reward(step.reward) }).collect()
+    }
+
     /// The range of each answer's steps.
     pub fn answers(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
         let begins = std::iter::once(0).chain(self.ends.iter().copied());

@@ -34,7 +34,7 @@ pub const LEARNING_STEPS: u64 = 40;
 
 /// The part of the exploring answers that are drafted to their end. Most are left to the target at their first
 /// rejection, after which drafting costs most.
-const WHOLE_ANSWERS: f64 = 0.2;
+pub(crate) const WHOLE_ANSWERS: f64 = 0.2;
 
 /// Why the target goes on alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
