@@ -49,7 +49,7 @@ impl OperatorSite {
             "version": 1,
             "roles": {"draft": role(&draft), "target": role(&target)},
             "reward": {"kind": "resident", "head": "head.safetensors"},
-            "policy": {"delta": delta},
+            "policy": {"delta": delta, "after_rejection": "draft"},
             "steps": {"unit": "tokens", "tokens": 6},
             "server": {"host": "127.0.0.1", "port": 0},
             "admin": {"port": 0},

@@ -12,7 +12,7 @@ use crate::pipeline::flops::ModelParameters;
 use super::{
     course::CourseShares,
     record::RecordedStep,
-    work::{ExpectedWork, UnitPrices},
+    work::UnitPrices,
 };
 
 /// A processor with its memory.

@@ -136,18 +136,14 @@ impl ExpectedWork {
         if self.drafted > 0.0 { self.accepted_tokens / self.drafted } else { self.acceptance() }
     }
 
-    /// The cost of this work.
-    pub fn cost(&self, prices: &UnitPrices) -> f64 {
-        self.drafted * prices.draft_decode
+    /// The cost of this work over the cost of the target alone for the resulting answer.
+    pub fn relative_cost(&self, prices: &UnitPrices) -> f64 {
+        let cost = self.drafted * prices.draft_decode
             + self.draft_prefilled * prices.draft_prefill
             + self.scored * prices.reward_step
             + self.target_decoded * prices.target_decode
-            + self.target_prefilled * prices.target_prefill
-    }
-
-    /// The cost of this work over the cost of the target alone for the resulting answer.
-    pub fn relative_cost(&self, prices: &UnitPrices) -> f64 {
-        self.cost(prices) / ((self.accepted_tokens + self.target_decoded) * prices.target_decode)
+            + self.target_prefilled * prices.target_prefill;
+        cost / ((self.accepted_tokens + self.target_decoded) * prices.target_decode)
     }
 }
 
