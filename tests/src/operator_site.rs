@@ -58,7 +58,7 @@ impl OperatorSite {
             "version": 1,
             "roles": {"draft": role(&draft), "target": role(&target)},
             "reward": {"kind": "resident", "head": "head.safetensors"},
-            "policy": {"delta": 0.5},
+            "policy": {"delta": 0.5, "after_rejection": "draft"},
             "steps": {"unit": "tokens", "tokens": 6},
             "server": {"host": "127.0.0.1", "port": 0},
             "admin": {"port": 0},

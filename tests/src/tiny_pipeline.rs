@@ -12,7 +12,7 @@ use rsd_core::{
         roles::{RewardModel, RoleError, StepScore, Trajectory},
         segment::StepBoundary,
     },
-    policy::{PolicyConfig, PolicyHandle},
+    policy::{AfterRejection, PolicyConfig, PolicyHandle},
 };
 use rsd_protocol::settings::{RuntimeLimits, RuntimeSettings, RuntimeSteps};
 
@@ -45,7 +45,7 @@ pub fn limits() -> LimitsConfig {
 
 fn runtime_settings(limits: &LimitsConfig) -> RuntimeSettings {
     RuntimeSettings {
-        policy: PolicyConfig { delta: 0.5, ..PolicyConfig::default() },
+        policy: PolicyConfig { delta: 0.5, after_rejection: AfterRejection::Draft, ..PolicyConfig::default() },
         steps: RuntimeSteps { max_tokens: 64, lookahead: 0 },
         limits: RuntimeLimits { max_steps: 100, max_tokens: limits.max_tokens },
         ..RuntimeSettings::default()

@@ -103,7 +103,10 @@ impl PendingChange {
             }
             SettingKind::Number => {
                 let step = number_step(&setting) * if big { 10.0 } else { 1.0 };
-                value.as_f64().or(self.delta_of_policy()).and_then(|now| number(bounded(&setting, now + sign * step)))
+                // A preset without a threshold has the policy's; a bound that is off begins at the lowest value.
+                let unset =
+                    if presets::is_preset_path(&setting.path) { self.delta_of_policy() } else { setting.minimum };
+                value.as_f64().or(unset).and_then(|now| number(bounded(&setting, now + sign * step)))
             }
             SettingKind::Integer => {
                 let step = if big { 10.0 } else { 1.0 };

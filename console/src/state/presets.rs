@@ -13,7 +13,7 @@ pub const AS_POLICY: &str = "as policy";
 const LIST: &str = "presets";
 /// The fields of a preset, which override the policy's settings with the same names. `answers` is the former name of
 /// `route`; a server knows one of the two.
-const FIELDS: [&str; 4] = ["delta", "route", "answers", "weighting"];
+const FIELDS: [&str; 5] = ["delta", "route", "answers", "weighting", "after_rejection"];
 /// Former path of the setting `policy.route`.
 pub const OLD_ROUTE: &str = "policy.answers";
 

@@ -119,6 +119,7 @@ fn step_heading(number: usize, step: &StepView, width: usize, theme: &Theme) -> 
     let letter = match (&step.fallback, step.source.as_str()) {
         (Some(_), _) => 'f',
         (None, "draft") => 'd',
+        _ if step.handover.is_some() => 'a',
         _ => 't',
     };
     let score = match (step.reward, &step.fallback) {
@@ -127,7 +128,10 @@ fn step_heading(number: usize, step: &StepView, width: usize, theme: &Theme) -> 
             format!("reward {reward:.3} >= {}", text::threshold(Some(step.delta)))
         }
         (Some(reward), None) => format!("reward {reward:.3} < {}", text::threshold(Some(step.delta))),
-        (None, None) => "not scored".into(),
+        (None, None) => match &step.handover {
+            Some(reason) => format!("target alone ({})", text::harmless(reason)),
+            None => "not scored".into(),
+        },
     };
     let mut times = String::new();
     for (name, ms) in [("draft", step.draft_ms), ("reward", step.reward_ms), ("target", step.target_ms)] {

@@ -6,6 +6,7 @@
 
 #![cfg_attr(test, allow(clippy::float_cmp, reason = "the tests state which numbers are exact"))]
 
+mod costs;
 pub mod features;
 pub mod logits;
 pub mod pipeline;

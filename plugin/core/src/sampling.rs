@@ -42,6 +42,8 @@ pub struct Sampling {
 pub enum RandomStream {
     /// The target's tokens, in RSD and alone.
     Target,
+    /// One draw per answer: whether it explores.
+    Exploration,
     /// One draw per decision, for weightings that accept with a probability.
     Accept,
     /// The draft's tokens after this number of rejections; a draft that answers alone has none.
@@ -65,6 +67,8 @@ impl RandomStream {
         match self {
             Self::Target => 0,
             Self::Accept => 1,
+            // Far beyond the number of rejections in an answer.
+            Self::Exploration => 1 << 62,
             Self::Draft { rejections } => 2 + rejections,
             Self::Continuation { step, index } => 1 << 63 | u64::from(step) << 32 | u64::from(index),
         }

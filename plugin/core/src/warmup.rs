@@ -42,6 +42,7 @@ pub async fn warm_up(rsd: &Rsd) {
                     seconds = report.seconds,
                     "warmed up"
                 );
+                rsd.record_run(source, &report);
                 rsd.observer.observe(new_answer_id(), &PipelineEvent::RunFinished { source, report: &report });
             }
             Err(error) => {

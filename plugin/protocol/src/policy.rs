@@ -29,6 +29,32 @@ pub enum ThresholdMode {
     Budget,
 }
 
+/// Which model goes on after a rejected step.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+#[serde(rename_all = "lowercase")]
+pub enum AfterRejection {
+    /// The draft, after one step of the target: the loop of the paper.
+    Draft,
+    /// The target, to the end of the answer.
+    Target,
+    /// Whichever is expected to cost less time, at the start of an answer too.
+    #[default]
+    Auto,
+}
+
+impl AfterRejection {
+    /// The name in settings.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Draft => "draft",
+            Self::Target => "target",
+            Self::Auto => "auto",
+        }
+    }
+}
+
 /// omega: how a reward r in [0, 1] becomes the probability of accepting a draft step (arXiv 2501.19324, section 3).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
@@ -103,6 +129,17 @@ pub struct PolicyConfig {
     /// Decisions at `delta` before `mode: budget` chooses the threshold.
     #[schemars(range(min = 1, max = 10_000))]
     pub warm_up: u32,
+    /// Which model goes on after a rejected step: the draft (the paper's loop), the target to the end of the answer, or
+    /// whichever is expected to cost less time (auto).
+    pub after_rejection: AfterRejection,
+    /// With `after_rejection: auto`, the fraction of answers that are drafted against the expected costs, a fifth of them
+    /// to the end and the others until their first rejection, so that changes of rewards and speeds are noticed.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub exploration: f64,
+    /// The target goes on alone before an answer would cost more than 1 + `max_regret` times what the target alone is
+    /// expected to cost; `null` sets no bound.
+    #[schemars(range(min = 0.0, max = 100.0))]
+    pub max_regret: Option<f64>,
 }
 
 impl Default for PolicyConfig {
@@ -118,6 +155,9 @@ impl Default for PolicyConfig {
             floor: 0.0,
             ceiling: 1.0,
             warm_up: 50,
+            after_rejection: AfterRejection::Auto,
+            exploration: 0.05,
+            max_regret: None,
         }
     }
 }
@@ -163,6 +203,10 @@ impl PolicyConfig {
         number(self.floor <= self.ceiling, "floor", "a threshold not above policy.ceiling", self.floor)?;
         let warm_up = (1..=10_000).contains(&self.warm_up);
         number(warm_up, "warm_up", "a number of steps from 1 to 10000", f64::from(self.warm_up))?;
+        let exploration = within(self.exploration, 0.0, 1.0);
+        number(exploration, "exploration", "a fraction of answers from 0 to 1", self.exploration)?;
+        let max_regret = self.max_regret.unwrap_or(0.0);
+        number(within(max_regret, 0.0, 100.0), "max_regret", "null or a number from 0 to 100", max_regret)?;
         if self.mode == ThresholdMode::Budget && self.weighting != WeightingFunction::Binary {
             return Err(PolicyError {
                 field: "weighting",
@@ -191,6 +235,9 @@ pub struct PolicyPreset {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = -1.0, max = 2.0))]
     pub delta: Option<f64>,
+    /// Which model goes on after a rejected step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_rejection: Option<AfterRejection>,
 }
 
 impl PolicyPreset {
@@ -203,6 +250,7 @@ impl PolicyPreset {
             mode: if fixed { ThresholdMode::Fixed } else { policy.mode },
             weighting: self.weighting.unwrap_or(policy.weighting),
             delta: self.delta.unwrap_or(policy.delta),
+            after_rejection: self.after_rejection.unwrap_or(policy.after_rejection),
             ..policy
         }
     }

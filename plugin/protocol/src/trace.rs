@@ -23,8 +23,8 @@ pub struct TraceSummary {
     pub rejected_steps: usize,
     /// Seconds from the start of the work on the request to its end; time spent waiting for the models is not in it.
     pub seconds: f64,
-    /// One letter per step, in order: `d` for the draft's step, `t` for the target's, `f` for the target's as a
-    /// fallback because no score was available.
+    /// One letter per step, in order: `d` for the draft's step, `t` for the target's, `a` for the target's after it went
+    /// on alone, `f` for the target's as a fallback because no score was available.
     pub sources: String,
 }
 
@@ -57,6 +57,9 @@ pub struct StepView {
     pub rejected_text: Option<String>,
     /// Why no score was available, if none was.
     pub fallback: Option<String>,
+    /// Why the target decoded this step and all that follow: `rejection`, `threshold`, `price` or `regret`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handover: Option<String>,
     /// Milliseconds that the draft worked on this step.
     pub draft_ms: f64,
     /// Milliseconds that the reward model worked on this step.

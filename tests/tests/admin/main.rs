@@ -31,7 +31,7 @@ use tokio::net::TcpListener;
 
 const FILE: &str = "version: 1
 roles: {draft: {bundled: draft}, target: {bundled: target}}
-policy: {delta: 0.5}
+policy: {delta: 0.5, after_rejection: draft}
 steps: {max_tokens: 64}
 limits: {max_tokens: 400, running: 8}
 ";

@@ -92,7 +92,7 @@ async fn the_extremes_are_the_models_alone(server: &TestServer) {
     let target = text(&ask("target", Value::Null).await);
     assert!(draft.len() > 40 && target.len() > 40 && draft != target, "{draft}\n{target}");
     assert_eq!(text(&ask("rsd", json!({"delta": 0})).await), draft);
-    let rejected = ask("rsd", json!({"delta": 2, "trace": true})).await;
+    let rejected = ask("rsd", json!({"delta": 2, "trace": true, "after_rejection": "draft"})).await;
     assert_eq!(text(&rejected), target);
     for step in rejected["rsd"]["choices"][0]["steps"].as_array().unwrap() {
         let reward = step["reward"].as_f64().unwrap();
@@ -129,7 +129,7 @@ async fn seeded(server: &TestServer, seed: u64, question: &str) -> (String, Valu
     let body = json!({
         // The head was trained on mathematics and scores other answers close to 0; at this threshold both models
         // decode.
-        "model": "rsd", "temperature": 0.7, "seed": seed, "max_tokens": 18, "rsd": {"trace": true, "delta": 0.005},
+        "model": "rsd", "temperature": 0.7, "seed": seed, "max_tokens": 18, "rsd": {"trace": true, "delta": 0.005, "after_rejection": "draft"},
         "messages": [{"role": "user", "content": question}],
     });
     let answer = server.ask("/v1/chat/completions", &body).await.unwrap();
@@ -154,7 +154,8 @@ async fn a_client_that_leaves_frees_the_models(server: &TestServer) {
                "rsd": {"delta": 0}})
         .to_string()
     };
-    let short = json!({"model": "rsd", "prompt": "2 + 2 =", "max_tokens": 3, "temperature": 0, "rsd": {"delta": 2}});
+    let short = json!({"model": "rsd", "prompt": "2 + 2 =", "max_tokens": 3, "temperature": 0,
+                       "rsd": {"delta": 2, "after_rejection": "draft"}});
     // How long an idle server takes for this request, on this machine and under its current load.
     let began = Instant::now();
     assert_eq!(server.post("/v1/completions", short.to_string()).await.unwrap().status(), 200);

@@ -128,7 +128,7 @@ fn deployment(draft: &TinyModel, target: &TinyModel) -> String {
     };
     format!(
         "# A pair for tests.\nversion: 1\nroles:\n  draft: {}\n  target: {}\nreward:\n  kind: resident\n  \
-         head: head.safetensors\npolicy:\n  {DELTA}\nsteps:\n  unit: tokens\n  tokens: 4\n# The end.\n",
+         head: head.safetensors\npolicy:\n  {DELTA}\n  after_rejection: draft\nsteps:\n  unit: tokens\n  tokens: 4\n# The end.\n",
         role(draft),
         role(target)
     )

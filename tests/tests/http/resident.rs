@@ -29,6 +29,7 @@ async fn deployment(folder: &TempDir, draft: &TinyModel, target: &TinyModel, dra
         "version": 1,
         "roles": { "draft": role(draft), "target": role(target) },
         "reward": { "kind": "resident", "head": "head.safetensors" },
+        "policy": { "after_rejection": "draft" },
         "steps": { "unit": "tokens", "tokens": 6 },
     });
     let file = folder.path().join("deployment.yaml");

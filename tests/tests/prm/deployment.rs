@@ -19,7 +19,7 @@ async fn every_draft_step_has_the_models_reward_and_only_new_text_is_prefilled()
     let mut deployment: Deployment = serde_json::from_value(json!({
         "version": 1,
         "roles": { "draft": draft.role(), "target": target.role() },
-        "policy": { "delta": 0.45 },
+        "policy": { "delta": 0.45, "after_rejection": "draft" },
         "steps": { "unit": "tokens", "tokens": 6 },
     }))
     .unwrap();

@@ -2,8 +2,8 @@
 //!
 //! The draft generates step after step in one run, and the reward model scores every step. An accepted step becomes
 //! part of the answer at no further cost. A rejected step ends the run: the target generates that step instead, and
-//! the draft resumes after it. At `delta <= 0` the answer is that of the draft alone, at `delta > 1` that of the
-//! target alone, token for token.
+//! the draft resumes after it, or the target goes on to the end ([`crate::policy::handover`]). At `delta <= 0` the
+//! answer is that of the draft alone, at `delta > 1` that of the target alone, token for token.
 
 mod answer;
 pub mod flops;
@@ -35,9 +35,9 @@ use crate::{pipeline::flops::ModelParameters, policy::PolicyHandle};
 use answer::AnswerText;
 use observe::{ModelRole, PipelineObserver};
 pub use request::{PolicyOverrides, Request};
-use roles::{Generator, ModelHealth, RewardModel, RoleError, TokenLogprob};
+use roles::{Generator, ModelHealth, RewardModel, RoleError, RunReport, TokenLogprob};
 use segment::StepBoundary;
-use trace::{AnswerTrace, StepTrace};
+use trace::{AnswerTrace, StepSource, StepTrace};
 
 /// Settings of the loop that cannot change while the server runs.
 #[derive(Debug, Clone)]
@@ -150,6 +150,15 @@ impl Rsd {
             (ModelRole::Reward, self.reward.health()),
             (ModelRole::Target, self.target.health()),
         ]
+    }
+
+    /// Lets `after_rejection: auto` learn the speed that a run shows.
+    pub(crate) fn record_run(&self, source: StepSource, report: &RunReport) {
+        let handover = self.policy.handover();
+        match source {
+            StepSource::Draft => handover.record_draft_run(&report.cost()),
+            StepSource::Target => handover.record_target_run(&report.cost()),
+        }
     }
 
     /// Parameters of the three models; `None` unless all are known.

@@ -12,7 +12,7 @@ use super::{
     roles::{RunReport, StepScore},
     trace::{AnswerTrace, FallbackReason, StepSource},
 };
-use crate::policy::{Decision, Policy};
+use crate::policy::{Decision, Policy, handover::HandoverReason};
 
 /// A number that no answer of this process had before.
 pub(crate) fn new_answer_id() -> u64 {
@@ -59,6 +59,15 @@ pub enum PipelineEvent<'a> {
     },
     /// A step, or the rest of the answer, goes on without a score or without the draft.
     FellBack(FallbackReason),
+    /// From here on the target decodes the rest of the answer.
+    HandedOver(HandoverReason),
+    /// The target decoded a step of such a rest.
+    StepAlone {
+        /// Tokens of the step.
+        tokens: usize,
+    },
+    /// The answer is drafted although the target is expected to cost less; reported once per answer.
+    Explored,
     /// A model failed.
     ModelFailed(ModelRole),
     /// The answer is over.

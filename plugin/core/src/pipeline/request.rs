@@ -3,7 +3,7 @@
 use rsd_protocol::settings::RuntimeLimits;
 
 use crate::{
-    policy::{AnswerRoute, Policy, PolicyConfig, ThresholdMode, WeightingFunction},
+    policy::{AfterRejection, AnswerRoute, Policy, PolicyConfig, ThresholdMode, WeightingFunction},
     sampling::Sampling,
 };
 
@@ -18,6 +18,8 @@ pub struct PolicyOverrides {
     pub weighting: Option<WeightingFunction>,
     /// Which models answer.
     pub route: Option<AnswerRoute>,
+    /// Which model goes on after a rejection.
+    pub after_rejection: Option<AfterRejection>,
 }
 
 impl PolicyOverrides {
@@ -31,6 +33,7 @@ impl PolicyOverrides {
                 delta: self.delta.unwrap_or(policy.values.delta),
                 weighting: self.weighting.unwrap_or(policy.values.weighting),
                 route: self.route.unwrap_or(policy.values.route),
+                after_rejection: self.after_rejection.unwrap_or(policy.values.after_rejection),
                 mode: if fixed { ThresholdMode::Fixed } else { policy.values.mode },
                 ..policy.values
             },

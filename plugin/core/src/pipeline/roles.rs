@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::{features::StepFeatures, pipeline::segment::Segmentation, sampling::Sampling};
+use crate::{costs::RunCost, features::StepFeatures, pipeline::segment::Segmentation, sampling::Sampling};
 
 /// One chat message as the API delivers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -189,6 +189,13 @@ pub struct RunReport {
     pub prefill_seconds: f64,
     /// Seconds the model worked; waiting for scores is not counted.
     pub seconds: f64,
+}
+
+impl RunReport {
+    pub(crate) fn cost(&self) -> RunCost {
+        let Self { generated, prefilled, prefill_seconds, seconds, .. } = *self;
+        RunCost { generated, prefilled, prefill_seconds, seconds }
+    }
 }
 
 /// Why a model failed to do its part.

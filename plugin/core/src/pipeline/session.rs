@@ -1,5 +1,7 @@
 //! One request on its way through the loop: its state, and the phases of draft, reward model and target.
 
+mod handover;
+
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +15,10 @@ use super::{
 };
 use crate::{
     features::StepFeatures,
-    policy::{AnswerRoute, Decision, Policy, SettingsSnapshot},
+    policy::{
+        AnswerRoute, Decision, Policy, SettingsSnapshot,
+        handover::{AnswerStanding, HandoverReason},
+    },
     sampling::{RandomStream, uniform},
 };
 
@@ -43,6 +48,8 @@ struct AnswerSession<'a> {
     trace: AnswerTrace,
     decisions: u64,
     rejections: u64,
+    /// Where the answer stands, for the decision which model goes on.
+    standing: AnswerStanding,
     /// Prompt tokens that the first run had to compute.
     prompt_prefilled: Option<usize>,
 }
@@ -54,7 +61,16 @@ enum DraftOutcome {
     /// The target must generate the next step.
     Rejected(Box<RejectedDraft>),
     /// The target must generate the rest.
-    TargetAlone(FallbackReason),
+    TargetAlone(AloneReason),
+}
+
+/// Why the target generates the rest of an answer that began as RSD.
+#[derive(Debug, Clone, Copy)]
+enum AloneReason {
+    /// The draft cannot go on.
+    Fallback(FallbackReason),
+    /// The policy lets the target go on.
+    Handover(HandoverReason),
 }
 
 /// A rejected step, and the number of tokens that the draft generated ahead after it.
@@ -106,6 +122,7 @@ pub(super) async fn run(
         },
         decisions: 0,
         rejections: 0,
+        standing: AnswerStanding::default(),
         prompt_prefilled: None,
     };
     let finish = session.answer(route).await;
@@ -128,7 +145,8 @@ async fn wait_until(deadline: Option<Instant>) {
 
 impl AnswerSession<'_> {
     async fn answer(&mut self, route: AnswerRoute) -> Result<FinishReason, PipelineError> {
-        if route != AnswerRoute::Target {
+        let drafts = route == AnswerRoute::Draft || route == AnswerRoute::Rsd && !self.policy().never_drafts();
+        if drafts {
             match self.open(StepSource::Draft).await {
                 Ok(Some(draft)) => self.draft = Some(draft),
                 Ok(None) => return Ok(FinishReason::Length),
@@ -143,23 +161,33 @@ impl AnswerSession<'_> {
             self.target = Some(target);
         }
         match route {
-            AnswerRoute::Draft => self.generate_alone(StepSource::Draft, None).await,
-            AnswerRoute::Target => self.generate_alone(StepSource::Target, None).await,
-            AnswerRoute::Rsd => loop {
-                match self.draft_phase().await? {
+            AnswerRoute::Draft => self.generate_alone(StepSource::Draft, None, None).await,
+            AnswerRoute::Target => self.generate_alone(StepSource::Target, None, None).await,
+            AnswerRoute::Rsd => self.alternate().await,
+        }
+    }
+
+    /// Draft and target take turns until the answer is over or the target goes on alone.
+    async fn alternate(&mut self) -> Result<FinishReason, PipelineError> {
+        self.begin_standing();
+        loop {
+            let (alone, rejected) = match self.handover() {
+                Some(reason) => (AloneReason::Handover(reason), None),
+                None => match self.draft_phase().await? {
                     DraftOutcome::Finished(finish) => return Ok(finish),
-                    DraftOutcome::TargetAlone(fallback) => {
-                        // Another answer may use the draft meanwhile.
-                        self.permits.retain(|(source, _)| *source != StepSource::Draft);
-                        return self.generate_alone(StepSource::Target, Some(fallback)).await;
-                    }
-                    DraftOutcome::Rejected(rejected) => {
-                        if let Some(finish) = self.replace(*rejected).await? {
-                            return Ok(finish);
-                        }
-                    }
-                }
-            },
+                    DraftOutcome::TargetAlone(reason) => (reason, None),
+                    DraftOutcome::Rejected(rejected) => match self.handover() {
+                        Some(reason) => (AloneReason::Handover(reason), Some(*rejected)),
+                        None => match self.replace(*rejected).await? {
+                            Some(finish) => return Ok(finish),
+                            None => continue,
+                        },
+                    },
+                },
+            };
+            // Another answer may use the draft meanwhile.
+            self.permits.retain(|(source, _)| *source != StepSource::Draft);
+            return self.generate_alone(StepSource::Target, Some(alone), rejected).await;
         }
     }
 
@@ -258,6 +286,7 @@ impl AnswerSession<'_> {
             () = wait_until(self.request.deadline) => return Ok(RunStart::NoRoom),
             run = model.start(request) => run,
         };
+        self.record_start(source);
         match run {
             Ok(run) => Ok(RunStart::Running(run)),
             Err(error) if source == StepSource::Target => Err(self.model_failed(source, error)),
@@ -291,6 +320,7 @@ impl AnswerSession<'_> {
         };
         totals.add_call(report.generated, report.prefilled, report.prompt, report.seconds);
         self.prompt_prefilled.get_or_insert(report.prefilled);
+        self.rsd.record_run(source, &report);
         self.emit(&PipelineEvent::RunFinished { source, report: &report });
         report.generated
     }
@@ -303,21 +333,31 @@ impl AnswerSession<'_> {
     fn draft_failed(&self, error: &RoleError) -> DraftOutcome {
         tracing::error!(%error, "the draft failed; the target generates the rest of the answer alone");
         self.emit(&PipelineEvent::ModelFailed(ModelRole::Draft));
-        DraftOutcome::TargetAlone(FallbackReason::DraftFailed)
+        DraftOutcome::TargetAlone(AloneReason::Fallback(FallbackReason::DraftFailed))
     }
 
     fn emit(&self, event: &PipelineEvent<'_>) {
         self.rsd.observer.observe(self.id, event);
     }
 
-    /// One model generates to the end of the answer.
+    /// One model generates to the end of the answer, beginning with the step that replaces a rejected one, if there is
+    /// one.
     async fn generate_alone(
         &mut self,
         source: StepSource,
-        fallback: Option<FallbackReason>,
+        reason: Option<AloneReason>,
+        mut rejected: Option<RejectedDraft>,
     ) -> Result<FinishReason, PipelineError> {
+        let (fallback, handover) = match reason {
+            Some(AloneReason::Fallback(reason)) => (Some(reason), None),
+            Some(AloneReason::Handover(reason)) => (None, Some(reason)),
+            None => (None, None),
+        };
         if let Some(fallback) = fallback {
             self.emit(&PipelineEvent::FellBack(fallback));
+        }
+        if let Some(handover) = handover {
+            self.emit(&PipelineEvent::HandedOver(handover));
         }
         let RunStart::Running(mut run) = self.start(source, None, usize::MAX).await? else {
             return Ok(FinishReason::Length);
@@ -331,7 +371,16 @@ impl AnswerSession<'_> {
                 }
                 RunEvent::Failed(error) => return Err(self.model_failed(source, error)),
             };
-            let entry = StepTrace::unscored(self.steps.len(), source, &step, self.policy(), fallback);
+            let mut entry = match rejected.take() {
+                Some(rejected) => self.replacement(&step, rejected),
+                None => StepTrace::unscored(self.steps.len(), source, &step, self.policy(), fallback),
+            };
+            if handover.is_some() {
+                entry.handover = handover;
+                if entry.rejected.is_none() {
+                    self.emit(&PipelineEvent::StepAlone { tokens: step.tokens.len() });
+                }
+            }
             if let Some(finish) = self.append(step, entry)? {
                 self.close(source, run).await;
                 return Ok(finish);
@@ -343,7 +392,7 @@ impl AnswerSession<'_> {
     async fn draft_phase(&mut self) -> Result<DraftOutcome, PipelineError> {
         let full = self.draft.as_ref().is_none_or(Transcript::is_full);
         if full && !self.policy().accepts_all() {
-            return Ok(DraftOutcome::TargetAlone(FallbackReason::DraftContext));
+            return Ok(DraftOutcome::TargetAlone(AloneReason::Fallback(FallbackReason::DraftContext)));
         }
         let lookahead = self.rsd.policy.current().settings.steps.lookahead;
         let mut run = match self.start(StepSource::Draft, None, lookahead).await {
@@ -375,9 +424,7 @@ impl AnswerSession<'_> {
                 let generated = self.close(StepSource::Draft, run).await;
                 let discarded = generated.saturating_sub(accepted_tokens + tokens);
                 self.rejections += 1;
-                if discarded > 0 {
-                    self.emit(&PipelineEvent::DraftDiscarded { tokens: discarded });
-                }
+                self.record_rejection(discarded);
                 return Ok(DraftOutcome::Rejected(Box::new(RejectedDraft { draft, discarded })));
             }
             accepted_tokens += tokens;
@@ -387,10 +434,15 @@ impl AnswerSession<'_> {
                 // The draft's context may be full while the answer is not over: the target may have room.
                 let resumes = finish == FinishReason::Length && !self.is_at_a_limit() && !accepts_all;
                 return Ok(if resumes {
-                    DraftOutcome::TargetAlone(FallbackReason::DraftContext)
+                    DraftOutcome::TargetAlone(AloneReason::Fallback(FallbackReason::DraftContext))
                 } else {
                     DraftOutcome::Finished(finish)
                 });
+            }
+            if let Some(reason) = self.handover() {
+                let generated = self.close(StepSource::Draft, run).await;
+                self.discard(generated.saturating_sub(accepted_tokens));
+                return Ok(DraftOutcome::TargetAlone(AloneReason::Handover(reason)));
             }
             run.accept();
         }
@@ -425,6 +477,7 @@ impl AnswerSession<'_> {
             }
             Ok(Ok(score)) => {
                 self.trace.totals.reward.add_call(0, score.prefilled, score.prompt, score.seconds);
+                self.rsd.policy.handover().record_score(score.seconds);
                 self.emit(&PipelineEvent::StepScored(&score));
                 if (0.0..=1.0).contains(&score.reward) {
                     StepReward::Scored { reward: score.reward, seconds: score.seconds }
@@ -440,6 +493,7 @@ impl AnswerSession<'_> {
         let draw = uniform(self.request.sampling.seed, RandomStream::Accept.id(), self.decisions);
         self.decisions += 1;
         let (decision, policy) = self.rsd.policy.decide_step(self.policy(), reward.value(), draw);
+        self.record_draft_step(reward.value(), step.tokens.len());
         let decided = StepDecision { tokens: step.tokens.len(), reward: reward.value(), policy, decision };
         self.emit(&PipelineEvent::StepDecided(&decided));
         if let Some(fallback) = reward.fallback() {
@@ -471,14 +525,19 @@ impl AnswerSession<'_> {
             RunEvent::Failed(error) => return Err(self.model_failed(StepSource::Target, error)),
         };
         self.close(StepSource::Target, run).await;
+        let entry = self.replacement(&step, rejected);
+        self.append(step, entry)
+    }
+
+    /// Counts a rejected step and the target's step that replaces it.
+    fn replacement(&mut self, step: &Step, rejected: RejectedDraft) -> StepTrace {
         let RejectedDraft { draft, discarded } = rejected;
         let totals = &mut self.trace.totals;
         totals.rejected_steps += 1;
         totals.rejected_tokens += draft.step.tokens.len();
         totals.discarded_lookahead_tokens += discarded;
         self.emit(&PipelineEvent::StepReplaced { tokens: step.tokens.len() });
-        let entry = StepTrace::replacement(self.steps.len(), &step, &draft, discarded);
-        self.append(step, entry)
+        StepTrace::replacement(self.steps.len(), step, &draft, discarded)
     }
 
     /// Adds a step to the answer; returns why the answer is over, if it is.
@@ -490,6 +549,7 @@ impl AnswerSession<'_> {
         if let Some(target) = &mut self.target {
             target.push(&step, shared || entry.source == StepSource::Target)?;
         }
+        self.record_step(entry.source, &step);
         self.tokens.extend_from_slice(&step.tokens);
         self.emit(&PipelineEvent::TokensEmitted { source: entry.source, tokens: step.tokens.len() });
         self.steps.push(step.text());
@@ -505,8 +565,12 @@ impl AnswerSession<'_> {
         })
     }
 
+    fn max_steps(&self) -> usize {
+        self.rsd.policy.current().settings.limits.max_steps
+    }
+
     fn has_all_steps(&self) -> bool {
-        self.steps.len() >= self.rsd.policy.current().settings.limits.max_steps
+        self.steps.len() >= self.max_steps()
     }
 
     /// Whether no model may add anything to the answer.

@@ -29,7 +29,7 @@ use crate::{
         },
         segment::{StepBoundary, StepCut},
     },
-    policy::{PolicyConfig, PolicyHandle},
+    policy::{AfterRejection, PolicyConfig, PolicyHandle},
     sampling::{Sampling, uniform},
 };
 
@@ -90,6 +90,8 @@ pub struct ScriptedModel {
     pub fail_step: Option<usize>,
     /// How long each step takes.
     pub delay: Duration,
+    /// Reported seconds per decoded and per prefilled token.
+    pub token_seconds: [f64; 2],
     pub valve: Arc<WaitValve>,
     pub health: Arc<Mutex<ModelHealth>>,
     pub starts: Arc<AtomicUsize>,
@@ -111,6 +113,7 @@ impl ScriptedModel {
             fail_start: None,
             fail_step: None,
             delay: Duration::ZERO,
+            token_seconds: [0.0; 2],
             valve: Arc::default(),
             health: Arc::default(),
             starts: Arc::default(),
@@ -358,7 +361,10 @@ impl GeneratorRun for ScriptedRun {
         let fed = (1..=text.len() - self.unfed).map(|length| text[..length].to_vec());
         script.fed.lock().extend(fed);
         let (generated, prefilled, prompt) = (*generated, *prefilled, self.request.prefix.len());
-        RunReport { generated, prefilled, prompt, ..RunReport::default() }
+        let [decode, prefill] = script.token_seconds;
+        let prefill_seconds = prefilled as f64 * prefill;
+        let seconds = prefill_seconds + generated.saturating_sub(1) as f64 * decode;
+        RunReport { generated, prefilled, prompt, prefill_seconds, seconds, ..RunReport::default() }
     }
 }
 
@@ -469,7 +475,7 @@ impl World {
                 boundary: StepBoundary::Delimiter(vec!["|".to_owned()]),
                 reward_timeout: Duration::from_secs(30),
             },
-            policy: PolicyConfig { delta: 0.5, ..PolicyConfig::default() },
+            policy: PolicyConfig { delta: 0.5, after_rejection: AfterRejection::Draft, ..PolicyConfig::default() },
             runtime: RuntimeSettings {
                 steps: RuntimeSteps { max_tokens: 6, lookahead: 1 },
                 limits: RuntimeLimits { max_steps: 20, ..RuntimeLimits::default() },

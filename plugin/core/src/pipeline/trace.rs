@@ -6,7 +6,7 @@ use super::{
     flops::{Flops, ModelParameters, cost},
     roles::{Step, StepEnd},
 };
-use crate::policy::Policy;
+use crate::policy::{Policy, handover::HandoverReason};
 
 /// The model that generated a step of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -123,6 +123,9 @@ pub struct StepTrace {
     /// Why there was no score.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<FallbackReason>,
+    /// Why the target decodes this step and all that follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handover: Option<HandoverReason>,
     /// Milliseconds that the draft took.
     pub draft_ms: f64,
     /// Milliseconds that the reward model took.
@@ -156,6 +159,7 @@ impl StepTrace {
             revision: policy.revision,
             rejected: None,
             fallback,
+            handover: None,
             draft_ms,
             reward_ms: 0.0,
             target_ms,
@@ -290,6 +294,9 @@ pub struct AnswerTrace {
     pub steps: Vec<StepTrace>,
     /// Whether draft and target share token ids. If not, the text of a step is tokenized again for the other model.
     pub shared_vocabulary: bool,
+    /// Whether the answer was drafted although the target was expected to cost less (`policy.exploration`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub explored: bool,
     /// The totals.
     pub totals: AnswerTotals,
 }

@@ -4,6 +4,7 @@
 //! by one snapshot, whatever changes meanwhile.
 
 mod budget;
+pub mod handover;
 mod weighting;
 
 use std::sync::Arc;
@@ -13,10 +14,11 @@ use parking_lot::Mutex;
 use rsd_protocol::settings::{ActiveThreshold, RuntimeSettings};
 
 use budget::BudgetController;
+use handover::{AnswerStanding, HandoverController, NextModel};
 pub use rsd_protocol::policy::{
-    AnswerRoute, PolicyConfig, PolicyError, PolicyPreset, ThresholdMode, WeightingFunction,
+    AfterRejection, AnswerRoute, PolicyConfig, PolicyError, PolicyPreset, ThresholdMode, WeightingFunction,
 };
-pub use weighting::acceptance_probability;
+pub use weighting::{acceptance_probability, accepts_all, accepts_none};
 
 /// The runtime settings in force, with the number of the change that made them.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,7 +69,13 @@ impl Policy {
     /// Whether every draft step is accepted, even one without a reward: the draft answers alone.
     #[must_use]
     pub fn accepts_all(&self) -> bool {
-        self.values.mode == ThresholdMode::Fixed && acceptance_probability(&self.values, None) >= 1.0
+        accepts_all(&self.values)
+    }
+
+    /// Whether no draft step can be accepted and the target therefore answers without the draft.
+    #[must_use]
+    pub fn never_drafts(&self) -> bool {
+        self.values.after_rejection == AfterRejection::Auto && accepts_none(&self.values)
     }
 }
 
@@ -76,6 +84,7 @@ impl Policy {
 pub struct PolicyHandle {
     current: ArcSwap<SettingsSnapshot>,
     budget: Mutex<BudgetController>,
+    handover: Arc<HandoverController>,
 }
 
 impl PolicyHandle {
@@ -88,7 +97,31 @@ impl PolicyHandle {
         Ok(Self {
             current: ArcSwap::from_pointee(SettingsSnapshot { revision: 1, settings }),
             budget: Mutex::new(BudgetController::new()),
+            handover: Arc::default(),
         })
+    }
+
+    /// The settings in force now under a handle of its own, which shares what was learned for `after_rejection: auto`
+    /// and nothing else: neither later changes nor the budget.
+    ///
+    /// # Errors
+    /// A field of the policy is out of range.
+    pub fn detached(&self) -> Result<Self, PolicyError> {
+        Ok(Self { handover: self.handover.clone(), ..Self::new(self.current().settings.clone())? })
+    }
+
+    /// What was learned of speeds and answers.
+    #[must_use]
+    pub fn handover(&self) -> &HandoverController {
+        &self.handover
+    }
+
+    /// Decides which model goes on with an answer under this policy.
+    #[must_use]
+    pub fn next_model(&self, policy: &Policy, standing: &AnswerStanding) -> NextModel {
+        let values = policy.values;
+        let delta = if values.mode == ThresholdMode::Budget { self.budget.lock().delta(&values) } else { values.delta };
+        self.handover.next_model(&PolicyConfig { delta, ..values }, standing)
     }
 
     /// The settings in force now.

@@ -1,6 +1,6 @@
 //! The weighting functions omega of the RSD paper (arXiv 2501.19324, section 3).
 
-use rsd_protocol::policy::{PolicyConfig, WeightingFunction};
+use rsd_protocol::policy::{PolicyConfig, ThresholdMode, WeightingFunction};
 
 /// Probability that the policy accepts a draft step of this reward; `None` stands for a step that could not be scored.
 ///
@@ -25,4 +25,16 @@ pub fn acceptance_probability(policy: &PolicyConfig, reward: Option<f64>) -> f64
         WeightingFunction::Sigmoidal => r / (1.0 + r),
         WeightingFunction::Logistic => 1.0 / (1.0 + (-policy.logistic_steepness * (r - policy.delta)).exp()),
     }
+}
+
+/// Whether every draft step is accepted, even one without a reward: the draft answers alone.
+#[must_use]
+pub fn accepts_all(policy: &PolicyConfig) -> bool {
+    policy.mode == ThresholdMode::Fixed && acceptance_probability(policy, None) >= 1.0
+}
+
+/// Whether no draft step is accepted, whatever its reward is: the target answers alone.
+#[must_use]
+pub fn accepts_none(policy: &PolicyConfig) -> bool {
+    policy.mode == ThresholdMode::Fixed && acceptance_probability(policy, Some(1.0)) <= 0.0
 }

@@ -5,14 +5,11 @@
 //! Prefilling a token takes 2 N operations over the rate of the processor (the roofline model: Williams, Waterman and
 //! Patterson, 2009). Neither peak is reached in practice: the efficiencies of a machine say which part of it is.
 
-use rsd_protocol::preview::UnitCosts;
+use rsd_protocol::{policy::AfterRejection, preview::UnitCosts};
 
 use crate::pipeline::flops::ModelParameters;
 
-use super::{
-    record::RecordedStep,
-    work::{ExpectedWork, UnitPrices},
-};
+use super::{course::CourseShares, record::RecordedStep, work::UnitPrices};
 
 /// A processor with its memory.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -70,16 +67,20 @@ impl MachineSpec {
 }
 
 impl DeploymentPlan {
-    /// The estimate at these seconds per token; `None` where one that the work needs is missing.
+    /// The estimate at these seconds per token; `None` where one that the work needs is missing. `auto` takes the
+    /// course that costs least, and explores nothing.
     #[must_use]
-    pub fn estimate(&self, costs: &UnitCosts) -> Option<SpeedupEstimate> {
-        self.estimate_at(self.acceptance, costs)
+    pub fn estimate(&self, costs: &UnitCosts, after_rejection: AfterRejection) -> Option<SpeedupEstimate> {
+        self.estimate_at(self.acceptance, costs, after_rejection)
     }
 
-    /// The lowest acceptance rate at which RSD is as fast as the target alone; `None` if it never is.
+    /// The lowest acceptance rate at which RSD is as fast as the target alone if the draft goes on after a rejection;
+    /// `None` if it never is.
     #[must_use]
     pub fn break_even(&self, costs: &UnitCosts) -> Option<f64> {
-        let pays = |acceptance| self.estimate_at(acceptance, costs).is_some_and(|found| found.speedup >= 1.0);
+        let pays = |acceptance| {
+            self.estimate_at(acceptance, costs, AfterRejection::Draft).is_some_and(|found| found.speedup >= 1.0)
+        };
         if !pays(1.0) {
             return None;
         }
@@ -92,10 +93,22 @@ impl DeploymentPlan {
         Some(high)
     }
 
-    fn estimate_at(&self, acceptance: f64, costs: &UnitCosts) -> Option<SpeedupEstimate> {
+    fn estimate_at(
+        &self,
+        acceptance: f64,
+        costs: &UnitCosts,
+        after_rejection: AfterRejection,
+    ) -> Option<SpeedupEstimate> {
         let step = RecordedStep { draft_tokens: self.step_tokens, target_tokens: None, ..RecordedStep::default() };
         let (steps, probabilities) = (vec![step; self.steps], vec![acceptance; self.steps]);
-        let work = ExpectedWork::rsd(&steps, &probabilities, 1.0);
+        let shares = match after_rejection {
+            AfterRejection::Draft => CourseShares::PAPER,
+            AfterRejection::Target => CourseShares::UNTIL_REJECTION,
+            AfterRejection::Auto => {
+                CourseShares::cheapest(costs, 1.0, || std::iter::once((&steps[..], &probabilities[..])))
+            }
+        };
+        let work = shares.work(&steps, &probabilities, 1.0);
         let seconds = UnitPrices::seconds(costs, &work)?;
         let flops = UnitPrices::flops(self.parameters, Some(self.step_tokens as f64))?;
         let speedup = 1.0 / work.relative_cost(&seconds);
@@ -119,7 +132,11 @@ mod tests {
     }
 
     fn estimate(plan: &DeploymentPlan) -> SpeedupEstimate {
-        plan.estimate(&MACHINE.unit_costs(plan.parameters, plan.bytes, plan.step_tokens)).unwrap()
+        after(AfterRejection::Draft, plan)
+    }
+
+    fn after(way: AfterRejection, plan: &DeploymentPlan) -> SpeedupEstimate {
+        plan.estimate(&MACHINE.unit_costs(plan.parameters, plan.bytes, plan.step_tokens), way).unwrap()
     }
 
     #[test]
@@ -157,14 +174,24 @@ mod tests {
         }
 
         #[test]
+        fn auto_is_never_slower_than_the_target_or_another_way(
+            draft in 1u64..80, target in 1u64..80, acceptance in 0.0f64..=1.0,
+        ) {
+            let plan = plan(draft * 100_000_000, target * 100_000_000, acceptance);
+            let [draft, target, auto] = [AfterRejection::Draft, AfterRejection::Target, AfterRejection::Auto]
+                .map(|way| after(way, &plan).speedup);
+            prop_assert!((auto - draft.max(target).max(1.0)).abs() < 1e-12);
+        }
+
+        #[test]
         fn at_break_even_rsd_is_as_fast_as_the_target(draft in 1u64..50, more in 0u64..50) {
             let plan = plan(draft * 100_000_000, (draft + more) * 100_000_000, 0.5);
             let costs = MACHINE.unit_costs(plan.parameters, plan.bytes, plan.step_tokens);
             if let Some(acceptance) = plan.break_even(&costs) {
-                let there = DeploymentPlan { acceptance, ..plan }.estimate(&costs).unwrap().speedup;
+                let there = DeploymentPlan { acceptance, ..plan }.estimate(&costs, AfterRejection::Draft).unwrap().speedup;
                 prop_assert!((there - 1.0).abs() < 1e-6 || acceptance < 1e-6);
             } else {
-                let all = DeploymentPlan { acceptance: 1.0, ..plan }.estimate(&costs).unwrap();
+                let all = DeploymentPlan { acceptance: 1.0, ..plan }.estimate(&costs, AfterRejection::Draft).unwrap();
                 prop_assert!(all.speedup < 1.0);
             }
         }

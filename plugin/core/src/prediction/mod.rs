@@ -21,9 +21,17 @@
 //! The t of a step is the number of tokens that the target generated for it. Where the target did not generate the
 //! step, t is d times the ratio of all the target's tokens to the draft tokens that they replaced.
 //!
+//! This is the loop of the paper (`after_rejection: draft`). With `target` the walk is the same until the first
+//! rejection, after which the target decodes every step: the draft goes on with the probability that all steps before
+//! were accepted. For `auto` the prediction takes the one course among these two and the target alone that costs least
+//! time for the recorded answers together, and adds the answers that explore. The loop decides for every step anew, so
+//! it can be faster than that. The acceptance rates are those of drafting every step.
+//!
 //! # Assumptions
 //! - The rewards of the draft do not depend on the threshold, although a step of the target changes what the draft
 //!   continues. This is the main assumption.
+//! - A step that the target decoded after it went on alone has no reward. Drafted, it is accepted with the mean
+//!   probability of the recorded draft steps.
 //! - An answer has as many steps under another threshold as it had.
 //! - The prompt is left out on both sides. The first token of a run counts as a decoded one. So the fixed cost of a
 //!   forward pass is included, and prefill is priced per token on top.
@@ -37,7 +45,7 @@
 //! threshold is the one at which gamma of the recorded steps are rejected, within floor and ceiling. Of the rewards
 //! equal to it, as many are accepted as gamma allows.
 
-mod costs;
+mod course;
 mod estimate;
 mod interval;
 mod observer;
@@ -52,13 +60,17 @@ use rsd_protocol::{
     preview::{ChangePrediction, PolicyPreview, UnitCosts},
 };
 
-use self::{costs::ObservedCosts, predict::PolicyPredictor, record::StepRecord};
+use self::{predict::PolicyPredictor, record::StepRecord};
+use crate::costs::ObservedCosts;
 use crate::pipeline::{
     flops::ModelParameters,
     observe::StepDecision,
     roles::{RunReport, StepScore},
     trace::StepSource,
 };
+
+/// Number of observed runs after which the speed in an old one counts for half.
+const COST_HALF_LIFE: f64 = 300.0;
 
 /// Records steps and costs, and predicts from them.
 ///
@@ -73,7 +85,10 @@ impl StepRecorder {
     /// A recorder of at most this many steps. When it is full, the oldest answers are dropped as a whole.
     #[must_use]
     pub fn new(capacity_steps: usize) -> Self {
-        Self { record: Mutex::new(StepRecord::new(capacity_steps)), costs: Mutex::default() }
+        Self {
+            record: Mutex::new(StepRecord::new(capacity_steps)),
+            costs: Mutex::new(ObservedCosts::new(COST_HALF_LIFE)),
+        }
     }
 
     /// Records a decision on a step of an answer, made `at_ms` milliseconds after 1970. `answer` is the number of the
@@ -87,14 +102,23 @@ impl StepRecorder {
         self.record.lock().record_replacement(answer, target_tokens);
     }
 
+    /// Records the tokens of a step that the target decoded after it went on alone.
+    pub fn record_alone(&self, answer: u64, tokens: usize, at_ms: u64) {
+        self.record.lock().record_alone(answer, tokens, at_ms);
+    }
+
     /// Records the cost of a finished run; the warm-up is one too.
     pub fn record_run(&self, source: StepSource, report: &RunReport) {
-        self.costs.lock().record_run(source, report);
+        let mut costs = self.costs.lock();
+        match source {
+            StepSource::Draft => costs.record_draft(&report.cost()),
+            StepSource::Target => costs.record_target(&report.cost()),
+        }
     }
 
     /// Records the cost of scoring one step. A resident reward takes no time and prefills nothing.
     pub fn record_score(&self, score: &StepScore) {
-        self.costs.lock().record_score(score);
+        self.costs.lock().record_score(score.seconds, score.prefilled);
     }
 
     /// Observed seconds per token.

@@ -12,9 +12,12 @@ impl PipelineObserver for StepRecorder {
             PipelineEvent::StepReplaced { tokens } => self.record_replacement(answer, *tokens),
             PipelineEvent::RunFinished { source, report } => self.record_run(*source, report),
             PipelineEvent::StepScored(score) => self.record_score(score),
+            PipelineEvent::StepAlone { tokens } => self.record_alone(answer, *tokens, now_ms()),
             PipelineEvent::TokensEmitted { .. }
             | PipelineEvent::DraftDiscarded { .. }
             | PipelineEvent::FellBack(_)
+            | PipelineEvent::HandedOver(_)
+            | PipelineEvent::Explored
             | PipelineEvent::ModelFailed(_)
             | PipelineEvent::AnswerEnded(_) => {}
         }

@@ -2,16 +2,20 @@
 
 use std::ops::Range;
 
-use crate::{pipeline::flops::ModelParameters, policy::acceptance_probability};
+use crate::{
+    costs::ObservedCosts,
+    pipeline::flops::ModelParameters,
+    policy::{acceptance_probability, accepts_all, accepts_none},
+};
 use rsd_protocol::{
-    policy::{AnswerRoute, PolicyConfig, ThresholdMode},
+    policy::{AfterRejection, AnswerRoute, PolicyConfig, ThresholdMode},
     preview::{ConfidenceInterval, PredictedPoint, PredictionBasis},
 };
 
 use super::{
-    costs::ObservedCosts,
+    course::CourseShares,
     interval::{AnswerBootstrap, hull, wilson},
-    record::{RecordCopy, RecordedStep},
+    record::RecordCopy,
     work::{ExpectedWork, UnitPrices, target_ratio},
 };
 
@@ -46,7 +50,7 @@ impl PolicyPredictor {
 
     pub fn basis(&self) -> PredictionBasis {
         PredictionBasis {
-            steps: self.recorded.steps.len(),
+            steps: self.recorded.decided().count(),
             answers: self.recorded.ends.len(),
             since_ms: self.recorded.steps.iter().map(|step| step.at_ms).min(),
             costs: self.costs.unit_costs(),
@@ -60,40 +64,48 @@ impl PolicyPredictor {
 
     /// The prediction for a policy; `None` until a step was decided.
     pub fn point(&self, policy: &PolicyConfig) -> Option<PredictedPoint> {
-        let steps = &self.recorded.steps;
-        if steps.is_empty() {
+        let decided = self.recorded.decided().count();
+        if decided == 0 {
             return None;
         }
+        let steps = &self.recorded.steps;
         let rule = self.rule(policy);
-        let work = |answer: Range<usize>| match policy.route {
-            AnswerRoute::Rsd => ExpectedWork::rsd(&steps[answer.clone()], &rule.probabilities[answer], self.ratio),
-            AnswerRoute::Draft => ExpectedWork::draft_alone(&steps[answer]),
+        let shares = self.shares(policy, &rule);
+        let work = |answer: Range<usize>, shares: CourseShares| match policy.route {
+            AnswerRoute::Rsd => shares.work(&steps[answer.clone()], &rule.probabilities[answer], self.ratio),
+            AnswerRoute::Draft => ExpectedWork::draft_alone(&steps[answer], self.ratio),
             AnswerRoute::Target => ExpectedWork::target_alone(&steps[answer], self.ratio),
         };
-        let blocks = self.bootstrap.blocks(self.recorded.answers().map(work));
-        let work: ExpectedWork = blocks.iter().copied().sum();
-        let resamples = self.bootstrap.resamples(&blocks);
+        // What is accepted of the draft's steps does not depend on who goes on after a rejection.
+        let drafted = self.bootstrap.blocks(self.recorded.answers().map(|answer| work(answer, CourseShares::PAPER)));
+        let blocks = self.bootstrap.blocks(self.recorded.answers().map(|answer| work(answer, shares)));
+        let (resamples, costs) = (self.bootstrap.resamples(&drafted), self.bootstrap.resamples(&blocks));
+        let cost: ExpectedWork = blocks.iter().copied().sum();
+        let work: ExpectedWork = drafted.iter().copied().sum();
         let acceptance = self.bootstrap.percentile_interval(work.acceptance(), &resamples, ExpectedWork::acceptance);
         let token_acceptance =
             self.bootstrap.percentile_interval(work.token_acceptance(), &resamples, ExpectedWork::token_acceptance);
         let (acceptance, token_acceptance) = if rule.certain {
             (acceptance, token_acceptance)
         } else {
-            let squares: f64 = steps.iter().map(|step| (step.draft_tokens as f64).powi(2)).sum();
-            let trials = if squares > 0.0 { work.drafted.powi(2) / squares } else { work.steps };
+            let (sum, squares) = self.recorded.decided().fold((0.0, 0.0), |(sum, squares), step| {
+                let tokens = step.draft_tokens as f64;
+                (sum + tokens, squares + tokens.powi(2))
+            });
+            let trials = if squares > 0.0 { f64::powi(sum, 2) / squares } else { decided as f64 };
             (
-                hull(acceptance, wilson(acceptance.value, work.steps)),
+                hull(acceptance, wilson(acceptance.value, decided as f64)),
                 hull(token_acceptance, wilson(token_acceptance.value, trials)),
             )
         };
         let ends = if self.recorded.ends.len() < FEW_ANSWERS && !rule.certain {
-            vec![self.uniform_work(acceptance.low), self.uniform_work(acceptance.high)]
+            vec![self.uniform_work(acceptance.low, shares), self.uniform_work(acceptance.high, shares)]
         } else {
             Vec::new()
         };
         let figure = |prices: UnitPrices, figure: fn(f64) -> f64| {
             let of = |work: &ExpectedWork| figure(work.relative_cost(&prices));
-            let interval = self.bootstrap.percentile_interval(of(&work), &resamples, of);
+            let interval = self.bootstrap.percentile_interval(of(&cost), &costs, of);
             let interval =
                 ends.iter().map(of).filter(|end| end.is_finite()).fold(interval, |interval, end| {
                     hull(interval, ConfidenceInterval { value: end, low: end, high: end })
@@ -104,7 +116,7 @@ impl PolicyPredictor {
             delta: rule.delta,
             acceptance,
             token_acceptance,
-            speedup: UnitPrices::seconds(&self.costs.unit_costs(), &work)
+            speedup: UnitPrices::seconds(&self.costs.unit_costs(), &cost)
                 .and_then(|prices| figure(prices, |cost| 1.0 / cost)),
             flops_saving: self
                 .parameters
@@ -113,37 +125,56 @@ impl PolicyPredictor {
         })
     }
 
+    /// How often an answer takes each course. Under `after_rejection: auto` it is the one that costs least for the
+    /// recorded answers, but for those that explore.
+    fn shares(&self, policy: &PolicyConfig, rule: &AcceptanceRule) -> CourseShares {
+        if policy.route != AnswerRoute::Rsd || accepts_all(policy) {
+            return CourseShares::PAPER;
+        }
+        match policy.after_rejection {
+            AfterRejection::Draft => CourseShares::PAPER,
+            AfterRejection::Target => CourseShares::UNTIL_REJECTION,
+            AfterRejection::Auto if accepts_none(policy) => CourseShares::TARGET_ALONE,
+            AfterRejection::Auto => {
+                let steps = &self.recorded.steps;
+                let answers =
+                    || self.recorded.answers().map(|answer| (&steps[answer.clone()], &rule.probabilities[answer]));
+                CourseShares::cheapest(&self.costs.unit_costs(), self.ratio, answers).exploring(policy.exploration)
+            }
+        }
+    }
+
     /// The work of RSD if every step is accepted with the same probability.
-    fn uniform_work(&self, probability: f64) -> ExpectedWork {
+    fn uniform_work(&self, probability: f64, shares: CourseShares) -> ExpectedWork {
         let probabilities = vec![probability; self.recorded.steps.len()];
         self.recorded
             .answers()
-            .map(|answer| ExpectedWork::rsd(&self.recorded.steps[answer.clone()], &probabilities[answer], self.ratio))
+            .map(|answer| shares.work(&self.recorded.steps[answer.clone()], &probabilities[answer], self.ratio))
             .sum()
     }
 
     fn rule(&self, policy: &PolicyConfig) -> AcceptanceRule {
-        let steps = &self.recorded.steps;
         if policy.route != AnswerRoute::Rsd {
             return AcceptanceRule { delta: policy.delta, probabilities: Vec::new(), certain: true };
         }
         if policy.mode == ThresholdMode::Budget {
-            return budget_rule(steps, policy);
+            return budget_rule(&self.recorded, policy);
         }
         let probability = |reward| acceptance_probability(policy, reward);
         AcceptanceRule {
             delta: policy.delta,
-            probabilities: steps.iter().map(|step| probability(step.reward)).collect(),
+            probabilities: self.recorded.probabilities(probability),
             certain: probability(None) >= 1.0 || probability(Some(1.0)) <= 0.0,
         }
     }
 }
 
 /// The threshold at which gamma of the steps are rejected; steps without a reward are rejected in any case.
-fn budget_rule(steps: &[RecordedStep], policy: &PolicyConfig) -> AcceptanceRule {
-    let mut rewards: Vec<f64> = steps.iter().filter_map(|step| step.reward).collect();
+fn budget_rule(recorded: &RecordCopy, policy: &PolicyConfig) -> AcceptanceRule {
+    let decided = recorded.decided().count();
+    let mut rewards: Vec<f64> = recorded.decided().filter_map(|step| step.reward).collect();
     rewards.sort_unstable_by(f64::total_cmp);
-    let to_reject = policy.target_rate * steps.len() as f64 - (steps.len() - rewards.len()) as f64;
+    let to_reject = policy.target_rate * decided as f64 - (decided - rewards.len()) as f64;
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most the length; below 0 is 0")]
     let quantile = rewards.get(to_reject.max(0.0) as usize).copied();
     let wanted = match quantile {
@@ -170,7 +201,7 @@ fn budget_rule(steps: &[RecordedStep], policy: &PolicyConfig) -> AcceptanceRule 
     };
     AcceptanceRule {
         delta,
-        probabilities: steps.iter().map(|step| step.reward.map_or(0.0, probability)).collect(),
+        probabilities: recorded.probabilities(|reward| reward.map_or(0.0, probability)),
         certain: false,
     }
 }

@@ -4,9 +4,11 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::{pipeline::observe::StepDecision, policy::Decision};
 
-/// One decided step.
+/// One step: a draft step that was decided, or a step that the target decoded after it went on alone.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct RecordedStep {
+    /// Whether the target decoded it without a draft step; then it has `target_tokens` and nothing else.
+    pub alone: bool,
     pub reward: Option<f64>,
     pub draft_tokens: usize,
     pub accepted: bool,
@@ -43,11 +45,21 @@ impl StepRecord {
     pub fn record_decision(&mut self, id: u64, decided: &StepDecision, at_ms: u64) {
         let step = RecordedStep {
             reward: decided.reward.filter(|reward| (0.0..=1.0).contains(reward)),
+            alone: false,
             draft_tokens: decided.tokens,
             accepted: decided.decision == Decision::Accept,
             target_tokens: None,
             at_ms,
         };
+        self.add(id, step);
+    }
+
+    /// Records a step that the target decoded after it went on alone.
+    pub fn record_alone(&mut self, id: u64, tokens: usize, at_ms: u64) {
+        self.add(id, RecordedStep { alone: true, target_tokens: Some(tokens), at_ms, ..RecordedStep::default() });
+    }
+
+    fn add(&mut self, id: u64, step: RecordedStep) {
         if let Some(answer) = self.answer(id) {
             answer.steps.push_back(step);
         } else {
@@ -60,7 +72,7 @@ impl StepRecord {
 
     pub fn record_replacement(&mut self, id: u64, target_tokens: usize) {
         let Some(answer) = self.answer(id) else { return };
-        if let Some(step) = answer.steps.iter_mut().rev().find(|step| !step.accepted) {
+        if let Some(step) = answer.steps.iter_mut().rev().find(|step| !step.accepted && !step.alone) {
             step.target_tokens = step.target_tokens.or(Some(target_tokens));
         }
     }
@@ -107,6 +119,20 @@ pub(super) struct RecordCopy {
 }
 
 impl RecordCopy {
+    /// The steps that were decided.
+    pub fn decided(&self) -> impl Iterator<Item = &RecordedStep> {
+        self.steps.iter().filter(|step| !step.alone)
+    }
+
+    /// The probability of accepting each step, from its reward. Steps that were never drafted have none: they count with
+    /// the mean of the others.
+    pub fn probabilities(&self, of_reward: impl Fn(Option<f64>) -> f64) -> Vec<f64> {
+        let (sum, count) =
+            self.decided().fold((0.0, 0.0), |(sum, count), step| (sum + of_reward(step.reward), count + 1.0));
+        let mean = if count > 0.0 { sum / count } else { 0.0 };
+        self.steps.iter().map(|step| if step.alone { mean } else { of_reward(step.reward) }).collect()
+    }
+
     /// The range of each answer's steps.
     pub fn answers(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
         let begins = std::iter::once(0).chain(self.ends.iter().copied());

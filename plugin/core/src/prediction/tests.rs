@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rsd_protocol::{
-    policy::{AnswerRoute, ThresholdMode, WeightingFunction},
+    policy::{AfterRejection, AnswerRoute, ThresholdMode, WeightingFunction},
     preview::{ConfidenceInterval, PredictedPoint},
 };
 
@@ -12,7 +12,7 @@ use crate::policy::{Decision, Policy};
 const SIZES: ModelParameters = ModelParameters { draft: 1, reward: 0, target: 10 };
 
 fn at(delta: f64) -> PolicyConfig {
-    PolicyConfig { delta, ..PolicyConfig::default() }
+    PolicyConfig { delta, after_rejection: AfterRejection::Draft, ..PolicyConfig::default() }
 }
 
 /// Records a decision on a step of `tokens` draft tokens.
@@ -116,6 +116,62 @@ fn where_chance_decides_the_target_prefills_what_it_is_expected_not_to_have_pref
     // The draft decodes 20 and prefills 10 tokens, 2 steps are scored, the target decodes 5 + 5 and prefills 0 + 0.5 * 5;
     // the answer has 20 tokens.
     assert!(close(value(point.speedup), 2.0 / (0.2 + 0.1 + 1.0 + 0.01 + 0.05)));
+}
+
+#[test]
+fn where_the_target_goes_on_the_rest_is_decoded_by_it() {
+    let recorder = three_steps();
+    with_costs(&recorder);
+    let target = PolicyConfig { after_rejection: AfterRejection::Target, ..at(0.5) };
+    let point = recorder.preview(&target, &[], Some(SIZES)).now.expect("a point");
+    // The draft decodes 30 tokens, 2 steps are scored, the target prefills 10 and decodes 30, and 15 for the last step;
+    // the answer has 55 tokens.
+    assert!(close(value(point.speedup), 5.5 / (0.3 + 0.1 + 0.2 + 4.5)));
+    assert!(close(value(point.flops_saving), 1.0 - (60.0 + 200.0 + 900.0) / 1100.0));
+    assert!(close(point.acceptance.value, 2.0 / 3.0), "the rate does not depend on who goes on");
+}
+
+#[test]
+fn auto_is_predicted_as_the_cheapest_course_with_the_answers_that_explore() {
+    let recorder = three_steps();
+    with_costs(&recorder);
+    let speedup = |after_rejection, delta, exploration| {
+        let policy = PolicyConfig { after_rejection, exploration, ..at(delta) };
+        value(recorder.preview(&policy, &[], None).now.expect("a point").speedup)
+    };
+    let paper = |delta| speedup(AfterRejection::Draft, delta, 0.0);
+    let target = |delta| speedup(AfterRejection::Target, delta, 0.0);
+    assert!(close(speedup(AfterRejection::Auto, 0.5, 0.0), paper(0.5)) && paper(0.5) > target(0.5));
+    // Where nothing is accepted, every course but the target alone costs more.
+    assert!(paper(0.95) < 1.0 && close(speedup(AfterRejection::Auto, 0.95, 0.0), 1.0));
+    let explores = speedup(AfterRejection::Auto, 0.95, 0.1);
+    assert!(explores < 1.0 && explores > 0.97, "{explores}");
+    assert!(close(speedup(AfterRejection::Auto, 0.0, 0.1), paper(0.0)));
+    assert!(close(speedup(AfterRejection::Auto, 1.5, 0.1), 1.0));
+}
+
+#[test]
+fn steps_that_the_target_decoded_alone_are_part_of_their_answers() {
+    let recorder = StepRecorder::new(100);
+    decide(&recorder, 1, Some(0.9), 10, true);
+    decide(&recorder, 1, Some(0.2), 10, false);
+    recorder.record_replacement(1, 20);
+    recorder.record_alone(1, 40, 5_000);
+    recorder.record_alone(2, 40, 5_000);
+    with_costs(&recorder);
+    let preview = recorder.preview(&at(0.5), &[], None);
+    assert_eq!((preview.basis.steps, preview.basis.answers), (2, 2));
+    let point = preview.now.expect("a point");
+    // Two target tokens for each token of the draft, so 20 would be drafted for each of both steps, half accepted.
+    assert!(close(point.acceptance.value, 0.5));
+    // The draft decodes 10 + 10 + 20 + 20 and prefills 20 + 20 + 20 tokens, 4 steps are scored, the target prefills 10
+    // and decodes 20 + 20 + 20; the answers have 10 + 20 + 30 + 30 tokens.
+    assert!(close(value(point.speedup), 9.0 / (0.6 + 0.2 + 0.2 + 6.0 + 0.06)));
+
+    // Without a draft step nothing is known of the draft.
+    let recorder = StepRecorder::new(100);
+    recorder.record_alone(1, 40, 5_000);
+    assert_eq!(recorder.preview(&at(0.5), &[0.5], None).now, None);
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! The expected work on an answer in tokens and steps, and its price in seconds or FLOPs.
 
-use std::{iter::Sum, ops::Add};
+use std::{
+    iter::Sum,
+    ops::{Add, Mul},
+};
 
 use rsd_protocol::preview::UnitCosts;
 
@@ -37,6 +40,23 @@ impl Add for ExpectedWork {
     }
 }
 
+impl Mul<f64> for ExpectedWork {
+    type Output = Self;
+
+    fn mul(self, share: f64) -> Self {
+        Self {
+            steps: share * self.steps,
+            accepted: share * self.accepted,
+            drafted: share * self.drafted,
+            accepted_tokens: share * self.accepted_tokens,
+            scored: share * self.scored,
+            draft_prefilled: share * self.draft_prefilled,
+            target_prefilled: share * self.target_prefilled,
+            target_decoded: share * self.target_decoded,
+        }
+    }
+}
+
 impl Sum for ExpectedWork {
     fn sum<I: Iterator<Item = Self>>(parts: I) -> Self {
         parts.fold(Self::default(), Self::add)
@@ -44,13 +64,13 @@ impl Sum for ExpectedWork {
 }
 
 impl ExpectedWork {
-    /// RSD on one answer, where each step is accepted with its own probability. `ratio` is the number of target tokens
-    /// per draft token.
+    /// RSD on one answer with the draft going on after a rejection, where each step is accepted with its own
+    /// probability. `ratio` is the number of target tokens per draft token.
     pub fn rsd(steps: &[RecordedStep], probabilities: &[f64], ratio: f64) -> Self {
         let mut work = Self::default();
         let mut not_prefilled = 0.0;
         for (step, probability) in steps.iter().zip(probabilities) {
-            let drafted = step.draft_tokens as f64;
+            let drafted = draft_tokens(step, ratio);
             let decoded = (1.0 - probability) * target_tokens(step, ratio);
             let step = Self {
                 steps: 1.0,
@@ -68,9 +88,35 @@ impl ExpectedWork {
         work
     }
 
+    /// RSD on one answer with the target going on after the first rejection. As long as the draft goes on, the target
+    /// has prefilled nothing.
+    pub fn until_rejection(steps: &[RecordedStep], probabilities: &[f64], ratio: f64) -> Self {
+        let mut work = Self::default();
+        let (mut drafting, mut not_prefilled) = (1.0, 0.0);
+        for (step, probability) in steps.iter().zip(probabilities) {
+            let drafted = draft_tokens(step, ratio);
+            let rejected = drafting * (1.0 - probability);
+            let accepted = drafting * probability;
+            let step = Self {
+                steps: drafting,
+                accepted,
+                drafted: drafting * drafted,
+                accepted_tokens: accepted * drafted,
+                scored: drafting,
+                draft_prefilled: 0.0,
+                target_prefilled: rejected * not_prefilled,
+                target_decoded: (1.0 - accepted) * target_tokens(step, ratio),
+            };
+            work = work + step;
+            drafting = accepted;
+            not_prefilled += drafted;
+        }
+        work
+    }
+
     /// The draft alone, without scores.
-    pub fn draft_alone(steps: &[RecordedStep]) -> Self {
-        let drafted: f64 = steps.iter().map(|step| step.draft_tokens as f64).sum();
+    pub fn draft_alone(steps: &[RecordedStep], ratio: f64) -> Self {
+        let drafted: f64 = steps.iter().map(|step| draft_tokens(step, ratio)).sum();
         let steps = steps.len() as f64;
         Self { steps, accepted: steps, drafted, accepted_tokens: drafted, ..Self::default() }
     }
@@ -101,13 +147,18 @@ impl ExpectedWork {
     }
 }
 
+fn draft_tokens(step: &RecordedStep, ratio: f64) -> f64 {
+    if step.alone { target_tokens(step, ratio) / ratio } else { step.draft_tokens as f64 }
+}
+
 fn target_tokens(step: &RecordedStep, ratio: f64) -> f64 {
     step.target_tokens.map_or(ratio * step.draft_tokens as f64, |tokens| tokens as f64)
 }
 
 /// Tokens of the target's steps over tokens of the draft steps that they replaced; 1 until there is such a step.
 pub(super) fn target_ratio(steps: &[RecordedStep]) -> f64 {
-    let replaced = steps.iter().filter_map(|step| Some((step.draft_tokens, step.target_tokens?)));
+    let replaced =
+        steps.iter().filter(|step| !step.alone).filter_map(|step| Some((step.draft_tokens, step.target_tokens?)));
     let (draft, target) = replaced.fold((0, 0), |sum, step| (sum.0 + step.0, sum.1 + step.1));
     if draft > 0 && target > 0 { target as f64 / draft as f64 } else { 1.0 }
 }

@@ -223,7 +223,7 @@ impl AcceptanceRates {
             let decisions = proposed as usize;
             return (decisions > 0).then_some(Self { decisions, steps: share, tokens: share });
         }
-        let decides = arm.name.starts_with("rsd@") || ["oracle-answer", "oracle-target"].contains(&arm.name.as_str());
+        let decides = arm.name.starts_with("rsd") || ["oracle-answer", "oracle-target"].contains(&arm.name.as_str());
         let all = arm.outcomes.values().fold(DecisionCounts::default(), |sum, outcome| sum.and(outcome.decisions));
         (decides && all.tokens > 0).then(|| Self {
             decisions: all.steps,

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use rsd_core::pipeline::trace::StepSource;
+use rsd_core::{pipeline::trace::StepSource, policy::AfterRejection};
 
 /// A way to answer questions.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -13,6 +13,8 @@ pub enum Method {
     Draft,
     /// RSD under the deployment's policy.
     Rsd,
+    /// The same, with another model going on after a rejection than the policy says.
+    RsdAfter(AfterRejection),
     /// RSD at another threshold. Steps of other methods are taken over where they are the same, so no time is measured.
     Sweep(f64),
     /// Several answers sampled from one model, among which best-of-n and majority choose. Every step of the draft is
@@ -37,6 +39,7 @@ impl Method {
             Self::Target => "target".to_owned(),
             Self::Draft => "draft".to_owned(),
             Self::Rsd => format!("rsd@{delta}"),
+            Self::RsdAfter(after) => format!("rsd-{}@{delta}", after.name()),
             Self::Sweep(delta) => format!("rsd@{delta}"),
             Self::Samples(source) => format!("{source}-sampled"),
             Self::Beam => "beam".to_owned(),
@@ -67,10 +70,13 @@ impl Method {
 }
 
 /// The methods that can be requested by name.
-const NAMES: [(&str, Method); 9] = [
+const NAMES: [(&str, Method); 12] = [
     ("target", Method::Target),
     ("draft", Method::Draft),
     ("rsd", Method::Rsd),
+    ("rsd-draft", Method::RsdAfter(AfterRejection::Draft)),
+    ("rsd-target", Method::RsdAfter(AfterRejection::Target)),
+    ("rsd-auto", Method::RsdAfter(AfterRejection::Auto)),
     ("sd", Method::Speculative(4)),
     ("best-of-n", Method::Samples(StepSource::Draft)),
     ("majority", Method::Samples(StepSource::Draft)),
@@ -120,9 +126,15 @@ mod tests {
         assert_eq!("rsd".parse(), Ok(Method::Rsd));
         assert_eq!(Method::Rsd.name(0.19), "rsd@0.19");
         assert_eq!(Method::Sweep(0.5).name(0.19), "rsd@0.5");
+        for after in [AfterRejection::Draft, AfterRejection::Target, AfterRejection::Auto] {
+            let name = format!("rsd-{}", after.name());
+            assert_eq!(name.parse(), Ok(Method::RsdAfter(after)));
+            assert_eq!(Method::RsdAfter(after).to_string(), name);
+            assert_eq!(Method::RsdAfter(after).name(0.19), format!("{name}@0.19"));
+        }
         assert_eq!(Method::Samples(StepSource::Target).name(0.19), "target-sampled");
         assert_eq!(Method::Speculative(5).name(0.19), "sd@5");
         let error = "rds".parse::<Method>().unwrap_err().to_string();
-        assert!(error.ends_with("target, draft, rsd, sd, best-of-n, majority, beam, oracle-answer, oracle-target"));
+        assert!(error.ends_with("target, draft, rsd, rsd-draft, rsd-target, rsd-auto, sd, best-of-n, majority, beam, oracle-answer, oracle-target"));
     }
 }

@@ -27,7 +27,7 @@ use rsd_core::{
         segment::Segmentation,
         trace::{AnswerTotals, StepSource},
     },
-    policy::{AnswerRoute, PolicyHandle, WeightingFunction},
+    policy::{AfterRejection, AnswerRoute, PolicyHandle, WeightingFunction},
     sampling::{Sampling, choice_seed},
 };
 
@@ -121,6 +121,10 @@ impl QuestionRunner<'_> {
             Method::Target => self.greedy(&name, plain(AnswerRoute::Target), method, answers).await,
             Method::Draft => self.greedy(&name, plain(AnswerRoute::Draft), method, answers).await,
             Method::Rsd => self.greedy(&name, plain(AnswerRoute::Rsd), method, answers).await,
+            Method::RsdAfter(after) => {
+                let overrides = PolicyOverrides { after_rejection: Some(after), ..plain(AnswerRoute::Rsd) };
+                self.greedy(&name, overrides, method, answers).await
+            }
             Method::Sweep(delta) => {
                 let overrides = PolicyOverrides { delta: Some(delta), ..plain(AnswerRoute::Rsd) };
                 self.greedy(&name, overrides, method, answers).await
@@ -222,9 +226,18 @@ impl QuestionRunner<'_> {
                 self.forget(overrides.route).await?;
             }
         }
-        // A budget must not adapt its threshold to another method's rewards.
-        let policy = PolicyHandle::new(self.runner.rsd.policy.current().settings.clone());
+        // A budget must not adapt its threshold to another method's rewards. What `after_rejection: auto` knows comes from
+        // earlier questions, as on a server; steps that are taken over, sampled or scored by an oracle teach it nothing.
+        let live = &self.runner.rsd.policy;
+        let learns = measured && sampling.temperature <= 0.0;
+        let policy = if learns { live.detached() } else { PolicyHandle::new(live.current().settings.clone()) };
         let policy = policy.map_err(|error| RoleError::Invalid(error.to_string()))?;
+        let mut overrides = overrides;
+        let after = overrides.after_rejection.unwrap_or(live.current().settings.policy.after_rejection);
+        if !learns && after == AfterRejection::Auto {
+            // Without times there is nothing to decide by: the loop of the paper.
+            overrides.after_rejection = Some(AfterRejection::Draft);
+        }
         let rsd = Rsd { policy: Arc::new(policy), ..rsd.clone() };
         rsd.complete(Request {
             prompt: self.prompt.clone(),

@@ -157,6 +157,7 @@ impl RemoteRunner {
             Method::Target => body["model"] = json!("target"),
             Method::Draft => body["model"] = json!("draft"),
             Method::Rsd => body["rsd"] = json!({ "enabled": true }),
+            Method::RsdAfter(after) => body["rsd"] = json!({ "enabled": true, "after_rejection": after.name() }),
             Method::Sweep(delta) => body["rsd"] = json!({ "enabled": true, "delta": delta }),
             Method::Samples(source) => {
                 match source {

@@ -17,6 +17,7 @@ use rsd_core::{
         testing::{PROMPT, ScriptedReward, World, block_on},
         trace,
     },
+    policy::AfterRejection,
     sampling::Sampling,
 };
 
@@ -133,6 +134,8 @@ fn every_method_answers_and_records_its_work() {
         Method::Target,
         Method::Draft,
         Method::Rsd,
+        Method::RsdAfter(AfterRejection::Draft),
+        Method::RsdAfter(AfterRejection::Target),
         Method::Samples(trace::StepSource::Draft),
         Method::Samples(trace::StepSource::Target),
         Method::Beam,
@@ -145,6 +148,8 @@ fn every_method_answers_and_records_its_work() {
         ("target", 0),
         ("draft", 0),
         ("rsd@0.5", 0),
+        ("rsd-draft@0.5", 0),
+        ("rsd-target@0.5", 0),
         ("draft-sampled", 0),
         ("draft-sampled", 1),
         ("draft-sampled", 2),
@@ -158,6 +163,10 @@ fn every_method_answers_and_records_its_work() {
     assert_eq!(names, wanted);
     let of = |name: &str| answers.iter().find(|answer| answer.method == name).unwrap();
     assert_eq!(of("rsd@-1").text, of("draft").text);
+    assert_eq!(of("rsd-draft@0.5").text, of("rsd@0.5").text);
+    let steps = &of("rsd-target@0.5").steps;
+    let rejected = steps.iter().position(|step| step.rejected_tokens > 0).expect("a rejection");
+    assert!(steps[rejected + 1..].iter().all(|step| step.reward.is_none()));
     assert_eq!(of("rsd@2").text, of("target").text);
     assert!(by_draft(of("draft")) && by_draft(of("beam")) && by_draft(of("draft-sampled")));
     for answer in &answers {

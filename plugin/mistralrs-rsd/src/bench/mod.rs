@@ -26,7 +26,7 @@ use rsd_core::{
         PipelineError, PolicyOverrides, Request, Rsd,
         roles::{Prompt, RoleError},
     },
-    policy::{AnswerRoute, PolicyHandle, WeightingFunction},
+    policy::{AfterRejection, AnswerRoute, PolicyHandle, WeightingFunction},
 };
 use serde::{Deserialize, Serialize};
 
@@ -96,6 +96,8 @@ impl BenchSetup {
         let collector = Arc::new(meter::RunCollector::default());
         let mut settings = self.rsd.policy.current().settings.clone();
         settings.steps.lookahead = lookahead;
+        // The loop itself is measured: who goes on must not depend on what was measured before.
+        settings.policy.after_rejection = AfterRejection::Draft;
         let policy = PolicyHandle::new(settings).map_err(|error| RoleError::Invalid(error.to_string()))?;
         let mut rsd = Rsd { policy: Arc::new(policy), observer: collector.clone(), ..self.rsd.clone() };
         let route = |route| PolicyOverrides { route: Some(route), ..PolicyOverrides::default() };

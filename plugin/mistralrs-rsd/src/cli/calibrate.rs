@@ -48,6 +48,7 @@ pub(super) async fn run(args: CalibrateArgs) -> anyhow::Result<()> {
     let questions = args.questions.read(true)?;
     let mut session = Box::pin(EvalSession::local(&args.questions, recipe(&args))).await?;
     session.check_threshold()?;
+    session.without_auto();
     let sweep = |deltas: &[f64]| -> Vec<Method> { deltas.iter().copied().map(Method::Sweep).collect() };
     // Known thresholds are run together with the first methods, because steps are reused within one question only.
     let first = [vec![Method::Target, Method::Sweep(0.0)], sweep(&args.deltas)].concat();

@@ -6,7 +6,8 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use rsd_core::{
     pipeline::flops::ModelParameters,
-    prediction::{DeploymentPlan, MachineSpec},
+    policy::AfterRejection,
+    prediction::{DeploymentPlan, MachineSpec, SpeedupEstimate},
 };
 use rsd_protocol::preview::UnitCosts;
 
@@ -104,7 +105,9 @@ fn table(args: &EstimateArgs) -> anyhow::Result<String> {
         },
         other => anyhow::bail!("--speeds: expected four numbers, found {}", other.len()),
     };
-    let estimate = plan.estimate(&costs).context("no estimate is possible from these numbers")?;
+    let estimate =
+        |after_rejection| plan.estimate(&costs, after_rejection).context("no estimate is possible from these numbers");
+    let paper = estimate(AfterRejection::Draft)?;
     let mut text = String::new();
     let speed =
         |seconds: Option<f64>| seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{:.0}", 1.0 / seconds));
@@ -114,8 +117,13 @@ fn table(args: &EstimateArgs) -> anyhow::Result<String> {
     {
         let _ = writeln!(text, "{name:<8} {:>9} {:>8}", speed(decode), speed(prefill));
     }
-    let _ = writeln!(text, "speedup over the target alone   {:.2}", estimate.speedup);
-    let _ = writeln!(text, "FLOPs over the target alone     {:.2}", estimate.relative_flops);
+    let _ = writeln!(text, "speedup over the target alone   {:.2}", paper.speedup);
+    let _ = writeln!(text, "FLOPs over the target alone     {:.2}", paper.relative_flops);
+    for after in [AfterRejection::Target, AfterRejection::Auto] {
+        let SpeedupEstimate { speedup, relative_flops } = estimate(after)?;
+        let name = format!("after_rejection: {}", after.name());
+        let _ = writeln!(text, "{name:<31} {speedup:.2}, FLOPs {relative_flops:.2}");
+    }
     let _ = match plan.break_even(&costs) {
         Some(rate) => writeln!(text, "faster from an acceptance of    {:.0} %", rate * 100.0),
         None => writeln!(text, "faster from an acceptance of    never: the draft alone is no faster than the target"),
@@ -157,6 +165,8 @@ mod tests {
         target          31     6181
         speedup over the target alone   4.01
         FLOPs over the target alone     0.70
+        after_rejection: target         1.50, FLOPs 0.91
+        after_rejection: auto           4.01, FLOPs 0.70
         faster from an acceptance of    5 %
         An estimate: 60 % of the data sheet's bandwidth and 40 % of its operations, one request, no prompt.
         ");
@@ -170,6 +180,8 @@ mod tests {
         target          12       26
         speedup over the target alone   0.58
         FLOPs over the target alone     1.04
+        after_rejection: target         0.77, FLOPs 1.04
+        after_rejection: auto           1.00, FLOPs 1.00
         faster from an acceptance of    never: the draft alone is no faster than the target
         ");
     }

@@ -14,7 +14,7 @@ use rsd_core::{
         roles::ChatMessage,
         trace::{AnswerTotals, StepSource, StepTrace},
     },
-    policy::AnswerRoute,
+    policy::{AfterRejection, AnswerRoute},
     sampling::Sampling,
 };
 use serde_json::json;
@@ -39,6 +39,9 @@ pub(super) struct RunArgs {
     /// Which models answer
     #[arg(long, alias = "answers", value_enum)]
     route: Option<AnswerRoute>,
+    /// Which model goes on after a rejected step
+    #[arg(long, value_enum)]
+    after_rejection: Option<AfterRejection>,
     /// System message; empty for none
     #[arg(long, default_value = SYSTEM)]
     system: String,
@@ -131,6 +134,7 @@ impl RunArgs {
         };
         request.overrides.delta = self.delta;
         request.overrides.route = self.route;
+        request.overrides.after_rejection = self.after_rejection;
         request.deadline = Some(tokio::time::Instant::now() + Duration::from_secs(limits.request_seconds));
         request
     }

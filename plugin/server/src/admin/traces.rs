@@ -49,6 +49,7 @@ impl RecentTraces {
             rejected_tokens: step.rejected.as_ref().map(|rejected| rejected.tokens),
             rejected_text: step.rejected.as_ref().and_then(|rejected| text(&rejected.text)),
             fallback: step.fallback.as_ref().map(name),
+            handover: step.handover.as_ref().map(name),
             draft_ms: step.draft_ms,
             reward_ms: step.reward_ms,
             target_ms: step.target_ms,
@@ -104,7 +105,8 @@ fn outcome(ended: &AnswerEnd<'_>) -> &'static str {
 fn source_letter(step: &StepTrace) -> char {
     match (step.source, step.fallback) {
         (StepSource::Draft, _) => 'd',
-        (StepSource::Target, None) => 't',
         (StepSource::Target, Some(_)) => 'f',
+        (StepSource::Target, None) if step.handover.is_some() => 'a',
+        (StepSource::Target, None) => 't',
     }
 }

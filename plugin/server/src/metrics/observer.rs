@@ -27,7 +27,9 @@ impl PipelineObserver for Metrics {
                 self.fallback_active.set(f64::from(u8::from(step.reward.is_none())));
             }
             // The target's tokens are counted with its runs.
-            PipelineEvent::StepReplaced { .. } => {}
+            PipelineEvent::StepReplaced { .. } | PipelineEvent::StepAlone { .. } => {}
+            PipelineEvent::HandedOver(reason) => self.handovers[*reason as usize].inc(),
+            PipelineEvent::Explored => self.explored.inc(),
             PipelineEvent::TokensEmitted { source, tokens } => self.emitted[*source as usize].inc_by(*tokens as u64),
             PipelineEvent::RunFinished { source, report } => self.record_run(*source, report),
             PipelineEvent::StepScored(score) => {

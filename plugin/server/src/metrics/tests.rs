@@ -16,7 +16,7 @@ use rsd_core::{
         testing::{WaitValve, World, block_on},
         trace::{AnswerTotals, AnswerTrace, FallbackReason, ModelTotals, StepSource},
     },
-    policy::{Decision, Policy},
+    policy::{Decision, Policy, handover::HandoverReason},
 };
 use rsd_protocol::{
     metrics::{ALL, MetricKind},
@@ -102,6 +102,7 @@ fn the_order_of_every_enum_is_the_order_of_its_label() {
     observe(&PipelineEvent::TokensEmitted { source: StepSource::Target, tokens: 5 });
     observe(&PipelineEvent::ModelFailed(ModelRole::Reward));
     observe(&PipelineEvent::FellBack(FallbackReason::DraftContext));
+    observe(&PipelineEvent::HandedOver(HandoverReason::Regret));
     observe(&PipelineEvent::StepDecided(&decided(Decision::Accept, 6, Some(0.75))));
     metrics.requests.record_end(RequestOutcome::Refused, std::time::Duration::ZERO);
     metrics.record_policy_change(RevisionCause::Expiry { of: 2 });
@@ -119,6 +120,7 @@ fn the_order_of_every_enum_is_the_order_of_its_label() {
     rsd_emitted_tokens_total{source="target"} 5
     rsd_fallbacks_total{reason="draft_context"} 1
     rsd_generated_tokens_total{role="draft"} 3
+    rsd_handover_total{reason="regret"} 1
     rsd_model_failures_total{role="reward"} 1
     rsd_model_seconds_total{phase="decode",role="draft"} 2
     rsd_model_seconds_total{phase="prefill",role="draft"} 1

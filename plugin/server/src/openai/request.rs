@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use rsd_core::{
     pipeline::roles::{ChatMessage, Prompt},
-    policy::WeightingFunction,
+    policy::{AfterRejection, WeightingFunction},
     sampling::Sampling,
 };
 use schemars::JsonSchema;
@@ -86,7 +86,7 @@ struct CommonFields {
     presence_penalty: Option<f64>,
     /// Added to the logits of these token ids, from -100 to 100 each.
     logit_bias: Option<HashMap<String, f64>>,
-    /// The same seed gives the same answer; default: the server's `--seed`, else random.
+    /// The same seed gives the same answer, but under `after_rejection: auto` the measured speeds also decide; default: the server's `--seed`, else random.
     seed: Option<i64>,
     /// Strings that end the answer before they appear in it: at most 16 of 1 to 256 bytes.
     stop: Option<StopStrings>,
@@ -125,6 +125,8 @@ pub(super) struct RsdOptions {
     pub delta: Option<f64>,
     /// The weighting function for this request; default: that of the policy.
     pub weighting: Option<WeightingFunction>,
+    /// Which model goes on after a rejected step of this request; default: that of the policy.
+    pub after_rejection: Option<AfterRejection>,
     /// `false`: the target answers alone. `true`: RSD answers, even if the policy names one model.
     pub enabled: Option<bool>,
     /// Whether the answer holds its trace: every step with its source, its reward and its cost.

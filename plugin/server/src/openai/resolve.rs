@@ -114,7 +114,8 @@ fn overrides(policy: Policy, options: &RsdOptions, named: NamedModel) -> Result<
         (NamedModel::ByPolicy, Some(false)) => Some(AnswerRoute::Target),
         (NamedModel::ByPolicy, None) => None,
     };
-    let overrides = PolicyOverrides { delta: options.delta, weighting: options.weighting, route };
+    let RsdOptions { delta, weighting, after_rejection, .. } = *options;
+    let overrides = PolicyOverrides { delta, weighting, route, after_rejection };
     overrides.apply(policy).values.validate().map_err(|error| {
         let param = format!("rsd.{}", error.field);
         let message = format!("{param}: expected {}, found {}", error.expected, error.found);

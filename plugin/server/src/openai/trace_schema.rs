@@ -14,6 +14,10 @@ pub(super) struct TraceSchema {
     steps: Vec<StepSchema>,
     /// Whether draft and target share token ids. If not, the text of a step is tokenized again for the other model.
     shared_vocabulary: bool,
+    /// Whether the answer was drafted although the target was expected to cost less (`policy.exploration`); absent if
+    /// not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    explored: bool,
     totals: TotalsSchema,
 }
 
@@ -43,6 +47,9 @@ struct StepSchema {
     /// Why there was no score.
     #[serde(skip_serializing_if = "Option::is_none")]
     fallback: Option<FallbackSchema>,
+    /// Why the target decoded this step and all that follow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    handover: Option<HandoverSchema>,
     /// Milliseconds that the draft worked on this step.
     draft_ms: f64,
     /// Milliseconds that the reward model worked on this step.
@@ -105,6 +112,22 @@ enum FallbackSchema {
     DraftContext,
 }
 
+/// Why the target went on alone.
+#[derive(JsonSchema)]
+#[schemars(rename = "HandoverReason", rename_all = "snake_case")]
+#[cfg_attr(test, derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[allow(dead_code)]
+enum HandoverSchema {
+    /// A step was rejected, and the target goes on after a rejection.
+    Rejection,
+    /// The policy accepts no step.
+    Threshold,
+    /// Drafting on was expected to cost more.
+    Price,
+    /// Drafting on could have exceeded the bound on regret.
+    Regret,
+}
+
 /// Totals of one answer.
 #[derive(JsonSchema)]
 #[schemars(rename = "AnswerTotals")]
@@ -162,7 +185,10 @@ struct FlopsSchema {
 
 #[cfg(test)]
 mod tests {
-    use rsd_core::pipeline::testing::{World, block_on};
+    use rsd_core::{
+        pipeline::testing::{World, block_on},
+        policy::AfterRejection,
+    };
 
     use super::*;
 
@@ -170,7 +196,11 @@ mod tests {
     fn the_schema_has_the_fields_of_real_traces() {
         let (mut rejected, mut accepted) = (0, 0);
         for seed in 0..20 {
-            let outcome = block_on(World::new(seed).answer_on(&World::new(seed).rsd()));
+            let mut world = World::new(seed);
+            if seed % 2 == 0 {
+                world.policy.after_rejection = AfterRejection::Target;
+            }
+            let outcome = block_on(world.answer_async());
             let trace = serde_json::to_value(outcome.result.unwrap().trace).unwrap();
             rejected += trace["totals"]["rejected_steps"].as_u64().unwrap();
             accepted += trace["totals"]["accepted_steps"].as_u64().unwrap();

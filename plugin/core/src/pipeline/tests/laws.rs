@@ -9,7 +9,7 @@ use rsd_protocol::settings::RuntimeSettings;
 
 use crate::{
     pipeline::{AnswerOutcome, AnswerText, FinishReason, segment::StepBoundary, trace::StepSource},
-    policy::{AnswerRoute, PolicyConfig, PolicyHandle, WeightingFunction, acceptance_probability},
+    policy::{AfterRejection, AnswerRoute, PolicyConfig, PolicyHandle, WeightingFunction, acceptance_probability},
     sampling::{RandomStream, Sampling},
 };
 
@@ -38,7 +38,11 @@ fn worlds() -> impl Strategy<Value = World> {
     )
 }
 
-/// Any policy.
+fn ways() -> impl Strategy<Value = AfterRejection> {
+    select(vec![AfterRejection::Draft, AfterRejection::Target, AfterRejection::Auto])
+}
+
+/// Any policy that lets the draft go on after a rejection.
 fn policies() -> impl Strategy<Value = PolicyConfig> {
     let weighting = select(vec![
         WeightingFunction::Binary,
@@ -53,8 +57,14 @@ fn policies() -> impl Strategy<Value = PolicyConfig> {
         delta,
         constant_probability: p,
         route: mode,
+        after_rejection: AfterRejection::Draft,
         ..PolicyConfig::default()
     })
+}
+
+/// Any policy.
+fn policies_of_all_ways() -> impl Strategy<Value = PolicyConfig> {
+    (policies(), ways()).prop_map(|(policy, after_rejection)| PolicyConfig { after_rejection, ..policy })
 }
 
 fn alone(world: &World, mode: AnswerRoute) -> AnswerOutcome {
@@ -82,25 +92,34 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn at_or_below_zero_the_draft_alone(world in worlds(), logistic: bool, delta in select(vec![0.0, -0.5])) {
+    fn at_or_below_zero_the_draft_alone(
+        world in worlds(), after_rejection in ways(), logistic: bool, delta in select(vec![0.0, -0.5]),
+    ) {
         let weighting = if logistic { WeightingFunction::Logistic } else { WeightingFunction::Binary };
-        let rsd = world.with(PolicyConfig { weighting, delta, ..world.policy }).answer();
+        let rsd = world.with(PolicyConfig { weighting, delta, after_rejection, ..world.policy }).answer();
         prop_assert_eq!(seen(&rsd), seen(&alone(&world, AnswerRoute::Draft)));
         prop_assert_eq!(rsd.trace.totals.target.calls, 0);
     }
 
     #[test]
-    fn above_one_the_target_alone(world in worlds(), logistic: bool, delta in select(vec![1.000_001, 2.0])) {
+    fn above_one_the_target_alone(
+        world in worlds(), after_rejection in ways(), logistic: bool, delta in select(vec![1.000_001, 2.0]),
+    ) {
         let weighting = if logistic { WeightingFunction::Logistic } else { WeightingFunction::Binary };
-        let rsd = world.with(PolicyConfig { weighting, delta, ..world.policy }).answer();
+        let rsd = world.with(PolicyConfig { weighting, delta, after_rejection, ..world.policy }).answer();
         prop_assert_eq!(seen(&rsd), seen(&alone(&world, AnswerRoute::Target)));
         prop_assert_eq!(rsd.trace.totals.accepted_steps, 0);
+        if after_rejection == AfterRejection::Auto {
+            prop_assert_eq!(rsd.trace.totals.draft.calls, 0);
+        }
     }
 
     #[test]
-    fn a_constant_of_one_or_zero_is_one_model_alone(world in worlds(), one: bool) {
+    fn a_constant_of_one_or_zero_is_one_model_alone(world in worlds(), after_rejection in ways(), one: bool) {
         let (p, mode) = if one { (1.0, AnswerRoute::Draft) } else { (0.0, AnswerRoute::Target) };
-        let rsd = world.with(PolicyConfig { weighting: WeightingFunction::Constant, constant_probability: p, ..world.policy }).answer();
+        let policy =
+            PolicyConfig { weighting: WeightingFunction::Constant, constant_probability: p, after_rejection, ..world.policy };
+        let rsd = world.with(policy).answer();
         prop_assert_eq!(seen(&rsd), seen(&alone(&world, mode)));
     }
 
@@ -131,7 +150,7 @@ proptest! {
     }
 
     #[test]
-    fn text_tokens_steps_and_stream_agree(world in worlds(), policy in policies()) {
+    fn text_tokens_steps_and_stream_agree(world in worlds(), policy in policies_of_all_ways()) {
         let answered = world.with(policy).answer_with_progress();
         let outcome = answered.outcome();
         prop_assert_eq!(answered.streamed(), outcome.text.as_str());
@@ -149,7 +168,7 @@ proptest! {
     }
 
     #[test]
-    fn limits_hold(world in worlds(), policy in policies()) {
+    fn limits_hold(world in worlds(), policy in policies_of_all_ways()) {
         let outcome = world.with(policy).answer();
         prop_assert!(outcome.completion_tokens <= world.request.max_tokens);
         prop_assert!(outcome.trace.steps.len() <= world.runtime.limits.max_steps);
@@ -161,7 +180,7 @@ proptest! {
     }
 
     #[test]
-    fn working_ahead_changes_cost_and_nothing_else(world in worlds(), policy in policies()) {
+    fn working_ahead_changes_cost_and_nothing_else(world in worlds(), policy in policies_of_all_ways()) {
         let at = |lookahead| {
             let mut world = world.with(policy);
             world.runtime.steps.lookahead = lookahead;
@@ -177,7 +196,7 @@ proptest! {
     }
 
     #[test]
-    fn foreign_vocabularies_give_the_same_text(world in worlds(), policy in policies()) {
+    fn foreign_vocabularies_give_the_same_text(world in worlds(), policy in policies_of_all_ways()) {
         let at = |draft, target| {
             let mut world = world.with(policy);
             (world.draft.shift, world.target.shift) = (draft, target);
@@ -205,7 +224,7 @@ proptest! {
     }
 
     #[test]
-    fn no_draw_is_used_twice(world in worlds(), policy in policies()) {
+    fn no_draw_is_used_twice(world in worlds(), policy in policies_of_all_ways()) {
         world.with(policy).answer();
         let draft = world.draft.draws.lock().clone();
         let target = world.target.draws.lock().clone();
@@ -217,7 +236,7 @@ proptest! {
     }
 
     #[test]
-    fn a_seed_repeats_its_answer(world in worlds(), policy in policies()) {
+    fn a_seed_repeats_its_answer(world in worlds(), policy in policies_of_all_ways()) {
         let world = world.with(policy);
         prop_assert_eq!(seen(&world.answer()), seen(&world.answer()));
     }
@@ -246,11 +265,17 @@ proptest! {
     }
 
     #[test]
-    fn a_request_may_bring_its_own_policy(world in worlds(), policy in policies()) {
+    fn a_request_may_bring_its_own_policy(world in worlds(), policy in policies_of_all_ways()) {
         let mut asking = world.clone();
         asking.request.overrides.delta = Some(policy.delta);
         asking.request.overrides.route = Some(policy.route);
-        let values = PolicyConfig { delta: policy.delta, route: policy.route, ..world.policy };
+        asking.request.overrides.after_rejection = Some(policy.after_rejection);
+        let values = PolicyConfig {
+            delta: policy.delta,
+            route: policy.route,
+            after_rejection: policy.after_rejection,
+            ..world.policy
+        };
         prop_assert_eq!(seen(&asking.answer()), seen(&world.with(values).answer()));
     }
 }

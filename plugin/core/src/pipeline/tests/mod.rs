@@ -1,3 +1,4 @@
 mod failures;
+mod handover;
 mod laws;
 mod permits;

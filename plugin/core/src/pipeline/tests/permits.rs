@@ -11,6 +11,7 @@ use crate::pipeline::{
     roles::{AnswerPermit, Generator, GeneratorRun, Prompt, RoleError, RunRequest},
     trace::FallbackReason,
 };
+use crate::policy::{AfterRejection, PolicyConfig};
 
 /// A scripted model with an answer permit.
 #[derive(Clone)]
@@ -105,6 +106,37 @@ fn a_draft_that_is_out_is_free_for_another_answer() {
         out += usize::from(steps.iter().all(|step| step.fallback == Some(FallbackReason::DraftFailed)));
     }
     assert_eq!(out, 20);
+}
+
+#[test]
+fn a_draft_that_the_target_takes_over_from_is_free_for_another_answer() {
+    let mut handed_over = 0;
+    for seed in 0..40 {
+        let mut world = World::new(seed);
+        world.policy.after_rejection = AfterRejection::Target;
+        let draft = PermitModel::new(&world.draft);
+        // The target runs once, after the draft is out.
+        let target = PermitModel { free: Some(draft.permit.clone()), ..PermitModel::new(&world.target) };
+        let answered = block_on(async { world.answer_on(&rsd(&world, &draft, &target)).await });
+        let steps = &answered.outcome().trace.steps;
+        handed_over += usize::from(steps.last().is_some_and(|step| step.handover.is_some()));
+        assert_eq!((draft.permit.available_permits(), target.permit.available_permits()), (1, 1));
+    }
+    assert!(handed_over > 15, "{handed_over} are too few to tell");
+}
+
+#[test]
+fn an_answer_that_cannot_be_drafted_does_not_wait_for_the_draft() {
+    let mut world = World::new(1);
+    world.policy = PolicyConfig { delta: 2.0, after_rejection: AfterRejection::Auto, ..world.policy };
+    let (draft, target) = (PermitModel::new(&world.draft), PermitModel::new(&world.target));
+    let held = draft.permit.clone().try_acquire_owned().unwrap();
+    let answered = block_on(async {
+        let rsd = rsd(&world, &draft, &target);
+        tokio::time::timeout(Duration::from_secs(60), world.answer_on(&rsd)).await
+    });
+    drop(held);
+    assert!(!answered.expect("it waits for the draft").outcome().trace.steps.is_empty());
 }
 
 #[test]

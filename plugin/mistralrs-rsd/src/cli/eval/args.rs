@@ -12,13 +12,13 @@ use rsd_evaluation::runner::{BeamWidth, Method, RunRecipe};
 pub(in crate::cli) struct EvalArgs {
     #[command(flatten)]
     pub(super) questions: QuestionArgs,
-    /// Methods: target, draft, rsd, sd, best-of-n, majority, beam, oracle-answer, oracle-target
+    /// Methods: target, draft, rsd, rsd-draft, rsd-target, rsd-auto, sd, best-of-n, majority, beam, oracle-answer, oracle-target
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "target,draft,rsd")]
     pub(super) methods: Vec<String>,
     /// Also RSD at these thresholds. Steps that another method has generated are reused, so no time is measured
     #[arg(long, value_name = "DELTAS", value_delimiter = ',', allow_negative_numbers = true)]
     pub(super) sweep: Vec<f64>,
-    /// Ask a running server instead of loading models: the methods target, draft, rsd, best-of-n and majority
+    /// Ask a running server instead of loading models: the methods target, draft, rsd, rsd-*, best-of-n and majority
     #[arg(long, value_name = "URL", conflicts_with_all = ["rsd", "set"])]
     pub(super) url: Option<String>,
     /// Environment variable with the server's API key

@@ -17,7 +17,7 @@ use crate::{
 use rsd_config::{Deployment, SecretSource, TargetRule};
 use rsd_core::{
     pipeline::{PipelineError, roles::RoleError},
-    policy::ThresholdMode,
+    policy::{AfterRejection, SettingsSnapshot, ThresholdMode},
 };
 use rsd_evaluation::runner::{Method, MethodRunner, RemoteError, RemoteRunner, RunRecipe};
 use rsd_files::lock;
@@ -111,6 +111,18 @@ impl EvalSession {
             "--methods sd: draft and target have different vocabularies, so the draft cannot propose tokens; leave sd out"
         );
         Ok(())
+    }
+
+    /// Lets the draft go on after rejections where the deployment says `auto`: the thresholds are then compared by the
+    /// same loop, whatever was measured so far.
+    pub fn without_auto(&self) {
+        let AnswerSource::Local(runner) = &self.source else { return };
+        let policy = &runner.rsd.policy;
+        let mut snapshot = SettingsSnapshot::clone(&policy.current());
+        if snapshot.settings.policy.after_rejection == AfterRejection::Auto {
+            snapshot.settings.policy.after_rejection = AfterRejection::Draft;
+            policy.set_snapshot(snapshot);
+        }
     }
 
     /// Fails if steps are not decided by a fixed threshold alone.

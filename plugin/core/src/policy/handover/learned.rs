@@ -1,0 +1,200 @@
+//! What the loop has learned about answers and speeds: rewards, lengths of steps, where answers end, seconds per token.
+
+use rsd_protocol::preview::UnitCosts;
+
+use super::{
+    expected_cost::{AnswerOutlook, HORIZON, ModelPrices, StepOutlook},
+    reward_history::{ClassTransitions, RewardHistory},
+};
+use crate::costs::ObservedCosts;
+
+/// Number of runs after which the speed in an old one counts for half. Short, because few runs show the draft's speed
+/// while the target answers alone.
+const COST_HALF_LIFE: f64 = 30.0;
+
+/// Number of steps after which the length of an old one counts for half.
+const LENGTH_HALF_LIFE: f64 = 200.0;
+
+/// Positions whose chance of ending is learned apart; all later ones count as one.
+const ENDING_POSITIONS: usize = 24;
+
+/// Before anything was seen: tokens of a step, the chance that a step is the last, and how many steps each weighs.
+const PRIOR_STEP_TOKENS: f64 = 32.0;
+const PRIOR_ENDING: f64 = 0.1;
+const PRIOR_STEPS: f64 = 4.0;
+
+/// A mean of which the newest observations count most.
+#[derive(Debug, Clone, Copy)]
+struct DecayedMean {
+    sum: f64,
+    weight: f64,
+}
+
+impl DecayedMean {
+    fn with_prior(value: f64, weight: f64) -> Self {
+        Self { sum: value * weight, weight }
+    }
+
+    fn add(&mut self, value: f64) {
+        let decay = (-1.0 / LENGTH_HALF_LIFE).exp2();
+        self.sum = decay * self.sum + value;
+        self.weight = decay * self.weight + 1.0;
+    }
+
+    fn value(self) -> f64 {
+        self.sum / self.weight
+    }
+}
+
+/// Everything learned, for the comparison of both ways to go on.
+#[derive(Debug, Clone)]
+pub(super) struct LearnedAnswers {
+    pub costs: ObservedCosts,
+    pub rewards: RewardHistory,
+    draft_tokens: DecayedMean,
+    target_tokens: DecayedMean,
+    discarded_tokens: DecayedMean,
+    /// The chance that a step is the last, by position.
+    ending: [DecayedMean; ENDING_POSITIONS],
+    ending_anywhere: DecayedMean,
+}
+
+impl LearnedAnswers {
+    pub fn new() -> Self {
+        let tokens = DecayedMean::with_prior(PRIOR_STEP_TOKENS, PRIOR_STEPS);
+        Self {
+            costs: ObservedCosts::new(COST_HALF_LIFE),
+            rewards: RewardHistory::new(),
+            draft_tokens: tokens,
+            target_tokens: tokens,
+            discarded_tokens: DecayedMean::with_prior(0.0, PRIOR_STEPS),
+            ending: [DecayedMean::with_prior(0.0, 0.0); ENDING_POSITIONS],
+            ending_anywhere: DecayedMean::with_prior(PRIOR_ENDING, PRIOR_STEPS),
+        }
+    }
+
+    pub fn record_draft_step(&mut self, position: usize, before: usize, reward: Option<f64>, tokens: usize) {
+        self.rewards.record(position, before, reward);
+        self.draft_tokens.add(tokens as f64);
+    }
+
+    pub fn record_target_step(&mut self, tokens: usize) {
+        self.target_tokens.add(tokens as f64);
+    }
+
+    pub fn record_discarded(&mut self, tokens: usize) {
+        self.discarded_tokens.add(tokens as f64);
+    }
+
+    /// Records whether the answer ended with the step at a position.
+    pub fn record_ending(&mut self, position: usize, ended: bool) {
+        let ended = f64::from(u8::from(ended));
+        self.ending[position.min(ENDING_POSITIONS - 1)].add(ended);
+        self.ending_anywhere.add(ended);
+    }
+
+    /// The observed prices; `None` until both models were seen to prefill and decode, and a step to be scored.
+    pub fn prices(&self) -> Option<ModelPrices> {
+        let UnitCosts { draft_decode, draft_prefill, target_decode, target_prefill, reward_step } =
+            self.costs.unit_costs();
+        Some(ModelPrices {
+            draft_decode: draft_decode?,
+            draft_prefill: draft_prefill?,
+            target_decode: target_decode?,
+            target_prefill: target_prefill?,
+            reward_step: reward_step?,
+        })
+    }
+
+    pub fn target_tokens(&self) -> f64 {
+        self.target_tokens.value()
+    }
+
+    /// What is expected from the step at `position` on, if at most this many steps and tokens may follow.
+    pub fn outlook(
+        &self,
+        position: usize,
+        steps_left: usize,
+        tokens_left: usize,
+        acceptance: impl Fn(Option<f64>) -> f64,
+    ) -> AnswerOutlook {
+        let (draft_tokens, target_tokens) = (self.draft_tokens.value(), self.target_tokens.value());
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of steps")]
+        let by_tokens = (tokens_left as f64 / target_tokens.max(1.0)).ceil() as usize;
+        let limit = steps_left.min(by_tokens);
+        let length = limit.min(HORIZON);
+        let transitions = self.rewards.transitions(position, length, acceptance);
+        let step = |(i, ClassTransitions { accepted, rejected }): (usize, ClassTransitions)| StepOutlook {
+            ending: if i + 1 == limit { 1.0 } else { self.ending_at(position + i) },
+            accepted,
+            rejected,
+        };
+        AnswerOutlook {
+            draft_tokens,
+            target_tokens,
+            discarded_tokens: self.discarded_tokens.value(),
+            steps: transitions.into_iter().enumerate().map(step).collect(),
+            steps_beyond: (1.0 / self.ending_at(position + length)).min((limit - length) as f64),
+        }
+    }
+
+    /// The chance that the step at this position is the last; above 0.
+    fn ending_at(&self, position: usize) -> f64 {
+        let here = self.ending[position.min(ENDING_POSITIONS - 1)];
+        let expected = self.ending_anywhere.value();
+        ((here.sum + PRIOR_STEPS * expected) / (here.weight + PRIOR_STEPS)).max(1e-3)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outlook(learned: &LearnedAnswers, position: usize, steps_left: usize, tokens_left: usize) -> AnswerOutlook {
+        learned.outlook(position, steps_left, tokens_left, |reward| reward.map_or(0.0, |_| 1.0))
+    }
+
+    #[test]
+    fn lengths_and_endings_are_learned() {
+        let mut learned = LearnedAnswers::new();
+        for _ in 0..100 {
+            for position in 0..5 {
+                learned.record_draft_step(position, 0, Some(0.5), 20);
+                learned.record_target_step(30);
+                learned.record_ending(position, position == 4);
+            }
+        }
+        let whole = outlook(&learned, 0, 100, 10_000);
+        assert!((whole.draft_tokens - 20.0).abs() < 1.0 && (whole.target_tokens - 30.0).abs() < 1.0);
+        assert!((whole.remaining_tokens() / 150.0 - 1.0).abs() < 0.15, "{}", whole.remaining_tokens());
+        let rest = outlook(&learned, 3, 100, 10_000);
+        assert!((rest.remaining_tokens() / 60.0 - 1.0).abs() < 0.2, "{}", rest.remaining_tokens());
+    }
+
+    #[test]
+    fn limits_end_an_answer() {
+        let learned = LearnedAnswers::new();
+        assert!(outlook(&learned, 0, 0, 100).steps.is_empty());
+        assert_eq!(outlook(&learned, 0, 0, 100).remaining_tokens(), 0.0);
+        for limited in [outlook(&learned, 0, 3, 10_000), outlook(&learned, 0, 100, 70)] {
+            assert_eq!((limited.steps.len(), limited.steps_beyond), (3, 0.0));
+            assert_eq!(limited.steps[2].ending, 1.0);
+        }
+        assert_eq!(outlook(&learned, 0, 100, 100_000).steps.len(), HORIZON);
+    }
+
+    #[test]
+    fn without_all_prices_there_is_none() {
+        use crate::costs::RunCost;
+
+        let mut learned = LearnedAnswers::new();
+        let run = RunCost { generated: 11, prefilled: 10, prefill_seconds: 1.0, seconds: 3.0 };
+        assert_eq!(learned.prices(), None);
+        learned.costs.record_draft(&run);
+        learned.costs.record_target(&run);
+        assert_eq!(learned.prices(), None);
+        learned.costs.record_score(0.5, 0);
+        let prices = learned.prices().unwrap();
+        assert_eq!((prices.draft_decode, prices.target_prefill, prices.reward_step), (0.2, 0.1, 0.5));
+    }
+}
