@@ -24,8 +24,8 @@ use crate::{
         AnswerOutcome, AnswerProgress, PipelineError, PipelineSettings, Request, Rsd,
         observe::NullObserver,
         roles::{
-            Generator, GeneratorRun, Prompt, RewardModel, RoleError, RunReport, RunRequest, Step, StepEnd, StepScore,
-            TokenLogprob, Trajectory,
+            Generator, GeneratorRun, ModelHealth, Prompt, RewardModel, RoleError, RunReport, RunRequest, Step, StepEnd,
+            StepScore, TokenLogprob, Trajectory,
         },
         segment::{StepBoundary, StepCut},
     },
