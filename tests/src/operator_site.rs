@@ -74,6 +74,13 @@ impl OperatorSite {
         self.server = Some(serve(self.home.path(), &self.file));
     }
 
+    /// Deletes the token files of servers that were killed. On another port each one leaves its own.
+    pub fn forget_tokens(&self) {
+        while let Some(file) = self.token_file() {
+            fs::remove_file(file).unwrap();
+        }
+    }
+
     /// The server's process id.
     #[must_use]
     pub fn pid(&self) -> u32 {

@@ -20,6 +20,7 @@ fn a_server_that_is_killed_in_its_first_starts_answers_in_the_next_one() {
         site.launch();
         thread::sleep(Duration::from_millis(random.below(1200)));
         site.kill();
+        site.forget_tokens();
     }
     site.launch();
     site.until_ready(None);
@@ -49,6 +50,7 @@ fn a_server_that_is_killed_while_it_writes_its_file_has_the_old_or_the_new_one()
             site.kill();
             stop.store(true, Ordering::Relaxed);
         });
+        site.forget_tokens();
         let loaded = rsd_config::load(Some(&site.file), [], &[], TargetRule::Required).unwrap();
         let tenths = loaded.deployment.policy.delta * 10.0;
         assert!((tenths - tenths.round()).abs() < 1e-6, "{tenths}");

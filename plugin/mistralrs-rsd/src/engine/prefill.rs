@@ -15,6 +15,7 @@ use super::{
     DeviceKind, EngineCore,
     logit_reader::{LogitReader, LogitSelection},
     request::RequestEnd,
+    step_sampler::TokenSelector,
 };
 use rsd_core::pipeline::roles::RoleError;
 

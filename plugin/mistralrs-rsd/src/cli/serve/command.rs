@@ -48,15 +48,10 @@ pub(in crate::cli) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let signals = StopSignals::listen()?;
     let admin = AdminListener::bind(&deployment, &listener).await?;
     let target = line.map(engine_spec).transpose()?;
-    let stopped_early = || {
-        // The token file is deleted by now. Loading cannot be cancelled; it ends with the process.
-        std::process::exit(INTERRUPTED.into());
-    };
     let deployed = tokio::select! {
         deployed = deploy(&deployment, target) => deployed?,
         () = signals.drain() => {
-            drop(admin);
-            stopped_early()
+            end_early(admin)
         }
     };
     let LoadedDeployment { mut rsd, target } = deployed;
@@ -74,8 +69,7 @@ pub(in crate::cli) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         tokio::select! {
             () = warm_up(&rsd) => {}
             () = signals.drain() => {
-                drop(admin);
-                stopped_early()
+                end_early(admin)
             }
         }
     }
@@ -101,6 +95,13 @@ pub(in crate::cli) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         let _ = task.await;
     }
     served
+}
+
+/// Ends the process before the server is ready. Its token file is deleted. Loading cannot be cancelled; it ends with the
+/// process.
+fn end_early(admin: Option<AdminListener>) -> ! {
+    drop(admin);
+    std::process::exit(INTERRUPTED.into());
 }
 
 /// The target on the command line, the checked deployment in effect, and its sources.
