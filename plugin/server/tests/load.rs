@@ -129,7 +129,10 @@ async fn unfinished_bodies() {
     sleep(Duration::from_secs(12)).await;
     drop(open);
     sleep(Duration::from_secs(1)).await;
-    println!("300 unfinished bodies of 2 MB: {before} MB before, {during} MB meanwhile, {} MB after; /health: {took:.1} ms", resident());
+    println!(
+        "300 unfinished bodies of 2 MB: {before} MB before, {during} MB meanwhile, {} MB after; /health: {took:.1} ms",
+        resident()
+    );
 }
 
 #[ignore = "prints figures and takes a minute"]
@@ -160,6 +163,8 @@ async fn parallel_long_bodies() {
         };
         let slowest = slowest_health(address, all).await;
         let seconds = begin.elapsed().as_secs_f64();
-        println!("12 bodies of 2 MB of {name}: slowest /health {slowest:.1} ms ({quiet:.1} ms without), all in {seconds:.1} s");
+        println!(
+            "12 bodies of 2 MB of {name}: slowest /health {slowest:.1} ms ({quiet:.1} ms without), all in {seconds:.1} s"
+        );
     }
 }

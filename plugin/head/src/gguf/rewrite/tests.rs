@@ -202,7 +202,8 @@ fn a_copy_or_a_manifest_of_another_version_is_made_again() {
     let text = std::fs::read_to_string(&path).unwrap();
     let older = text.replace(&format!("\"recipe\": {}", now.recipe), "\"recipe\": 0");
     assert_ne!(older, text);
-    for outdated in [older.as_str(), "{\"tool\": \"a version without the other fields\"}", &text[..text.len() / 2], ""] {
+    for outdated in [older.as_str(), "{\"tool\": \"a version without the other fields\"}", &text[..text.len() / 2], ""]
+    {
         std::fs::write(&path, outdated).unwrap();
         assert_eq!(requantized(&source, &ProgressReporter::silent()).unwrap(), output);
         let again = manifest(&output);
