@@ -37,9 +37,12 @@ const FOREIGN: &str = "planted-foreign-key";
 const HUB_TOKEN: &str = "planted-hub-token";
 const SECRETS: [&str; 5] = [API_KEY, READ_TOKEN, WRITE_TOKEN, FOREIGN, HUB_TOKEN];
 
-/// Everything that came out, by where it came out.
+/// What came out, and where.
+type OutletText = (String, Vec<u8>);
+
+/// Everything that came out.
 #[derive(Clone, Default)]
-struct Outlets(Arc<Mutex<Vec<(String, Vec<u8>)>>>);
+struct Outlets(Arc<Mutex<Vec<OutletText>>>);
 
 impl Outlets {
     fn add(&self, name: impl Into<String>, bytes: impl AsRef<[u8]>) {
