@@ -322,7 +322,8 @@ impl RuleChecker {
 
     fn origins(&mut self, list: &str, origins: &[String], any: bool) {
         for (index, origin) in origins.iter().enumerate() {
-            if !(any && origin == "*") && !is_origin(origin) {
+            let all = any && origin == "*";
+            if !all && !is_origin(origin) {
                 let star = if any { "* or " } else { "" };
                 self.0.push(BrokenRule {
                     path: FieldPath::parse(list).index(index),

@@ -75,17 +75,19 @@ fn close_to_others(file: &File) -> io::Result<()> {
         return Err(io::Error::other("it has a second name (a hard link): name another file"));
     }
     let mode = metadata.mode() & 0o777;
-    if mode & 0o007 == 0 {
+    let closed = mode & 0o770;
+    if mode == closed {
         return Ok(());
     }
-    file.set_permissions(PermissionsExt::from_mode(mode & 0o770)).map_err(|_| {
+    file.set_permissions(PermissionsExt::from_mode(closed)).map_err(|_| {
         io::Error::other(format!(
             "it is open to every user of this machine (mode {mode:04o}) and another user's: name another file"
         ))
     })
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use std::{
         fs,

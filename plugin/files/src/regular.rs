@@ -18,7 +18,8 @@ pub fn open_regular(path: &Path) -> Result<File, FileError> {
 /// The content of a regular file of at most `max_bytes`.
 pub fn read_regular(path: &Path, max_bytes: u64) -> Result<Vec<u8>, FileError> {
     let failed = |error| FileError::io("read", path)(error);
-    let file = open_regular(path)?;
+    let mut options = OpenOptions::new();
+    let file = open_checked(options.read(true), 0, path).map_err(failed)?;
     let mut bytes = Vec::new();
     // One byte more, because a file may grow while it is read.
     file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;

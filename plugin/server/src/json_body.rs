@@ -106,11 +106,22 @@ impl<E: From<BodyError>> RawBody<E> {
             };
             let Some(piece) = piece else { return Ok(body) };
             let piece = piece.map_err(|error| receive_error(&error))?;
-            if !body.memory.grow(&body.rules, body.bytes.len() + piece.len()) {
+            body.append(&piece)?;
+        }
+    }
+
+    /// Appends received bytes. What is allocated counts, not only what is used.
+    fn append(&mut self, piece: &[u8]) -> Result<(), BodyError> {
+        let length = self.bytes.len() + piece.len();
+        if length > self.bytes.capacity() {
+            let capacity = length.max(self.bytes.capacity() * 2);
+            if !self.memory.grow(&self.rules, capacity) {
                 return Err(BodyError::NoMemory);
             }
-            body.bytes.extend_from_slice(&piece);
+            self.bytes.reserve_exact(capacity - self.bytes.len());
         }
+        self.bytes.extend_from_slice(piece);
+        Ok(())
     }
 
     /// Parses the body and then works on it with `then`, outside the threads that serve connections if it is long.

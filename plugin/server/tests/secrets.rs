@@ -37,9 +37,12 @@ const FOREIGN: &str = "planted-foreign-key";
 const HUB_TOKEN: &str = "planted-hub-token";
 const SECRETS: [&str; 5] = [API_KEY, READ_TOKEN, WRITE_TOKEN, FOREIGN, HUB_TOKEN];
 
-/// Everything that came out, by where it came out.
+/// What came out, and where.
+type OutletText = (String, Vec<u8>);
+
+/// Everything that came out.
 #[derive(Clone, Default)]
-struct Outlets(Arc<Mutex<Vec<(String, Vec<u8>)>>>);
+struct Outlets(Arc<Mutex<Vec<OutletText>>>);
 
 impl Outlets {
     fn add(&self, name: impl Into<String>, bytes: impl AsRef<[u8]>) {
@@ -170,8 +173,8 @@ async fn planted_secrets_come_out_nowhere() {
         .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
         .with_writer(move || LogWriter(log.clone()))
         .finish();
-    // The guard of a single-threaded test holds for all its tasks; blocking threads have the default.
-    let _guard = tracing::subscriber::set_default(subscriber);
+    // For all threads: the audit log writes on one of its own.
+    tracing::subscriber::set_global_default(subscriber).unwrap();
     let site = Site::open(folder.path(), outlets.clone());
     let authorizations = [
         format!("Bearer {API_KEY}"),

@@ -100,7 +100,7 @@ impl<R: Read + Seek> HeaderReader<'_, R> {
                 let kind = self.u32()?;
                 let length = self.count()?;
                 if let Some(width) = width(kind) {
-                    return self.skip(length.checked_mul(width).unwrap_or(u64::MAX));
+                    return self.skip(length.saturating_mul(width));
                 }
                 self.must_fit("items of a list", length, if self.wide { 8 } else { 4 })?;
                 (0..length).try_for_each(|_| self.value(kind, depth + 1))

@@ -116,6 +116,6 @@ fn an_incomplete_or_missing_file_is_rejected() {
 #[cfg(unix)]
 #[test]
 fn a_device_in_place_of_a_head_is_refused_at_once() {
-    let error = ResidentHead::load(std::path::Path::new("/dev/zero")).unwrap_err().to_string();
+    let error = RewardHead::load(std::path::Path::new("/dev/zero")).unwrap_err().to_string();
     assert!(error.contains("/dev/zero") && error.contains("not a regular file"), "{error}");
 }

@@ -118,7 +118,7 @@ pub(super) fn shorten(text: &mut String) {
         let length = text.len();
         let end = (0..=MAX_TEXT).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
         text.truncate(end);
-        text.push_str(&format!("... ({length} bytes)"));
+        *text = format!("{text}... ({length} bytes)");
     }
 }
 

@@ -28,7 +28,7 @@ use tower::ServiceExt;
 use super::{
     client_requests::ClientPermit,
     connections::ConnectionPlace,
-    gate::{RequestGate, for_routes},
+    gate::{RequestGate, for_routes, last_answer},
     phase::ConnectionPhase,
     socket::{GuardedSocket, SocketTimeouts},
 };
@@ -116,7 +116,7 @@ async fn answer(
             request.extensions_mut().insert(context.bodies.clone());
             (context.router.clone().oneshot(for_routes(request)).await?, client)
         }
-        Err(response) => (*response, None),
+        Err(error) => (last_answer(error), None),
     };
     Ok(response.map(|body| TrackedBody { body, _end: end, _client: client }))
 }

@@ -45,17 +45,17 @@ impl RequestGate {
         Self { hosts: None, clients: None }
     }
 
-    /// Lets a request pass, or answers it.
+    /// Lets a request pass, or says why not.
     pub fn check<B>(
         &self,
         request: &axum::http::Request<B>,
         client: IpAddr,
         status_only: bool,
-    ) -> Result<Option<ClientPermit>, Box<Response>> {
+    ) -> Result<Option<ClientPermit>, ApiError> {
         let uri = request.uri();
         if uri.path().len() + uri.query().map_or(0, str::len) > MAX_URI {
             let message = format!("the path is longer than {MAX_URI} bytes");
-            return Err(last_answer(ApiError::new(ApiErrorCode::UriTooLong, message)));
+            return Err(ApiError::new(ApiErrorCode::UriTooLong, message));
         }
         if let Some(hosts) = &self.hosts {
             let host = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or_default());
@@ -63,26 +63,26 @@ impl RequestGate {
             if !host.into_iter().chain(authority).all(|name| is_allowed_host(name, hosts)) {
                 let message = "this server has no API key and answers only to its address and to localhost; add the host \
                                name to server.allowed_hosts, or set an API key";
-                return Err(last_answer(ApiError::new(ApiErrorCode::HostRefused, message)));
+                return Err(ApiError::new(ApiErrorCode::HostRefused, message));
             }
         }
         if status_only && request.method() != Method::GET {
             let message = "all connections of the server are in use (server.limits.connections); try again soon";
-            return Err(last_answer(ApiError::retry(ApiErrorCode::Overloaded, message, 1)));
+            return Err(ApiError::retry(ApiErrorCode::Overloaded, message, 1));
         }
         let Some(clients) = &self.clients else { return Ok(None) };
         clients.begin(client).map(Some).ok_or_else(|| {
             let message = "this client has too many requests in progress (server.limits.requests_per_client)";
-            last_answer(ApiError::retry(ApiErrorCode::TooManyRequests, message, 1))
+            ApiError::retry(ApiErrorCode::TooManyRequests, message, 1)
         })
     }
 }
 
 /// An answer after which the connection ends, because the rest of the request is not read.
-fn last_answer(error: ApiError) -> Box<Response> {
+pub(super) fn last_answer(error: ApiError) -> Response {
     let mut response = error.into_response();
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    Box::new(response)
+    response
 }
 
 /// A request with the body type of the routes.
