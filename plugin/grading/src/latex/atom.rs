@@ -61,6 +61,13 @@ impl Parser {
             if self.take_command("circ") {
                 return self.take('}').then(|| Node::call(MathFunction::Degrees, [node]));
             }
+            if self.is_command("prime") {
+                let mut node = node;
+                while self.take_command("prime") {
+                    node = indexed(node, "'")?;
+                }
+                return self.take('}').then_some(node);
+            }
             let exponent = self.list()?;
             return self.take('}').then(|| Node::call(MathFunction::Power, [node, exponent]));
         }

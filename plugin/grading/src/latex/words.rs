@@ -56,7 +56,9 @@ pub fn braced(text: &[char]) -> Option<&[char]> {
 /// A text as words alone: lower case, without commands, brackets and spaces.
 #[must_use]
 pub fn plain(text: &str) -> String {
-    let text: String = squeezed(text).chars().filter(|c| !"{}*\"'".contains(*c)).collect();
+    let text: String = squeezed(text).chars().filter(|c| !"{}*\"".contains(*c)).collect();
+    // Quotes come in pairs; a single one is a prime.
+    let text = text.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')).unwrap_or(&text);
     text.trim_end_matches(['.', ',']).to_lowercase()
 }
 
