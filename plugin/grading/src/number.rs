@@ -15,29 +15,66 @@ pub fn reference_number(reference: &str) -> Option<f64> {
     last_number(reference.rsplit("####").next().unwrap_or(reference))
 }
 
-/// Whether two numbers are equal to a relative (below 1: absolute) precision of 1e-6.
+/// Whether two numbers are equal: whole numbers exactly, others to a precision of 1e-6, which is relative below 1 and
+/// absolute above.
 #[must_use]
 pub fn same_number(a: f64, b: f64) -> bool {
-    (a - b).abs() <= 1e-6 * a.abs().max(b.abs()).max(1.0)
+    let size = a.abs().max(b.abs());
+    let whole = a.fract() == 0.0 && b.fract() == 0.0;
+    a == b || (!whole && (a - b).abs() <= 1e-6 * size.min(1.0))
 }
 
-/// The last decimal number in a text; commas between digits are thousands separators.
+/// The last decimal number in a text; commas between digits are thousands separators. Powers of units, as in `cm^2`, and
+/// indices are no numbers of their own.
 fn last_number(text: &str) -> Option<f64> {
+    let mut end = text.len();
+    loop {
+        let last = text[..end].rfind(|c: char| c.is_ascii_digit())? + 1;
+        let (first, digits) = digits_before(&text[..last]);
+        end = first;
+        if is_power_of_unit(&text[..first]) {
+            continue;
+        }
+        let number: f64 = digits.parse().ok()?;
+        return Some(if is_negative(&text[..first]) { -number } else { number });
+    }
+}
+
+/// The number at the end of a text: where it begins, and its digits without commas.
+fn digits_before(text: &str) -> (usize, String) {
     let bytes = text.as_bytes();
     let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
     // A separator counts only between digits: the full stop after a number ends a sentence.
     let inside = |at: usize| {
         digit(at) || (matches!(bytes.get(at), Some(b'.' | b',')) && at > 0 && digit(at - 1) && digit(at + 1))
     };
-    let last = (0..bytes.len()).rfind(|&at| digit(at))?;
-    let mut first = (0..=last).rev().take_while(|&at| inside(at)).last().unwrap_or(last);
+    let mut first = (0..bytes.len()).rev().take_while(|&at| inside(at)).last().unwrap_or(bytes.len());
     if first > 0 && bytes[first - 1] == b'.' {
         first -= 1;
     }
-    let negative = first > 0 && bytes[first - 1] == b'-' && !(first > 1 && bytes[first - 2].is_ascii_alphanumeric());
-    let digits: String = text[first..=last].chars().filter(|c| *c != ',').collect();
-    let number: f64 = digits.parse().ok()?;
-    Some(if negative { -number } else { number })
+    (first, text[first..].chars().filter(|c| *c != ',').collect())
+}
+
+/// Whether a number after this text is the power of a unit, as in `36 cm^2`, or an index, as in `x_1`.
+fn is_power_of_unit(before: &str) -> bool {
+    let before = before.trim_end_matches(['{', '-', '\u{2212}']);
+    if before.ends_with('_') {
+        return true;
+    }
+    let Some(unit) = before.strip_suffix('^') else {
+        // `36 m2`: a number, a space, and a unit of length.
+        let unit = before.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let number = unit.trim_end().ends_with(|c: char| c.is_ascii_digit());
+        return number && ["m", "cm", "mm", "km", "ft", "in"].contains(&&before[unit.len()..]);
+    };
+    unit.trim_end().trim_end_matches('}').ends_with(|c: char| c.is_ascii_alphabetic())
+}
+
+/// Whether a number after this text is negative: a minus before it is not the one of a subtraction or a range.
+fn is_negative(before: &str) -> bool {
+    let before = before.trim_end_matches(['$', '\\', '\u{20ac}', '\u{a3}']);
+    let before = before.strip_suffix(['-', '\u{2212}']);
+    before.is_some_and(|before| !before.ends_with(|c: char| c.is_alphanumeric() || matches!(c, ')' | '}' | '%')))
 }
 
 #[cfg(test)]

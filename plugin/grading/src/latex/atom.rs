@@ -8,6 +8,7 @@ use super::{
     parse::Parser,
     token::Token,
     tree::{BracketKind, MathConstant, MathFunction, Node, NumberLiteral, literal},
+    words,
 };
 
 impl Parser {
@@ -53,9 +54,19 @@ impl Parser {
         if self.take_command("prime") {
             return indexed(node, "'");
         }
+        if self.take_ordinal() {
+            return Some(node);
+        }
         if self.take('{') {
             if self.take_command("circ") {
                 return self.take('}').then(|| Node::call(MathFunction::Degrees, [node]));
+            }
+            if self.is_command("prime") {
+                let mut node = node;
+                while self.take_command("prime") {
+                    node = indexed(node, "'")?;
+                }
+                return self.take('}').then_some(node);
             }
             let exponent = self.list()?;
             return self.take('}').then(|| Node::call(MathFunction::Power, [node, exponent]));
@@ -64,6 +75,20 @@ impl Parser {
         let exponent = self.argument()?;
         let exponent = if minus { Node::call(MathFunction::Negate, [exponent]) } else { exponent };
         Some(Node::call(MathFunction::Power, [node, exponent]))
+    }
+
+    /// Consumes the end of an ordinal, as in `12^{\text{th}}`.
+    fn take_ordinal(&mut self) -> bool {
+        let is_end = |token: Option<&Token>| matches!(token, Some(Token::Text(text)) if words::is_ordinal_end(text));
+        let length = if is_end(self.peek()) {
+            1
+        } else if self.is_sign('{') && is_end(self.peek_at(1)) && self.peek_at(2) == Some(&Token::Sign('}')) {
+            3
+        } else {
+            return false;
+        };
+        (0..length).for_each(|_| drop(self.next()));
+        true
     }
 
     /// The argument of a command: a group or a single token.
@@ -95,7 +120,7 @@ impl Parser {
 
     pub(super) fn atom(&mut self) -> Option<Node> {
         match self.next()? {
-            Token::Number(digits) if digits.contains('.') && self.take_command("overline") => self.repeating(&digits),
+            Token::Number(digits) if digits.contains('.') && self.starts_repetition() => self.repeating(&digits),
             Token::Number(digits) => literal(&digits),
             Token::Letter('e') => Some(Node::Constant(MathConstant::E)),
             Token::Letter('i') => Some(Node::Constant(MathConstant::I)),
@@ -135,10 +160,39 @@ impl Parser {
         closed.then(|| Node::call(MathFunction::Absolute, [inside]))
     }
 
-    /// `0.1\overline{6}`: the digits under the line repeat for ever.
+    /// Whether the digits that repeat come next: under a line, under dots, or in brackets.
+    fn starts_repetition(&self) -> bool {
+        let in_brackets = self.is_sign('(')
+            && matches!(self.peek_at(1), Some(Token::Number(digits)) if !digits.contains('.'))
+            && self.peek_at(2) == Some(&Token::Sign(')'));
+        in_brackets || ["overline", "bar", "dot"].into_iter().any(|name| self.is_command(name))
+    }
+
+    /// `0.1\overline{6}`, `0.1\bar{6}`, `0.1\dot{6}` and `0.1(6)`: the marked digits repeat for ever. Of two dots the
+    /// first is over the first digit and the second over the last.
     fn repeating(&mut self, digits: &str) -> Option<Node> {
-        let Some(Node::Number(first)) = literal(digits) else { return None };
-        let again = self.index()?;
+        let first = literal(digits.trim_end_matches('.'))?;
+        let Node::Number(first) = first else { return None };
+        let dotted = self.is_command("dot");
+        let brackets = self.is_sign('(');
+        self.next();
+        let mut again = self.index()?;
+        if brackets {
+            self.next();
+        }
+        if dotted {
+            let between = match (self.peek(), self.peek_at(1)) {
+                (Some(Token::Number(digits)), Some(Token::Command(name))) if name == "dot" => Some(digits.clone()),
+                _ => None,
+            };
+            if let Some(between) = between {
+                self.next();
+                again.push_str(&between);
+            }
+            if self.take_command("dot") {
+                again.push_str(&self.index()?);
+            }
+        }
         if again.is_empty() || !again.bytes().all(|c| c.is_ascii_digit()) {
             return None;
         }
@@ -157,7 +211,7 @@ fn indexed(node: Node, index: &str) -> Option<Node> {
         Node::Symbol(name) if index == "'" => Some(Node::Symbol(format!("{name}'"))),
         Node::Symbol(name) => Some(Node::Symbol(format!("{name}_{index}"))),
         Node::Number(number) if index != "'" => {
-            Some(Node::Number(NumberLiteral { base: Some(index.to_owned()), ..number }))
+            Some(Node::Number(NumberLiteral { base: Some(words::base(index)), ..number }))
         }
         _ => None,
     }

@@ -80,6 +80,18 @@ pub fn same(a: &[RealInterval], b: &[RealInterval]) -> bool {
 
 fn collect(node: &Node, found: &mut Vec<RealInterval>) -> Option<()> {
     match node {
+        Node::Set(parts) if let [Node::Relation(..), Node::Relation(..)] = parts.as_slice() => {
+            let mut names = Vec::new();
+            parts.iter().for_each(|part| part.symbols(&mut names));
+            names.dedup();
+            let mut halves = Vec::new();
+            parts.iter().try_for_each(|part| collect(part, &mut halves))?;
+            match both_hold(&halves).filter(|_| names.len() == 1) {
+                Some(interval) => found.push(interval),
+                None => found.append(&mut halves),
+            }
+            Some(())
+        }
         Node::Union(parts) | Node::Set(parts) if !parts.is_empty() => {
             parts.iter().try_for_each(|part| collect(part, found))
         }
@@ -95,6 +107,17 @@ fn collect(node: &Node, found: &mut Vec<RealInterval>) -> Option<()> {
         },
         _ => None,
     }
+}
+
+/// The interval of `x > 1 and x < 3`. Two half-lines that cover everything together are meant to hold both.
+fn both_hold(halves: &[RealInterval]) -> Option<RealInterval> {
+    let [a, b] = halves else { return None };
+    let (up, down) = if a.low.value.is_some() { (a, b) } else { (b, a) };
+    if up.high.value.is_some() || down.low.value.is_some() {
+        return None;
+    }
+    let (low, high) = (up.low.value.as_ref()?, down.high.value.as_ref()?);
+    (low.about.re < high.about.re).then(|| RealInterval { low: up.low.clone(), high: down.high.clone() })
 }
 
 /// The intervals of `x < 2`, `2 < x`, `1 < x \le 2` and `x \ne 2`.

@@ -13,6 +13,7 @@ mod parse;
 mod product;
 mod token;
 mod tree;
+mod unit;
 mod words;
 
 use token::CommaMeaning;
@@ -48,7 +49,10 @@ pub fn is_reference(reference: &str, answer: &str) -> bool {
 #[must_use]
 pub fn is_value(answer: &str) -> bool {
     answer.len() <= LONGEST
-        && parse::parse(answer, CommaMeaning::Thousands).is_some_and(|node| compare::is_value(&node))
+        && [parse::parse(answer, CommaMeaning::Thousands), parse::parse_measured(answer, CommaMeaning::Thousands)]
+            .iter()
+            .flatten()
+            .any(compare::is_value)
 }
 
 fn compared(a: &str, b: &str, same: impl Fn(&Node, &Node) -> bool) -> bool {
@@ -62,8 +66,19 @@ fn compared(a: &str, b: &str, same: impl Fn(&Node, &Node) -> bool) -> bool {
     }
     [CommaMeaning::Thousands, CommaMeaning::Lists].into_iter().any(|commas| {
         let trees = parse::parse(a, commas).zip(parse::parse(b, commas));
-        trees.is_some_and(|(a, b)| same(&a, &b))
+        trees.is_some_and(|(a, b)| same(&a, &b)) || without_units(a, b, commas).is_some_and(|(a, b)| same(&a, &b))
     })
+}
+
+/// Both trees, if one answer is a value and the other a value with a unit such as `m/s` after it.
+fn without_units(a: &str, b: &str, commas: CommaMeaning) -> Option<(Node, Node)> {
+    let value = |text| parse::parse(text, commas).filter(compare::is_value);
+    let measured = |text| parse::parse_measured(text, commas).filter(compare::is_value);
+    match (value(a), value(b)) {
+        (Some(a), None) => Some((a, measured(b)?)),
+        (None, Some(b)) => Some((measured(a)?, b)),
+        _ => None,
+    }
 }
 
 /// Whether two answers that consist of words are the same words, in any typeface.

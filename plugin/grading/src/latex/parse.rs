@@ -3,6 +3,7 @@
 use super::{
     token::{CommaMeaning, Token, tokens},
     tree::{MathFunction, Node, RelationSign, literal},
+    unit,
 };
 
 const DEEPEST: usize = 40;
@@ -20,6 +21,15 @@ pub fn parse(text: &str, commas: CommaMeaning) -> Option<Node> {
     let mut parts = first.into_parts();
     parts.extend(second.into_parts());
     Some(Node::Set(parts))
+}
+
+/// The tree of an answer without the unit at its end. `None` if it has none.
+#[must_use]
+pub fn parse_measured(text: &str, commas: CommaMeaning) -> Option<Node> {
+    let mut tokens = tokens(text, commas)?;
+    let length = unit::value_length(&tokens)?;
+    tokens.truncate(length);
+    Parser::new(tokens, true).whole()
 }
 
 pub(super) struct Parser {
@@ -47,6 +57,10 @@ impl Parser {
 
     pub(super) fn peek(&self) -> Option<&Token> {
         self.tokens.get(self.at)
+    }
+
+    pub(super) fn peek_at(&self, ahead: usize) -> Option<&Token> {
+        self.tokens.get(self.at + ahead)
     }
 
     pub(super) fn next(&mut self) -> Option<Token> {

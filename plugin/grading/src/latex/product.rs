@@ -19,10 +19,15 @@ impl Parser {
             };
             self.next();
             let minus = matches!(self.plus_or_minus(), Some(false));
-            let right = self.product()?;
+            // `3/4 \pi` is three quarters of pi, as everybody writes it.
+            let fraction = divide && matches!(left, Node::Number(_)) && self.number_before_constant();
+            let right = if fraction { self.factor()? } else { self.product()? };
             let right = if minus { Node::call(MathFunction::Negate, [right]) } else { right };
             let function = if divide { MathFunction::Divide } else { MathFunction::Multiply };
             left = if divide { Node::call(function, [left, right]) } else { multiply(vec![left, right]) };
+            if fraction {
+                left = multiply(vec![left, self.product()?]);
+            }
         }
     }
 
@@ -45,12 +50,14 @@ impl Parser {
                 continue;
             }
             let number = matches!(self.peek(), Some(Token::Number(_)));
+            // Brackets make a product of what would be a mixed number without them.
+            let bare = matches!(self.peek(), Some(Token::Command(name)) if name.ends_with("frac"));
             match (factors.last(), number) {
                 (Some(Node::Number(_)), true) => {
                     let whole = factors.pop()?;
                     factors.push(self.mixed(whole)?);
                 }
-                (Some(Node::Number(whole)), false) if whole.value.is_integer() && !whole.decimal => {
+                (Some(Node::Number(whole)), false) if bare && whole.value.is_integer() && !whole.decimal => {
                     let factor = self.factor()?;
                     if is_proper_fraction(&factor) {
                         let whole = factors.pop()?;
@@ -78,6 +85,12 @@ impl Parser {
         }
         let below = self.first_number()?;
         Some(Node::call(MathFunction::Add, [whole, Node::call(MathFunction::Divide, [above, below])]))
+    }
+
+    /// Whether a whole number and then π or a root come next.
+    fn number_before_constant(&self) -> bool {
+        matches!(self.peek(), Some(Token::Number(_)))
+            && matches!(self.peek_at(1), Some(Token::Command(name)) if name == "pi" || name == "sqrt")
     }
 
     fn first_number(&mut self) -> Option<Node> {

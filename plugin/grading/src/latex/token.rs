@@ -126,12 +126,20 @@ impl Lexer {
                 self.digits(&mut digits);
             }
         }
-        if self.peek(0) == Some('.') && !digits.contains('.') && (self.digit(1) || self.starts(".\\overline")) {
+        if self.peek(0) == Some('.') && !digits.contains('.') && (self.digit(1) || self.repeats(1)) {
             digits.push('.');
             self.at += 1;
             self.digits(&mut digits);
         }
         self.push(Token::Number(digits));
+    }
+
+    /// Whether the digits of a decimal that repeat begin here.
+    fn repeats(&self, ahead: usize) -> bool {
+        ["\\overline", "\\bar", "\\dot", "("].into_iter().any(|mark| {
+            let starts = mark.chars().enumerate().all(|(at, c)| self.peek(ahead + at) == Some(c));
+            starts && (mark != "(" || self.digit(ahead + 1))
+        })
     }
 
     fn digits(&mut self, into: &mut String) {
@@ -152,12 +160,15 @@ impl Lexer {
         let first = self.at;
         let length = self.text[first..].iter().take_while(|c| c.is_ascii_alphabetic()).count();
         let word: String = self.text[first..first + length].iter().collect();
+        let raised = first > 1 && self.text[first - 1] == '{' && self.text[first - 2] == '^';
         let apart = first == 0 || !self.text[first - 1].is_alphanumeric();
         self.at += length;
         if let Some(command) = words::command(&word) {
             self.push(Token::Command(command.to_owned()));
         } else if matches!(word.as_str(), "and" | "or") {
             self.push(Token::Sign(','));
+        } else if (raised || first > 0 && self.text[first - 1].is_ascii_digit()) && words::is_ordinal_end(&word) {
+            self.push(Token::Text(word));
         } else if words::is_unit(&word) || (apart && length >= 4) {
             self.push(Token::Text(word));
         } else {
@@ -174,7 +185,10 @@ impl Lexer {
             match c {
                 '{' => self.push(Token::Command("{".to_owned())),
                 '}' => self.push(Token::Command("}".to_owned())),
-                '\\' => self.push(Token::Command("\\".to_owned())),
+                '\\' => {
+                    self.push(Token::Command("\\".to_owned()));
+                    self.row_space();
+                }
                 '|' => self.push(Token::Command("|".to_owned())),
                 '%' => self.push(Token::Sign('%')),
                 // Spaces, dollar signs and formula delimiters.
@@ -199,6 +213,19 @@ impl Lexer {
             _ => self.push(Token::Command(name)),
         }
         Some(())
+    }
+
+    /// Skips the length of the space between two rows, as `[4pt]`.
+    fn row_space(&mut self) {
+        if self.peek(0) != Some('[') {
+            return;
+        }
+        let inside: String = self.text[self.at + 1..].iter().take_while(|c| **c != ']').collect();
+        let number = inside.trim().trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit = &inside.trim()[number.len()..];
+        if ["pt", "em", "ex", "mm", "cm", "in", "mu"].contains(&unit) && number.trim().parse::<f64>().is_ok() {
+            self.at += inside.chars().count() + 2;
+        }
     }
 
     /// The content of `\text{}` and similar commands: mathematics if it contains digits, otherwise words.

@@ -16,6 +16,24 @@ pub fn command(word: &str) -> Option<&'static str> {
     }
 }
 
+/// Whether a word ends an ordinal, as in `12th`.
+#[must_use]
+pub fn is_ordinal_end(word: &str) -> bool {
+    ["st", "nd", "rd", "th"].contains(&word)
+}
+
+/// The base of a number in digits, if it is written in words.
+#[must_use]
+pub fn base(index: &str) -> String {
+    const BASES: [&str; 15] = [
+        "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
+        "fourteen", "fifteen", "sixteen",
+    ];
+    let index = index.trim().to_lowercase();
+    let index = index.strip_prefix("base").unwrap_or(&index).trim();
+    BASES.iter().position(|name| *name == index).map_or_else(|| index.to_owned(), |at| (at + 2).to_string())
+}
+
 /// Whether a bare word is a unit and not a product of variables.
 #[must_use]
 pub fn is_unit(word: &str) -> bool {
@@ -38,7 +56,9 @@ pub fn braced(text: &[char]) -> Option<&[char]> {
 /// A text as words alone: lower case, without commands, brackets and spaces.
 #[must_use]
 pub fn plain(text: &str) -> String {
-    let text: String = squeezed(text).chars().filter(|c| !"{}*\"'".contains(*c)).collect();
+    let text: String = squeezed(text).chars().filter(|c| !"{}*\"".contains(*c)).collect();
+    // Quotes come in pairs; a single one is a prime.
+    let text = text.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')).unwrap_or(&text);
     text.trim_end_matches(['.', ',']).to_lowercase()
 }
 
@@ -69,11 +89,28 @@ pub fn squeezed(text: &str) -> String {
     ];
     let mut text = text.to_owned();
     for look in LOOKS {
-        let replacement = if look.ends_with("frac") { "\\frac" } else { "" };
+        let replacement = match look {
+            "\\dfrac" | "\\tfrac" => "\\frac",
+            "\\," | "\\;" | "\\:" | "\\ " => " ",
+            _ => "",
+        };
         text = text.replace(look, replacement);
     }
-    text.retain(|c| !c.is_whitespace() && !"$~".contains(c));
-    text
+    // A space between digits is no look: `1 1/2` is not `11/2`.
+    let mut squeezed = String::with_capacity(text.len());
+    let mut space = false;
+    for c in text.chars() {
+        if c.is_whitespace() || c == '~' {
+            space = true;
+        } else if c != '$' {
+            if space && c.is_ascii_digit() && squeezed.ends_with(|last: char| last.is_ascii_digit()) {
+                squeezed.push(' ');
+            }
+            space = false;
+            squeezed.push(c);
+        }
+    }
+    squeezed
 }
 
 /// The letter of an answer that consists of one letter: `E`, `(E)`, `\text{E.}`.
