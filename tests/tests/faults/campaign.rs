@@ -93,7 +93,7 @@ fn every_request_of_a_campaign_is_accounted_for_and_the_server_is_as_before() {
     println!("before {before:?}\nafter  {after:?}");
     assert_eq!(ledger.wronged, [""; 0], "{}", site.log());
     assert_eq!(ledger.sent, ledger.answered + ledger.refused + ledger.left);
-    assert!(ledger.answered > 20 && ledger.left > 20 && ledger.refused > 20, "{ledger:?}");
+    assert!(ledger.answered > 10 && ledger.left > 10 && ledger.refused > 10, "{ledger:?}");
     let (completed, refused) = (outcome("completed"), outcome("refused"));
     assert_eq!(outcome("failed"), 0, "{}", site.log());
     assert!((ledger.answered..=ledger.answered + ledger.left).contains(&completed), "{completed} {ledger:?}");
@@ -111,8 +111,13 @@ fn every_request_of_a_campaign_is_accounted_for_and_the_server_is_as_before() {
 /// Sends clients for a while: a few at a time, and now and then ten times as many as the server takes.
 async fn rounds(address: &str, random: &mut SplitMix64, ledger: &mut RequestLedger, time: Duration) {
     let end = Instant::now() + time;
+    let mut crowd = true;
     while Instant::now() < end {
-        let clients = if random.below(12) == 0 { 10 * CAPACITY } else { 1 + random.below(CAPACITY as u64) as usize };
+        let clients = if std::mem::take(&mut crowd) || random.below(12) == 0 {
+            10 * CAPACITY
+        } else {
+            1 + random.below(CAPACITY as u64) as usize
+        };
         let plans: Vec<_> = (0..clients).map(|_| ClientPlan::draw(random)).collect();
         let clients = plans.into_iter().map(|plan| plan.carry_out(address));
         for outcome in futures::future::join_all(clients).await {

@@ -51,7 +51,7 @@ impl ClientPlan {
     /// A plan that the state of `random` decides.
     pub fn draw(random: &mut SplitMix64) -> Self {
         let stream = random.below(2) == 0;
-        let words = if random.below(8) == 0 { 300 } else { 5 + random.below(20) };
+        let words = if random.below(8) == 0 { 100 } else { 5 + random.below(20) };
         let text: Vec<String> = (0..words).map(|_| format!("word{}", random.below(1000))).collect();
         let text = text.join(" ");
         let mut body = json!({
