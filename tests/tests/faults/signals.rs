@@ -68,6 +68,7 @@ fn the_second_signal_ends_a_server_that_drains() {
     site.signal("TERM");
     let ended = site.exit_within(AT_ONCE).unwrap_or_else(|| panic!("the second signal is ignored:\n{}", site.log()));
     assert_eq!(ended.code(), Some(INTERRUPTED), "{}", site.log());
+    assert_eq!(site.token_file(), None);
 }
 
 #[test]

@@ -26,7 +26,7 @@ use rsd_protocol::preview::UnitCosts;
 
 pub use audit::AuditLog;
 pub use routes::router;
-pub use tokens::{AdminTokens, TokenError};
+pub use tokens::{AdminTokens, OwnedTokenFile, TokenError};
 pub use traces::RecentTraces;
 
 use crate::app::AppState;

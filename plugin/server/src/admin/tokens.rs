@@ -35,8 +35,6 @@ impl TokenScope {
 pub struct AdminTokens {
     read: Option<ApiKey>,
     write: Option<ApiKey>,
-    /// The file with the tokens, if the server generated them.
-    file: Option<OwnedTokenFile>,
 }
 
 /// Why the admin API has no tokens.
@@ -67,12 +65,18 @@ impl AdminTokens {
     /// These tokens. Without a write token no client can change anything.
     #[must_use]
     pub fn new(read: Option<&str>, write: Option<&str>) -> Self {
-        Self { read: read.map(ApiKey::new), write: write.map(ApiKey::new), file: None }
+        Self { read: read.map(ApiKey::new), write: write.map(ApiKey::new) }
     }
 
     /// The tokens that the deployment names. If it names none, generates two and writes them to a file that only its
-    /// owner can read; `admin` and `endpoint` are the addresses for that file.
-    pub fn open(config: &AdminConfig, port: u16, admin: &str, endpoint: &str) -> Result<Self, TokenError> {
+    /// owner can read; `admin` and `endpoint` are the addresses for that file. Whoever owns the file decides when it is
+    /// deleted: the tokens themselves live as long as the last connection.
+    pub fn open(
+        config: &AdminConfig,
+        port: u16,
+        admin: &str,
+        endpoint: &str,
+    ) -> Result<(Self, Option<OwnedTokenFile>), TokenError> {
         let key = |env: &Option<rsd_config::SecretSource>, file: &Option<PathBuf>, names: KeySettings| {
             ApiKey::read_from(env.as_deref(), file.as_deref(), names)
         };
@@ -84,7 +88,7 @@ impl AdminTokens {
             return Err(TokenError::Same);
         }
         if read.is_some() || write.is_some() {
-            return Ok(Self { read, write, file: None });
+            return Ok((Self { read, write }, None));
         }
         let file = TokenFile {
             admin: admin.to_owned(),
@@ -94,13 +98,7 @@ impl AdminTokens {
         };
         let path = token_file::path(port).ok_or(TokenError::NoDirectory)?;
         let owned = OwnedTokenFile::write(&path, &file)?;
-        Ok(Self { file: Some(owned), ..Self::new(Some(&file.read_token), Some(&file.write_token)) })
-    }
-
-    /// The file with the tokens, if the server generated them.
-    #[must_use]
-    pub fn token_file(&self) -> Option<&Path> {
-        self.file.as_ref().map(|file| file.path.as_path())
+        Ok((Self::new(Some(&file.read_token), Some(&file.write_token)), Some(owned)))
     }
 
     /// What a request with these headers may do. Both tokens are always compared, so that the response time reveals nothing.
@@ -116,7 +114,7 @@ impl AdminTokens {
 
 /// A file with generated tokens; deleted when dropped.
 #[derive(Debug)]
-struct OwnedTokenFile {
+pub struct OwnedTokenFile {
     path: PathBuf,
     /// Hash of what was written. If another server has replaced the file since, it is not deleted.
     sha256: [u8; 32],
@@ -138,6 +136,12 @@ fn random_token() -> String {
 }
 
 impl OwnedTokenFile {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     fn write(path: &Path, file: &TokenFile) -> Result<Self, FileError> {
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory).map_err(FileError::io("create", directory))?;

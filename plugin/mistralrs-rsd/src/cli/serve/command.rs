@@ -84,7 +84,8 @@ pub(in crate::cli) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         .with_log(args.log().map(rsd_server::RequestLog::open).transpose()?);
     let app = Arc::new(app);
     let watch = operator::watch(&control, &app, deployment.admin.watch_file, hangup);
-    let admin = admin.map(|admin| admin.serve(app.clone(), control, recorder, traces, &deployment));
+    let (admin, token_file) =
+        admin.map(|admin| admin.serve(app.clone(), control, recorder, traces, &deployment)).unzip();
     let served = tokio::select! {
         served = serve(app, native_routes, listener, &deployment, signals.drain()) => served,
         () = signals.abort() => Err(ServerAborted.into()),
@@ -94,6 +95,7 @@ pub(in crate::cli) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         task.abort();
         let _ = task.await;
     }
+    drop(token_file);
     served
 }
 

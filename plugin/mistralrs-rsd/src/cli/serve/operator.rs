@@ -14,13 +14,14 @@ use rsd_core::prediction::StepRecorder;
 
 use rsd_server::{
     AppState,
-    admin::{self, AdminState, AdminTokens, AuditLog, RecentTraces},
+    admin::{self, AdminState, AdminTokens, AuditLog, OwnedTokenFile, RecentTraces},
 };
 
 /// The bound listener of the admin API, with its tokens.
 pub(super) struct AdminListener {
     listener: TcpListener,
     tokens: AdminTokens,
+    token_file: Option<OwnedTokenFile>,
     audit: AuditLog,
     endpoint: String,
 }
@@ -41,9 +42,9 @@ impl AdminListener {
         })?;
         let address = listener.local_addr()?;
         let endpoint = format!("http://{}", endpoint.local_addr()?);
-        let tokens = AdminTokens::open(config, address.port(), &format!("http://{address}"), &endpoint)?;
-        if let Some(path) = tokens.token_file() {
-            tracing::info!("admin API: http://{address}, tokens in {}", path.display());
+        let (tokens, token_file) = AdminTokens::open(config, address.port(), &format!("http://{address}"), &endpoint)?;
+        if let Some(file) = &token_file {
+            tracing::info!("admin API: http://{address}, tokens in {}", file.path().display());
         } else {
             tracing::info!("admin API: http://{address}");
         }
@@ -53,10 +54,10 @@ impl AdminListener {
             );
         }
         let audit = AuditLog::open(config.audit_file.as_deref())?;
-        Ok(Some(Self { listener, tokens, audit, endpoint }))
+        Ok(Some(Self { listener, tokens, token_file, audit, endpoint }))
     }
 
-    /// Serves the admin API until the task is aborted.
+    /// Serves the admin API until the task is aborted. The token file is deleted when the caller drops it.
     pub fn serve(
         self,
         app: Arc<AppState>,
@@ -64,7 +65,7 @@ impl AdminListener {
         recorder: Arc<StepRecorder>,
         traces: Arc<RecentTraces>,
         deployment: &Deployment,
-    ) -> JoinHandle<()> {
+    ) -> (JoinHandle<()>, Option<OwnedTokenFile>) {
         let AdminConfig { host, hosts, origins, connections, .. } = &deployment.admin;
         let file = control.file().map(ToOwned::to_owned);
         let admin = Arc::new(AdminState {
@@ -79,7 +80,8 @@ impl AdminListener {
             endpoint: self.endpoint,
             file,
         });
-        tokio::spawn(rsd_server::serve_admin(app, admin::router(admin), self.listener, *connections))
+        let task = tokio::spawn(rsd_server::serve_admin(app, admin::router(admin), self.listener, *connections));
+        (task, self.token_file)
     }
 }
 
