@@ -44,7 +44,7 @@ pub use spec::{EngineSpec, SpecError};
 use cache::{CacheGauge, CacheMirror};
 use logit_reader::LogitSelection;
 use rsd_core::pipeline::roles::{
-    AnswerPermit, CacheUse, ChatMessage, Generator, GeneratorRun, Prompt, RoleError, RunRequest, Step,
+    AnswerPermit, CacheUse, ChatMessage, Generator, GeneratorRun, Prompt, RoleError, RunRequest, Step, TokenPrompt,
 };
 use rsd_head::state_layout::StateLayout;
 use vocabulary::Vocabulary;
@@ -242,7 +242,13 @@ impl Generator for Engine {
     async fn encode_prompt(&self, prompt: &Prompt) -> Result<Vec<u32>, RoleError> {
         match prompt {
             Prompt::Chat(messages) => self.encode_chat(messages).await,
-            Prompt::Text(text) => self.0.vocabulary.encode(text, true).map_err(RoleError::Invalid),
+            Prompt::Tokens(prompt) if prompt.vocabulary == self.vocabulary() => {
+                self.0.vocabulary.check(&prompt.ids).map_err(RoleError::Invalid)?;
+                Ok(prompt.ids.clone())
+            }
+            Prompt::Text(text) | Prompt::Tokens(TokenPrompt { text, .. }) => {
+                self.0.vocabulary.encode(text, true).map_err(RoleError::Invalid)
+            }
         }
     }
 

@@ -70,6 +70,15 @@ impl Vocabulary {
         if (token as usize) < trie.vocab_size() { trie.decode_ext(&[token], false) } else { Vec::new() }
     }
 
+    /// Refuses token ids that the tokenizer does not have: the model has no embedding for them.
+    pub(super) fn check(&self, ids: &[u32]) -> Result<(), String> {
+        let size = self.tokenizer.get_vocab_size(true);
+        match ids.iter().find(|id| self.tokenizer.id_to_token(**id).is_none()) {
+            Some(id) => Err(format!("prompt: there is no token {id}; the vocabulary has {size} tokens")),
+            None => Ok(()),
+        }
+    }
+
     /// Tokenizes plain text. `special` adds the special tokens that the tokenizer puts around a text.
     pub(super) fn encode(&self, text: &str, special: bool) -> Result<Vec<u32>, String> {
         self.tokenizer
