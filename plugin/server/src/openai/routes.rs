@@ -11,7 +11,7 @@ use axum::{
     routing::{get, get_service, post},
 };
 use serde_json::Value;
-use tower_http::cors::CorsLayer;
+use tower_http::cors::{AllowHeaders, CorsLayer};
 
 use super::{
     error::{ApiError, ApiErrorBody, ApiErrorCode},
@@ -109,7 +109,8 @@ pub fn router(
     let cors = CorsLayer::new()
         .allow_origin(origins)
         .allow_methods([Method::GET, Method::POST])
-        .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION]);
+        // OpenAI's JavaScript client sends headers of its own, and a browser refuses the request if one is not allowed.
+        .allow_headers(AllowHeaders::mirror_request());
     let (mut public, mut guarded) = (Router::new(), Router::new());
     for ApiRoute { spec, handler } in routes(mistralrs, app.metrics.is_some()) {
         let router = if spec.public { &mut public } else { &mut guarded };
