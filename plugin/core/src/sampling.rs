@@ -4,7 +4,7 @@
 //! No state of a random generator is carried from token to token. So an answer does not depend on how it was cut into
 //! runs, on other requests, or on how often a request was retried.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -24,9 +24,9 @@ pub struct Sampling {
     pub min_p: Option<f32>,
     /// Divides positive and multiplies negative logits of tokens that occur in prompt or answer.
     pub repetition_penalty: Option<f32>,
-    /// Subtracted once per occurrence in prompt or answer.
+    /// Subtracted once per occurrence in the answer.
     pub frequency_penalty: Option<f32>,
-    /// Subtracted once from tokens that occur in prompt or answer.
+    /// Subtracted once from tokens that occur in the answer.
     pub presence_penalty: Option<f32>,
     /// Added to the logits of these tokens.
     pub logit_bias: HashMap<u32, f32>,
@@ -91,6 +91,30 @@ pub fn choice_seed(seed: u64, index: u64) -> u64 {
     seed.wrapping_add(index.wrapping_mul(0x9E37_79B9_7F4A_7C15))
 }
 
+/// The tokens that the penalties look at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TokenCounts {
+    prompt: HashSet<u32>,
+    /// How often each token occurred in the answer.
+    answer: HashMap<u32, u32>,
+}
+
+impl TokenCounts {
+    /// The tokens of a prefix, of which the last `answered` belong to the answer.
+    #[must_use]
+    pub fn of_prefix(prefix: &[u32], answered: usize) -> Self {
+        let (prompt, answer) = prefix.split_at(prefix.len().saturating_sub(answered));
+        let mut counts = Self { prompt: prompt.iter().copied().collect(), answer: HashMap::new() };
+        answer.iter().for_each(|&token| counts.add(token));
+        counts
+    }
+
+    /// Counts the next token of the answer.
+    pub fn add(&mut self, token: u32) {
+        *self.answer.entry(token).or_insert(0) += 1;
+    }
+}
+
 impl Sampling {
     /// Whether any penalty needs the counts of tokens so far.
     #[must_use]
@@ -108,10 +132,10 @@ impl Sampling {
         self.uses_counts() || !self.logit_bias.is_empty()
     }
 
-    /// Picks a token. `counts` holds how often each token occurred in prompt and answer; `u` is the position's
-    /// draw from U[0, 1) and is unused when greedy. `logits` are changed in place.
+    /// Picks a token. `counts` holds the tokens of prompt and answer so far; `u` is the position's draw from U[0, 1) and
+    /// is unused when greedy. `logits` are changed in place.
     #[must_use]
-    pub fn pick(&self, logits: &mut [f32], counts: &HashMap<u32, u32>, u: f64) -> u32 {
+    pub fn pick(&self, logits: &mut [f32], counts: &TokenCounts, u: f64) -> u32 {
         self.adjust(logits, counts);
         if self.temperature <= 0.0 {
             return argmax(logits);
@@ -128,8 +152,9 @@ impl Sampling {
         candidates.last().map_or_else(|| argmax(logits), |c| c.0)
     }
 
-    /// Applies bias and penalties as mistral.rs defines them: counts cover prompt and answer.
-    fn adjust(&self, logits: &mut [f32], counts: &HashMap<u32, u32>) {
+    /// Applies bias and penalties. As OpenAI defines them, frequency and presence are those in the answer; the
+    /// repetition penalty covers the prompt, too.
+    fn adjust(&self, logits: &mut [f32], counts: &TokenCounts) {
         for (&token, &bias) in &self.logit_bias {
             if let Some(logit) = logits.get_mut(token as usize) {
                 *logit += bias;
@@ -141,9 +166,13 @@ impl Sampling {
         let repetition = self.repetition_penalty.unwrap_or(1.0);
         let frequency = self.frequency_penalty.unwrap_or(0.0);
         let presence = self.presence_penalty.unwrap_or(0.0);
-        for (&token, &count) in counts {
+        for (&token, &count) in &counts.answer {
             if let Some(logit) = logits.get_mut(token as usize) {
                 *logit -= count as f32 * frequency + presence;
+            }
+        }
+        for token in counts.prompt.iter().chain(counts.answer.keys().filter(|token| !counts.prompt.contains(token))) {
+            if let Some(logit) = logits.get_mut(*token as usize) {
                 *logit = if *logit > 0.0 { *logit / repetition } else { *logit * repetition };
             }
         }
@@ -205,14 +234,14 @@ mod tests {
         #[test]
         fn greedy_is_the_argmax(mut l in logits(), u in 0.0f64..1.0) {
             let best = argmax(&l);
-            prop_assert_eq!(Sampling::default().pick(&mut l, &HashMap::new(), u), best);
+            prop_assert_eq!(Sampling::default().pick(&mut l, &TokenCounts::default(), u), best);
         }
 
         #[test]
         fn top_k_of_one_is_greedy_at_any_temperature(mut l in logits(), u in 0.0f64..1.0, temperature in 0.1f32..3.0) {
             let best = argmax(&l);
             let sampling = Sampling { temperature, top_k: Some(1), ..Sampling::default() };
-            prop_assert_eq!(sampling.pick(&mut l, &HashMap::new(), u), best);
+            prop_assert_eq!(sampling.pick(&mut l, &TokenCounts::default(), u), best);
         }
 
         #[test]
@@ -246,7 +275,7 @@ mod tests {
         let mut seen = [0u32; 4];
         for position in 0..n {
             let u = uniform(7, 0, u64::from(position));
-            seen[sampling.pick(&mut logits.to_vec(), &HashMap::new(), u) as usize] += 1;
+            seen[sampling.pick(&mut logits.to_vec(), &TokenCounts::default(), u) as usize] += 1;
         }
         let weights: Vec<f64> = logits.iter().map(|&l| f64::from(l / 0.8).exp()).collect();
         let total: f64 = weights.iter().sum();
@@ -257,7 +286,8 @@ mod tests {
 
     #[test]
     fn penalties_follow_their_definitions() {
-        let counts = HashMap::from([(0, 2), (1, 1)]);
+        // The prompt is 0, 3; the answer 0, 1, 0.
+        let counts = TokenCounts::of_prefix(&[0, 3, 0, 1, 0], 3);
         let sampling = Sampling {
             repetition_penalty: Some(2.0),
             frequency_penalty: Some(0.5),
@@ -265,9 +295,29 @@ mod tests {
             logit_bias: HashMap::from([(2, 1.5)]),
             ..Sampling::default()
         };
-        let mut logits = [4.25, -1.0, 0.0];
+        let mut logits = [4.25, -1.0, 0.0, 3.0];
         sampling.adjust(&mut logits, &counts);
-        assert_eq!(logits, [(4.25 - 1.25) / 2.0, -1.75 * 2.0, 1.5]);
+        assert_eq!(logits, [(4.25 - 1.25) / 2.0, -1.75 * 2.0, 1.5, 3.0 / 2.0]);
+    }
+
+    #[test]
+    fn top_p_of_zero_leaves_the_likeliest_token() {
+        let sampling = Sampling { temperature: 1.0, top_p: Some(0.0), ..Sampling::default() };
+        assert_eq!(sampling.candidates(&[0.5, 2.0, 2.0, -1.0]), [(1, 1.0)]);
+    }
+
+    proptest! {
+        #[test]
+        fn frequency_and_presence_ignore_the_prompt(
+            l in logits(), prompt in proptest::collection::vec(0u32..8, 0..20), penalty in -2.0f32..2.0,
+        ) {
+            let sampling = Sampling {
+                frequency_penalty: Some(penalty), presence_penalty: Some(penalty), ..Sampling::default()
+            };
+            let mut changed = l.clone();
+            sampling.adjust(&mut changed, &TokenCounts::of_prefix(&prompt, 0));
+            prop_assert_eq!(changed, l);
+        }
     }
 
     #[test]

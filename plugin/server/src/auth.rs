@@ -85,7 +85,11 @@ impl ApiKey {
     /// Whether a request has this key.
     pub(crate) fn matches(&self, headers: &HeaderMap) -> bool {
         let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+        let token = given
+            .and_then(|value| value.split_once(' '))
+            // The name of the scheme is case-insensitive (RFC 9110, 11.1); the key is not.
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer"))
+            .map_or("", |(_, token)| token);
         bool::from(hash(token.trim()).ct_eq(&self.0))
     }
 }
@@ -101,8 +105,10 @@ mod tests {
     #[test]
     fn only_the_key_opens_and_it_is_never_printed() {
         let key = ApiKey::new("secret");
-        assert!(key.matches(&headers("Bearer secret")));
-        for wrong in ["Bearer secre", "Bearer secrets", "secret", "Bearer ", "Basic secret"] {
+        for right in ["Bearer secret", "bearer secret", "BEARER  secret"] {
+            assert!(key.matches(&headers(right)), "{right}");
+        }
+        for wrong in ["Bearer secre", "Bearer SECRET", "Bearer secrets", "secret", "Bearer ", "Basic secret"] {
             assert!(!key.matches(&headers(wrong)), "{wrong}");
         }
         assert!(!key.matches(&HeaderMap::new()));

@@ -6,8 +6,10 @@
 //! answer is that of the draft alone, at `delta > 1` that of the target alone, token for token.
 
 mod answer;
+mod answer_sink;
 pub mod flops;
 pub mod observe;
+mod prompt_score;
 mod request;
 pub mod roles;
 pub mod segment;
@@ -33,7 +35,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{pipeline::flops::ModelParameters, policy::PolicyHandle};
 use answer::AnswerText;
+pub use answer_sink::AnswerSink;
+use answer_sink::ProgressCallback;
 use observe::{ModelRole, PipelineObserver};
+pub use prompt_score::PromptScore;
 pub use request::{PolicyOverrides, Request};
 use roles::{Generator, ModelHealth, RewardModel, RoleError, RunReport, TokenLogprob};
 use segment::StepBoundary;
@@ -99,6 +104,8 @@ pub struct AnswerOutcome {
     pub finish: FinishReason,
     /// Number of tokens in the prompt.
     pub prompt_tokens: usize,
+    /// How many of them a cache held; `None` if no model continued the prompt.
+    pub cached_prompt_tokens: Option<usize>,
     /// Number of tokens in the answer.
     pub completion_tokens: usize,
     /// Every step with its reward, and the totals.
@@ -128,10 +135,23 @@ impl Rsd {
     pub async fn answer(
         &self,
         request: Request,
-        mut on_progress: impl FnMut(AnswerProgress) + Send,
+        on_progress: impl FnMut(AnswerProgress) + Send,
         cancel: CancellationToken,
     ) -> Result<AnswerOutcome, PipelineError> {
-        session::run(self, request, &mut on_progress, cancel).await
+        self.answer_into(request, &mut ProgressCallback(on_progress), cancel).await
+    }
+
+    /// The same with a receiver that also hears when the prompt was accepted.
+    ///
+    /// # Errors
+    /// As [`Self::answer`].
+    pub async fn answer_into(
+        &self,
+        request: Request,
+        sink: &mut dyn AnswerSink,
+        cancel: CancellationToken,
+    ) -> Result<AnswerOutcome, PipelineError> {
+        session::run(self, request, sink, cancel).await
     }
 
     /// Generates one answer without reporting progress.

@@ -46,6 +46,28 @@ pub enum Prompt {
     Chat(Vec<ChatMessage>),
     /// Plain text, which is continued without a template.
     Text(String),
+    /// Tokens, which are continued as they are.
+    Tokens(TokenPrompt),
+}
+
+/// A prompt of token ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenPrompt {
+    /// The token ids.
+    pub ids: Vec<u32>,
+    /// The vocabulary of the ids ([`Generator::vocabulary`]).
+    pub vocabulary: Arc<str>,
+    /// What the ids say, for models with another vocabulary.
+    pub text: String,
+}
+
+impl TokenPrompt {
+    /// These ids in the vocabulary of a model.
+    #[must_use]
+    pub fn new(model: &dyn Generator, ids: Vec<u32>) -> Self {
+        let bytes: Vec<u8> = ids.iter().flat_map(|&id| model.token_bytes(id)).collect();
+        Self { ids, vocabulary: model.vocabulary(), text: String::from_utf8_lossy(&bytes).into_owned() }
+    }
 }
 
 impl Prompt {
@@ -53,7 +75,7 @@ impl Prompt {
     #[must_use]
     pub fn question(&self) -> &str {
         match self {
-            Self::Text(text) => text,
+            Self::Text(text) | Self::Tokens(TokenPrompt { text, .. }) => text,
             Self::Chat(messages) => messages
                 .iter()
                 .rev()

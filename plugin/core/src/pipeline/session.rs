@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AnswerOutcome, AnswerProgress, AnswerText, FinishReason, PipelineError, Request, Rsd,
+    AnswerOutcome, AnswerProgress, AnswerSink, AnswerText, FinishReason, PipelineError, Request, Rsd,
     observe::{AnswerEnd, ModelRole, PipelineEvent, StepDecision, new_answer_id},
     roles::{AnswerPermit, GeneratorRun, RoleError, RunRequest, Step, StepEnd, TokenLogprob, Trajectory},
     segment::Segmentation,
@@ -22,14 +22,11 @@ use crate::{
     sampling::{RandomStream, uniform},
 };
 
-/// Receives the parts of the answer as they are added.
-type ProgressSink<'a> = &'a mut (dyn FnMut(AnswerProgress) + Send);
-
 struct AnswerSession<'a> {
     rsd: &'a Rsd,
     id: u64,
     request: Request,
-    on_progress: ProgressSink<'a>,
+    sink: &'a mut dyn AnswerSink,
     cancel: CancellationToken,
     /// Whether steps are scored; not where one model answers alone.
     steps_scored: bool,
@@ -96,7 +93,7 @@ enum RunEvent {
 pub(super) async fn run(
     rsd: &Rsd,
     request: Request,
-    on_progress: ProgressSink<'_>,
+    sink: &mut dyn AnswerSink,
     cancel: CancellationToken,
 ) -> Result<AnswerOutcome, PipelineError> {
     let began = Instant::now();
@@ -106,7 +103,7 @@ pub(super) async fn run(
         id: new_answer_id(),
         answer: AnswerText::new(request.stop.clone()),
         request,
-        on_progress,
+        sink,
         cancel,
         steps_scored: route == AnswerRoute::Rsd,
         permits: Vec::new(),
@@ -160,6 +157,7 @@ impl AnswerSession<'_> {
             let Some(target) = self.open(StepSource::Target).await? else { return Ok(FinishReason::Length) };
             self.target = Some(target);
         }
+        self.sink.prompt_accepted();
         match route {
             AnswerRoute::Draft => self.generate_alone(StepSource::Draft, None, None).await,
             AnswerRoute::Target => self.generate_alone(StepSource::Target, None, None).await,
@@ -556,7 +554,7 @@ impl AnswerSession<'_> {
         let text = self.answer.push(&step.bytes);
         self.logprobs.extend_from_slice(&step.logprobs);
         self.trace.steps.push(entry.clone());
-        (self.on_progress)(AnswerProgress { text, step: Some(entry), logprobs: step.logprobs });
+        self.sink.progress(AnswerProgress { text, step: Some(entry), logprobs: step.logprobs });
         Ok(match step.end {
             _ if self.answer.is_stopped() => Some(FinishReason::Stop),
             StepEnd::EndOfText | StepEnd::StopString => Some(FinishReason::Stop),
@@ -603,9 +601,10 @@ impl AnswerSession<'_> {
     fn outcome(mut self, finish: FinishReason) -> AnswerOutcome {
         let rest = self.answer.finish();
         if !rest.is_empty() {
-            (self.on_progress)(AnswerProgress { text: rest, step: None, logprobs: Vec::new() });
+            self.sink.progress(AnswerProgress { text: rest, step: None, logprobs: Vec::new() });
         }
         let prompt_tokens = self.prompt_tokens();
+        let cached = self.prompt_prefilled.map(|prefilled| prompt_tokens.saturating_sub(prefilled));
         let text = AnswerText::new(self.request.stop.clone()).push_all(self.answer.bytes());
         AnswerOutcome {
             text,
@@ -613,6 +612,7 @@ impl AnswerSession<'_> {
             tokens: self.tokens,
             finish,
             prompt_tokens,
+            cached_prompt_tokens: cached,
             trace: self.trace,
             logprobs: self.logprobs,
         }

@@ -3,7 +3,7 @@
 //! All their waits pass a [`WaitValve`], where a test can make one hang or cancel the request.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashSet, VecDeque},
     hash::{DefaultHasher, Hash, Hasher},
     sync::{
         Arc,
@@ -30,7 +30,7 @@ use crate::{
         segment::{StepBoundary, StepCut},
     },
     policy::{AfterRejection, PolicyConfig, PolicyHandle},
-    sampling::{Sampling, uniform},
+    sampling::{Sampling, TokenCounts, uniform},
 };
 
 /// What the models can generate; the end token comes after it.
@@ -153,12 +153,32 @@ impl ScriptedModel {
 
     /// The likeliest next byte, or `None` for the end token.
     pub fn greedy(&self, text: &[u8]) -> Option<u8> {
-        let token = Sampling::default().pick(&mut self.logits(text), &HashMap::new(), 0.0);
+        let token = Sampling::default().pick(&mut self.logits(text), &TokenCounts::default(), 0.0);
         ALPHABET.get(token as usize).copied()
     }
 
     fn decode(&self, tokens: &[u32]) -> Vec<u8> {
         tokens.iter().map(|t| u8::try_from(t - self.shift).expect("a token of this vocabulary")).collect()
+    }
+
+    /// Token ids of a request, which may be none of this vocabulary.
+    fn checked(&self, ids: &[u32]) -> Result<Vec<u32>, RoleError> {
+        match ids.iter().find(|id| self.token_bytes(**id).is_empty()) {
+            Some(id) => Err(RoleError::Invalid(format!("the {} model has no token {id}", self.role))),
+            None => Ok(ids.to_vec()),
+        }
+    }
+
+    /// The log-probability of what comes after a text, which is a byte or the end token, and of the likeliest bytes.
+    fn logprob(&self, text: &[u8], next: Option<u8>, top: usize) -> TokenLogprob {
+        let token = |byte: u8| u32::from(byte) + self.shift;
+        let logprobs = self.probabilities(text).into_iter().map(|p| p.ln() as f32);
+        let mut all: Vec<(u32, f32)> = ALPHABET.iter().map(|byte| token(*byte)).zip(logprobs).collect();
+        let own = next.map_or(self.shift, token);
+        let logprob = all.iter().find(|(id, _)| *id == own).map_or(f32::NEG_INFINITY, |(_, logprob)| *logprob);
+        all.sort_by(|a, b| b.1.total_cmp(&a.1));
+        all.truncate(top);
+        TokenLogprob { id: own, logprob, top: all }
     }
 
     fn encode(&self, text: &[u8]) -> Vec<u32> {
@@ -190,7 +210,10 @@ impl Generator for ScriptedModel {
 
     async fn encode_prompt(&self, prompt: &Prompt) -> Result<Vec<u32>, RoleError> {
         self.valve.pass().await;
-        Ok(self.encode(prompt.question().as_bytes()))
+        match prompt {
+            Prompt::Tokens(prompt) if prompt.vocabulary == self.vocabulary() => self.checked(&prompt.ids),
+            _ => Ok(self.encode(prompt.question().as_bytes())),
+        }
     }
 
     fn encode_text(&self, text: &str) -> Result<Vec<u32>, RoleError> {
@@ -198,7 +221,7 @@ impl Generator for ScriptedModel {
     }
 
     fn token_bytes(&self, token: u32) -> Vec<u8> {
-        self.decode(&[token])
+        token.checked_sub(self.shift).and_then(|byte| u8::try_from(byte).ok()).into_iter().collect()
     }
 
     /// The features of a step hold its number of bytes; the log-probabilities hold the byte that this model would have
@@ -289,10 +312,20 @@ impl ScriptedRun {
         let position = (self.request.position + self.generated) as u64;
         self.script.draws.lock().push((self.request.stream, position));
         let u = uniform(self.request.sampling.seed, self.request.stream, position);
-        let token = self.request.sampling.pick(&mut self.script.logits(&self.text), &HashMap::new(), u);
+        let token = self.request.sampling.pick(&mut self.script.logits(&self.text), &self.counts(), u);
         // A sampled token is fed only when another one is sampled after it.
         self.unfed = usize::from((token as usize) < ALPHABET.len());
         ALPHABET.get(token as usize).copied()
+    }
+
+    /// The tokens of the alphabet in prompt and answer, as places in the alphabet.
+    fn counts(&self) -> TokenCounts {
+        let place = |byte: &u8| ALPHABET.iter().position(|known| known == byte).map(|place| place as u32);
+        let answered = self.request.position + self.generated;
+        let (prompt, answer) = self.text.split_at(self.text.len() - answered);
+        let answer: Vec<u32> = answer.iter().filter_map(place).collect();
+        let prompt: Vec<u32> = prompt.iter().filter_map(place).collect();
+        TokenCounts::of_prefix(&[prompt, answer.clone()].concat(), answer.len())
     }
 
     fn stops(&self) -> bool {
@@ -300,9 +333,11 @@ impl ScriptedRun {
     }
 
     fn generate_step(&mut self) -> Step {
-        let mut bytes = Vec::new();
+        let (mut bytes, mut logprobs) = (Vec::new(), Vec::new());
         let end = loop {
             let Some(byte) = self.sample() else { break StepEnd::EndOfText };
+            let top = self.request.logprobs;
+            logprobs.extend(top.map(|top| self.script.logprob(&self.text, Some(byte), top)));
             let new = bytes.len();
             bytes.push(byte);
             self.text.push(byte);
@@ -321,7 +356,7 @@ impl ScriptedRun {
                 None => {}
             }
         };
-        Step { tokens: self.script.encode(&bytes), bytes, end, features: None, logprobs: Vec::new(), seconds: 0.0 }
+        Step { tokens: self.script.encode(&bytes), bytes, end, features: None, logprobs, seconds: 0.0 }
     }
 
     /// Generates as far ahead as the request allows.

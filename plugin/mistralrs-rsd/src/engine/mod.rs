@@ -48,6 +48,7 @@ use health::EngineHealth;
 use logit_reader::LogitSelection;
 use rsd_core::pipeline::roles::{
     AnswerPermit, CacheUse, ChatMessage, Generator, GeneratorRun, ModelHealth, Prompt, RoleError, RunRequest, Step,
+    TokenPrompt,
 };
 use rsd_head::state_layout::StateLayout;
 use vocabulary::Vocabulary;
@@ -223,8 +224,14 @@ impl Generator for Engine {
     async fn encode_prompt(&self, prompt: &Prompt) -> Result<Vec<u32>, RoleError> {
         match prompt {
             Prompt::Chat(messages) => self.encode_chat(messages).await,
+            Prompt::Tokens(prompt) if prompt.vocabulary == self.vocabulary() => {
+                self.0.vocabulary.check(&prompt.ids).map_err(RoleError::Invalid)?;
+                Ok(prompt.ids.clone())
+            }
             // Who continues a text writes the template himself, control tokens included.
-            Prompt::Text(text) => self.0.vocabulary.encode(text, true).map_err(RoleError::Invalid),
+            Prompt::Text(text) | Prompt::Tokens(TokenPrompt { text, .. }) => {
+                self.0.vocabulary.encode(text, true).map_err(RoleError::Invalid)
+            }
         }
     }
 

@@ -6,7 +6,6 @@
 //! last, so the next request of this answer finds all but one of its tokens in the cache.
 
 use std::{
-    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -21,7 +20,7 @@ use rsd_core::{
         roles::{RoleError, RunRequest, Step, StepEnd, TokenLogprob},
         segment::StepCut,
     },
-    sampling::uniform,
+    sampling::{TokenCounts, uniform},
 };
 use rsd_head::state_layout::StateLayout;
 
@@ -61,7 +60,7 @@ pub(super) struct StepSampler {
     collector: Option<FeatureCollector>,
     /// Tokens to take instead of sampled ones. The answer ends after them.
     script: Option<Vec<u32>>,
-    counts: HashMap<u32, u32>,
+    counts: TokenCounts,
     /// Every token selected so far, in order.
     recorded: Vec<u32>,
     /// True if the engine got the sentinel instead of the last recorded token.
@@ -89,12 +88,11 @@ impl StepSampler {
         states: StateLayout,
     ) -> Self {
         let collects = matches!(states, StateLayout::Last(_)) && request.features;
-        let mut counts = HashMap::new();
-        if request.sampling.uses_counts() {
-            for &token in &request.prefix {
-                *counts.entry(token).or_insert(0) += 1;
-            }
-        }
+        let counts = if request.sampling.uses_counts() {
+            TokenCounts::of_prefix(&request.prefix, request.position)
+        } else {
+            TokenCounts::default()
+        };
         Self {
             request,
             vocabulary,
@@ -256,7 +254,7 @@ impl TokenSelector for StepSampler {
         }
         self.recorded.push(token);
         if self.request.sampling.uses_counts() {
-            *self.counts.entry(token).or_insert(0) += 1;
+            self.counts.add(token);
         }
         let new = self.bytes.len();
         self.bytes.extend_from_slice(&self.vocabulary.bytes(token));

@@ -89,7 +89,17 @@ impl Vocabulary {
         self.control.encode_plain(&self.tokenizer, text)
     }
 
-    /// Tokenizes text in which a spelled control token is one. `special` adds the special tokens that the tokenizer puts around a text.
+    /// Refuses token ids that the tokenizer does not have: the model has no embedding for them.
+    pub(super) fn check(&self, ids: &[u32]) -> Result<(), String> {
+        let size = self.tokenizer.get_vocab_size(true);
+        match ids.iter().find(|id| self.tokenizer.id_to_token(**id).is_none()) {
+            Some(id) => Err(format!("prompt: there is no token {id}; the vocabulary has {size} tokens")),
+            None => Ok(()),
+        }
+    }
+
+    /// Tokenizes text in which a spelled control token is one. `special` adds the special tokens that the tokenizer puts
+    /// around a text.
     pub(super) fn encode(&self, text: &str, special: bool) -> Result<Vec<u32>, String> {
         self.tokenizer
             .encode_fast(text, special)

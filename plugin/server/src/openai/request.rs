@@ -68,7 +68,7 @@ struct CommonFields {
     #[schemars(range(min = 0, max = 2))]
     temperature: Option<f64>,
     /// Samples from the smallest set of tokens with this probability; default: all tokens.
-    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
+    #[schemars(range(min = 0, max = 1))]
     top_p: Option<f64>,
     /// Samples from this many of the most likely tokens; default: all tokens.
     top_k: Option<usize>,
@@ -241,6 +241,7 @@ pub(super) struct ParsedRequest {
 impl ParsedRequest {
     /// Parses the body of a chat completion.
     pub fn chat(body: &Value) -> Result<Self, ApiError> {
+        let body = &without_nulls(body);
         let mut request = ChatRequest { chat: fields(body)?, common: fields(body)? };
         refuse_unsupported(body)?;
         let ChatFields { messages, max_completion_tokens, logprobs, top_logprobs } = request.chat;
@@ -256,11 +257,12 @@ impl ParsedRequest {
             (false, None | Some(0)) => None,
             (false, Some(_)) => return Err(invalid_value("top_logprobs", "top_logprobs: needs `logprobs: true`")),
         };
-        Self::new(request.common, prompt, logprobs)
+        Self::new(request.common, prompt, logprobs, "top_logprobs")
     }
 
     /// Parses the body of a plain completion.
     pub fn completion(body: &Value) -> Result<Self, ApiError> {
+        let body = &without_nulls(body);
         let request = CompletionRequest { completion: fields(body)?, common: fields(body)? };
         refuse_unsupported(body)?;
         let CompletionFields { prompt, logprobs } = request.completion;
@@ -268,12 +270,13 @@ impl ParsedRequest {
             let message = "prompt: it must not be empty";
             return Err(ApiError::invalid(ApiErrorCode::EmptyPrompt, "prompt", message));
         }
-        Self::new(request.common, Prompt::Text(prompt), logprobs)
+        Self::new(request.common, Prompt::Text(prompt), logprobs, "logprobs")
     }
 
-    fn new(common: CommonFields, prompt: Prompt, logprobs: Option<usize>) -> Result<Self, ApiError> {
-        if logprobs.is_some_and(|top| top > MAX_TOP_LOGPROBS) {
-            return Err(invalid_value("top_logprobs", format!("top_logprobs: at most {MAX_TOP_LOGPROBS}")));
+    /// `top` is the field that holds the number of alternatives.
+    fn new(common: CommonFields, prompt: Prompt, logprobs: Option<usize>, top: &str) -> Result<Self, ApiError> {
+        if logprobs.is_some_and(|number| number > MAX_TOP_LOGPROBS) {
+            return Err(invalid_value(top, format!("{top}: at most {MAX_TOP_LOGPROBS}")));
         }
         Ok(Self {
             sampling: sampling(&common)?,
@@ -330,6 +333,18 @@ impl RequestMessage {
     }
 }
 
+/// The body without its null fields, which all mean that the field was not given.
+fn without_nulls(body: &Value) -> Value {
+    match body {
+        Value::Object(fields) => {
+            let given = fields.iter().filter(|(_, value)| !value.is_null());
+            given.map(|(field, value)| (field.clone(), without_nulls(value))).collect()
+        }
+        Value::Array(items) => items.iter().map(without_nulls).collect(),
+        other => other.clone(),
+    }
+}
+
 /// Deserializes a body's fields; the error names the path of a wrong one.
 fn fields<'a, T: Deserialize<'a>>(body: &'a Value) -> Result<T, ApiError> {
     if !body.is_object() {
@@ -344,6 +359,8 @@ fn refuse_unsupported(body: &Value) -> Result<(), ApiError> {
         let asks_for_nothing = is_empty(value)
             || (field == "tool_choice" && value == "none")
             || (field == "response_format" && value.get("type").is_some_and(|kind| kind == "text"))
+            || value == ""
+            || (field == "best_of" && value == 1)
             || (["echo", "truncate_sequence"].contains(&field.as_str()) && value == false);
         let known = SUPPORTED_FIELDS.contains(&field.as_str()) || IGNORED_FIELDS.contains(&field.as_str());
         if !known && !asks_for_nothing {
@@ -378,7 +395,7 @@ fn sampling(common: &CommonFields) -> Result<Sampling, ApiError> {
     Ok(Sampling {
         temperature: check("temperature", common.temperature, 0.0, 2.0)?.unwrap_or(1.0),
         top_k: common.top_k,
-        top_p: check("top_p", common.top_p, f64::MIN_POSITIVE, 1.0)?,
+        top_p: check("top_p", common.top_p, 0.0, 1.0)?,
         min_p: check("min_p", common.min_p, 0.0, 1.0)?,
         repetition_penalty: check("repetition_penalty", common.repetition_penalty, 0.01, 10.0)?,
         frequency_penalty: check("frequency_penalty", common.frequency_penalty, -2.0, 2.0)?,

@@ -93,6 +93,7 @@ impl AnswerJob {
     pub fn log_entry(&self) -> Value {
         let prompt = match &self.request.prompt {
             Prompt::Text(text) => json!(text),
+            Prompt::Tokens(prompt) => json!(prompt.ids),
             Prompt::Chat(messages) => {
                 messages.iter().map(|message| json!({"role": message.role, "content": message.content})).collect()
             }

@@ -11,7 +11,7 @@ use axum::{
     routing::{get, get_service, post},
 };
 use serde_json::Value;
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use super::{
     error::{ApiError, ApiErrorBody, ApiErrorCode},
@@ -107,7 +107,8 @@ pub fn router(
     let cors = CorsLayer::new()
         .allow_origin(allowed_origins(origins)?)
         .allow_methods([Method::GET, Method::POST])
-        .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION]);
+        // OpenAI's JavaScript client sends headers of its own, and a browser refuses the request if one is not allowed.
+        .allow_headers(AllowHeaders::mirror_request());
     let (mut public, mut guarded) = (Router::new(), Router::new());
     for ApiRoute { spec, handler } in routes(mistralrs, app.metrics.is_some()) {
         let router = if spec.public { &mut public } else { &mut guarded };

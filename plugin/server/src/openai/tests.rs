@@ -203,6 +203,11 @@ async fn what_the_server_knows_is_applied_to_a_request() {
         (json!({"rsd": {"detla": 0.5}}), 400, "unknown_parameter"),
         (json!({"tools": [{}]}), 400, "unsupported_parameter"),
         (json!({"tools": [], "user": "me", "echo": false}), 200, ""),
+        (json!({"best_of": 1, "n": 1, "suffix": ""}), 200, ""),
+        (json!({"best_of": 3}), 400, "unsupported_parameter"),
+        (json!({"stream": null, "stream_options": {"include_usage": null}, "rsd": {"trace": null}}), 200, ""),
+        (json!({"temperature": 0, "top_p": 0}), 200, ""),
+        (json!({"temperature": 1, "top_p": 0}), 200, ""),
     ] {
         let mut body = json!({"prompt": "hi"});
         body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
