@@ -23,7 +23,8 @@ fn graded(pairs: &str) -> (usize, Vec<String>) {
             'c' => AnswerKind::Choice,
             other => panic!("unknown kind {other} in {line}"),
         };
-        let text = if mark.starts_with(char::is_lowercase) { format!("\\boxed{{{answer}}}") } else { answer.to_owned() };
+        let text =
+            if mark.starts_with(char::is_lowercase) { format!("\\boxed{{{answer}}}") } else { answer.to_owned() };
         let expected = mark.ends_with('+');
         if is_right(kind, &[reference.to_owned()], &text) != expected {
             wrong.push(format!("{section}: {line}"));
