@@ -156,7 +156,7 @@ mod tests {
         let (_, tree, faults) = DeploymentText::read(&file).unwrap();
         assert_eq!(tree["roles"]["target"], serde_json::json!({"dtype": "f32", "model_id": "b"}));
         assert!(faults.is_empty(), "{faults:?}");
-        assert!(problem("policy: {<<: 1}\n").contains("merge"), "{}", problem("policy: {<<: 1}\n"));
+        assert!(problem("policy: {<<: 1}\n").contains("merging"), "{}", problem("policy: {<<: 1}\n"));
     }
 
     #[test]
