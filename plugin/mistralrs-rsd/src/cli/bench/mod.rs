@@ -203,7 +203,7 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<()> {
         };
         let table = args.measure(part, &bench, &target, &mut report, on_round).await?;
         bar.finish_and_clear();
-        crate::cli::output::print_line(&table.to_string())?;
+        crate::cli::output::print_line(&table)?;
         // The report is written after each part, so a failure of the next one does not lose it.
         if let Some(path) = &args.json {
             rsd_files::replace_json(path, &report, FileAccess::Shared)?;
