@@ -55,7 +55,7 @@ pub fn write_settings(
     mode: WriteMode,
 ) -> Result<(), WriteError> {
     let text = fs::read_to_string(file)?;
-    let edited = edit(&text, settings)?;
+    let edited = edit_as_written(&text, settings)?;
     if edited == text {
         return Ok(());
     }
@@ -95,6 +95,17 @@ pub enum EditError {
     /// It could not be changed without changing more than was asked for.
     #[error("`{0}` cannot be written without changing other lines: edit the file by hand")]
     Entangled(String),
+}
+
+/// Edits a text and retains its byte order mark and its line ends.
+fn edit_as_written(text: &str, settings: &[(String, Value)]) -> Result<String, EditError> {
+    let (mark, body) = text.strip_prefix('\u{feff}').map_or(("", text), |body| ("\u{feff}", body));
+    let lines = body.matches('\n').count();
+    if lines == 0 || body.matches("\r\n").count() < lines {
+        return Ok(format!("{mark}{}", edit(body, settings)?));
+    }
+    let edited = edit(&body.replace("\r\n", "\n"), settings)?;
+    Ok(format!("{mark}{}", edited.replace('\n', "\r\n")))
 }
 
 /// `text` with these settings, each at its dotted path.
@@ -227,6 +238,19 @@ mod tests {
           delta: 2
         server: {probe: true, port: 1}
         ");
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_line_ends_stay() {
+        let text = "\u{feff}version: 1\r\npolicy:\r\n  delta: 0.5 # half\r\n";
+        let settings = [
+            ("policy.delta".to_owned(), serde_json::json!(0.25)),
+            ("limits.max_steps".to_owned(), serde_json::json!(7)),
+        ];
+        let edited = edit_as_written(text, &settings).unwrap();
+        let wanted = "\u{feff}version: 1\r\npolicy:\r\n  delta: 0.25 # half\r\nlimits:\r\n  max_steps: 7\r\n";
+        assert_eq!(edited, wanted);
+        assert_eq!(edit_as_written("a: 1\n", &[]).unwrap(), "a: 1\n");
     }
 
     #[test]

@@ -165,6 +165,24 @@ impl LayerLoader {
         self.layers.push(SettingLayer { origin, tree });
     }
 
+    /// YAML reads no escapes in single quotes, so `'\n'` is a backslash and an n, which no answer contains.
+    fn warn_of_escapes(&mut self, deployment: &Deployment, origins: &BTreeMap<FieldPath, SettingOrigin>) {
+        for (index, delimiter) in deployment.steps.delimiters.iter().enumerate() {
+            let Some(escape) = ["\\n", "\\t", "\\r"].into_iter().find(|escape| delimiter.starts_with(*escape)) else {
+                continue;
+            };
+            let path = FieldPath::parse("steps.delimiters");
+            let meant = delimiter.replace("\\n", "\n").replace("\\t", "\t").replace("\\r", "\r");
+            let message = format!(
+                "item {index} begins with a backslash and the letter {}, so steps may never end: for a line break \
+                 write [{meant:?}], with double quotes",
+                &escape[1..]
+            );
+            let place = self.place(origins, &path);
+            self.warnings.push(ConfigProblem { place, path: path.to_string(), message });
+        }
+    }
+
     fn fault(&mut self, fault: &SchemaFault, place: ProblemPlace) {
         let mut message = fault.message.clone();
         let name =
@@ -192,6 +210,7 @@ impl LayerLoader {
                 self.fault(&fault, place);
             }
         }
+        let written = origins.clone();
         let mut deployment: Deployment = match serde_path_to_error::deserialize(tree) {
             Ok(deployment) => deployment,
             Err(error) => {
@@ -220,6 +239,7 @@ impl LayerLoader {
             .into_keys()
             .map(|path| (path.to_string(), origins.get(&path).cloned().unwrap_or(SettingOrigin::Default)))
             .collect();
+        self.warn_of_escapes(&deployment, &written);
         let mut warnings = self.warnings;
         warnings.sort();
         Ok(LoadedConfig { deployment, origins, file: file.map(Path::to_owned), warnings, given })

@@ -19,7 +19,9 @@ use super::{
 
 /// The settings in YAML text, without those at fault.
 pub(super) fn parse(text: &str) -> Result<(Value, Vec<SchemaFault>), serde_yaml::Error> {
-    Ok(to_settings(serde_yaml::from_str(text)?))
+    let mut yaml: Yaml = serde_yaml::from_str(text)?;
+    yaml.apply_merge()?;
+    Ok(to_settings(yaml))
 }
 
 /// The value in YAML text from outside the file. `None` if it is not YAML, or not a value that settings have.

@@ -45,7 +45,9 @@ impl DeploymentText {
             message,
         };
         let text = text.map_err(|error| problem(None, format!("expected a readable YAML file: {error}")))?;
-        let (mut tree, mut faults) = yaml::parse(&text).map_err(|error| {
+        // Some editors begin a file with a byte order mark, which YAML allows.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let (mut tree, mut faults) = yaml::parse(text).map_err(|error| {
             let at = error.location().map(|at| (at.line(), at.column()));
             // The place has the position already.
             let suffix = at.map_or_else(String::new, |(line, column)| format!(" at line {line} column {column}"));
@@ -140,6 +142,28 @@ mod tests {
         insta::assert_snapshot!(problem("version: 1\npolicy:\n  delta: 1\n  delta: 2\n"), @r#"/d.yaml:3:3: expected YAML with every key once: policy: duplicate entry with key "delta""#);
         insta::assert_snapshot!(problem("version: 1\n---\nversion: 1\n"), @"/d.yaml: expected YAML with every key once: deserializing from YAML containing more than one document is not supported");
         insta::assert_snapshot!(DeploymentText::read(Path::new("no/such.yaml")).unwrap_err(), @"no/such.yaml: expected a readable YAML file: No such file or directory (os error 2)");
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_line_ends_of_windows_change_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("d.yaml");
+        fs::write(&file, "\u{feff}version: 1\r\npolicy: {delta: 0.5}\r\n").unwrap();
+        let (_, tree, faults) = DeploymentText::read(&file).unwrap();
+        assert_eq!(tree, serde_json::json!({"version": 1, "policy": {"delta": 0.5}}));
+        assert!(faults.is_empty(), "{faults:?}");
+    }
+
+    #[test]
+    fn merge_keys_are_answered() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("d.yaml");
+        let text = "roles:\n  draft: &model {model_id: a, dtype: f32}\n  target: {<<: *model, model_id: b}\n";
+        fs::write(&file, text).unwrap();
+        let (_, tree, faults) = DeploymentText::read(&file).unwrap();
+        assert_eq!(tree["roles"]["target"], serde_json::json!({"dtype": "f32", "model_id": "b"}));
+        assert!(faults.is_empty(), "{faults:?}");
+        assert!(problem("policy: {<<: 1}\n").contains("merging"), "{}", problem("policy: {<<: 1}\n"));
     }
 
     #[test]

@@ -66,6 +66,8 @@ pub enum QuestionError {
 pub fn read(path: &Path, fields: &QuestionFields) -> Result<Vec<Question>, QuestionError> {
     let unreadable = |source| QuestionError::Unreadable { path: path.to_owned(), source };
     let text = fs::read_to_string(path).map_err(unreadable)?;
+    // Some editors begin a file with a byte order mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let mut questions = Vec::new();
     let mut seen: HashMap<String, usize> = HashMap::new();
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
@@ -284,6 +286,13 @@ mod tests {
         assert!(parse(&line, 1, &QuestionFields::default()).is_err());
         let question = parse(&line, 1, &QuestionFields { unanswered: true, ..QuestionFields::default() }).unwrap();
         assert_eq!((question.answers.len(), question.kind), (0, AnswerKind::Expression));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_question() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "\u{feff}{\"question\":\"q\",\"answer\":1}\r\n").unwrap();
+        assert_eq!(read(file.path(), &QuestionFields::default()).unwrap().len(), 1);
     }
 
     #[test]

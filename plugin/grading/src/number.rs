@@ -21,7 +21,8 @@ pub fn reference_number(reference: &str) -> Option<f64> {
 pub fn same_number(a: f64, b: f64) -> bool {
     let size = a.abs().max(b.abs());
     let whole = a.fract() == 0.0 && b.fract() == 0.0;
-    a == b || (!whole && (a - b).abs() <= 1e-6 * size.min(1.0))
+    let precision = if whole { 0.0 } else { 1e-6 * size.min(1.0) };
+    (a - b).abs() <= precision
 }
 
 /// The last decimal number in a text; commas between digits are thousands separators. Powers of units, as in `cm^2`, and

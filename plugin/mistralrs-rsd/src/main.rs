@@ -1,5 +1,7 @@
 //! The `mistralrs-rsd` binary.
 
+use std::io::IsTerminal;
+
 use clap::Parser;
 use mistralrs_rsd::cli::Cli;
 use tracing_subscriber::EnvFilter;
@@ -10,7 +12,13 @@ const LOG: &str = "info,mistralrs_core=warn,mistralrs_quant=warn,mistralrs_core:
 
 fn main() -> std::process::ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(color)
+        .with_target(false)
+        .init();
     if cfg!(all(target_arch = "x86_64", not(target_feature = "avx2"))) {
         tracing::warn!(
             "this binary was built without AVX2, so models run many times slower on a CPU; build it inside the repository \

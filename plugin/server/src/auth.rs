@@ -76,6 +76,7 @@ impl ApiKey {
         let error =
             |reason: String| KeyError::File { setting: settings.file, path: path.display().to_string(), reason };
         let text = rsd_files::read_secret(path).map_err(|e| error(e.source.to_string()))?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         if text.trim().is_empty() {
             return Err(error("it is empty".to_owned()));
         }

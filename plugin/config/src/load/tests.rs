@@ -234,3 +234,20 @@ fn a_reward_model_is_checked_like_the_other_models() {
     assert!(unknown.contains("one of auto, skywork, qwen-prm, rlhflow, math-shepherd, reason-eval"), "{unknown}");
     assert!(unknown.contains("reward.model: is missing"), "{unknown}");
 }
+
+#[test]
+fn a_line_break_that_yaml_does_not_read_is_warned_about() {
+    let file = File::new(&format!("{DRAFT_AND_TARGET}\nsteps: {{delimiters: ['\\n\\n']}}\n"));
+    let loaded = load(Some(&file.file), [], &[], TargetRule::Required).unwrap();
+    let warnings: Vec<_> =
+        loaded.warnings.iter().map(|warning| (warning.path.as_str(), warning.message.as_str())).collect();
+    insta::assert_debug_snapshot!(warnings);
+    let file = File::new(&format!("{DRAFT_AND_TARGET}\nsteps: {{delimiters: [\"\\n\\n\", '\\sum']}}\n"));
+    assert!(load(Some(&file.file), [], &[], TargetRule::Required).unwrap().warnings.is_empty());
+    let env = [("RSD__STEPS__DELIMITERS".to_owned(), "\\n\\n".to_owned())];
+    let warnings = load(Some(&file.file), env, &[], TargetRule::Required).unwrap().warnings;
+    assert!(
+        matches!(warnings.as_slice(), [warning] if warning.to_string().starts_with("RSD__STEPS__DELIMITERS")),
+        "{warnings:?}"
+    );
+}

@@ -82,7 +82,9 @@ fn collect(node: &Node, found: &mut Vec<RealInterval>) -> Option<()> {
     match node {
         Node::Set(parts) if let [Node::Relation(..), Node::Relation(..)] = parts.as_slice() => {
             let mut names = Vec::new();
-            parts.iter().for_each(|part| part.symbols(&mut names));
+            for part in parts {
+                part.symbols(&mut names);
+            }
             names.dedup();
             let mut halves = Vec::new();
             parts.iter().try_for_each(|part| collect(part, &mut halves))?;

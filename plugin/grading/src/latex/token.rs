@@ -160,16 +160,16 @@ impl Lexer {
         let first = self.at;
         let length = self.text[first..].iter().take_while(|c| c.is_ascii_alphabetic()).count();
         let word: String = self.text[first..first + length].iter().collect();
+        let after_digit = first > 0 && self.text[first - 1].is_ascii_digit();
         let raised = first > 1 && self.text[first - 1] == '{' && self.text[first - 2] == '^';
+        let ordinal = (raised || after_digit) && words::is_ordinal_end(&word);
         let apart = first == 0 || !self.text[first - 1].is_alphanumeric();
         self.at += length;
         if let Some(command) = words::command(&word) {
             self.push(Token::Command(command.to_owned()));
         } else if matches!(word.as_str(), "and" | "or") {
             self.push(Token::Sign(','));
-        } else if (raised || first > 0 && self.text[first - 1].is_ascii_digit()) && words::is_ordinal_end(&word) {
-            self.push(Token::Text(word));
-        } else if words::is_unit(&word) || (apart && length >= 4) {
+        } else if ordinal || words::is_unit(&word) || (apart && length >= 4) {
             self.push(Token::Text(word));
         } else {
             word.chars().for_each(|c| self.push(Token::Letter(c)));

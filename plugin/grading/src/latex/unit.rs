@@ -21,7 +21,7 @@ fn is_unit(mut tokens: &[Token]) -> bool {
         match first {
             Token::Text(_) => names += 1,
             Token::Letter(letter) if is_letter_unit(*letter) => names += 1,
-            Token::Sign('/') | Token::Sign('*') if names > 0 && !rest.is_empty() => {}
+            Token::Sign('/' | '*') if names > 0 && !rest.is_empty() => {}
             Token::Command(name) if name == "cdot" && names > 0 && !rest.is_empty() => {}
             Token::Command(name) if name.ends_with("frac") => {
                 let Some(after) = group(rest).and_then(group) else { return false };
@@ -47,8 +47,8 @@ fn power(tokens: &[Token]) -> &[Token] {
     match tokens {
         [Token::Sign('^'), Token::Number(_), rest @ ..]
         | [Token::Sign('^'), Token::Sign('{'), Token::Number(_), Token::Sign('}'), rest @ ..]
-        | [Token::Sign('^'), Token::Sign('{'), Token::Sign('-'), Token::Number(_), Token::Sign('}'), rest @ ..] => rest,
-        rest => rest,
+        | [Token::Sign('^'), Token::Sign('{'), Token::Sign('-'), Token::Number(_), Token::Sign('}'), rest @ ..]
+        | rest => rest,
     }
 }
 

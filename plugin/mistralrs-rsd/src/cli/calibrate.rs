@@ -63,12 +63,14 @@ pub(super) async fn run(args: CalibrateArgs) -> anyhow::Result<()> {
     }
     let (_, answers) = run_log::read(&args.questions.out)?;
     let choice = calibration::choose(args.goal, &deltas, &questions, &answers)?;
-    print!("{}", table(&choice, args.goal));
+    crate::cli::output::print(&table(&choice, args.goal))?;
     outcome.check_not_stopped()?;
     let Some(best) = choice.best else { bail!("none of the thresholds meets the goal: {}", args.goal) };
     let delta = choice.candidates[best].delta;
     let Some(file) = file.filter(|_| args.write) else {
-        println!("the threshold is policy.delta: {delta}; --write puts it into the file that --rsd names");
+        crate::cli::output::print_line(&format!(
+            "the threshold is policy.delta: {delta}; --write puts it into the file that --rsd names"
+        ))?;
         return Ok(());
     };
     if outcome == AskOutcome::TimeUp {
@@ -90,7 +92,7 @@ pub(super) async fn run(args: CalibrateArgs) -> anyhow::Result<()> {
         WriteMode::Apply,
     )
     .with_context(|| format!("{} was not changed", file.display()))?;
-    println!("policy.delta: {delta} was written to {}", file.display());
+    crate::cli::output::print_line(&format!("policy.delta: {delta} was written to {}", file.display()))?;
     Ok(())
 }
 

@@ -82,7 +82,7 @@ impl HardwareModel {
 
 pub(super) fn run(args: &EstimateArgs) -> anyhow::Result<()> {
     anyhow::ensure!(args.draft > 0 && args.target > 0, "--draft and --target: expected a number of parameters over 0");
-    print!("{}", table(args)?);
+    crate::cli::output::print(&table(args)?)?;
     Ok(())
 }
 

@@ -8,6 +8,7 @@ mod deployment;
 mod estimate;
 mod eval;
 mod models;
+mod output;
 mod prm;
 mod provenance;
 mod renamed;
@@ -103,8 +104,9 @@ impl Cli {
             Command::Config(command) => command.run(),
             Command::Completions { shell } => {
                 let mut command = Self::command();
-                clap_complete::generate(shell, &mut command, "mistralrs-rsd", &mut std::io::stdout());
-                Ok(())
+                let mut text = Vec::new();
+                clap_complete::generate(shell, &mut command, "mistralrs-rsd", &mut text);
+                output::print(&String::from_utf8_lossy(&text))
             }
         }
     }

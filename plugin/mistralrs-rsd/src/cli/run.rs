@@ -90,9 +90,9 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<()> {
     written.context("writing to the terminal")?;
     let outcome = outcome?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&as_json(&outcome))?);
+        crate::cli::output::print_line(&serde_json::to_string_pretty(&as_json(&outcome))?)?;
     } else {
-        print!("{}", summary(&outcome.trace.totals));
+        crate::cli::output::print(&summary(&outcome.trace.totals))?;
     }
     Ok(())
 }

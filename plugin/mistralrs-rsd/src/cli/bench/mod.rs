@@ -185,7 +185,10 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<()> {
     let bench = BenchSetup { rsd, prompts, rounds, max_tokens };
     let (machine, command) = (provenance::machine(), provenance::command());
     let mut report = BenchReport { machine, command, rounds, max_tokens, ..BenchReport::default() };
-    println!("{}, {rounds} rounds, answers of at most {max_tokens} tokens\n", report.machine);
+    crate::cli::output::print_line(&format!(
+        "{}, {rounds} rounds, answers of at most {max_tokens} tokens\n",
+        report.machine
+    ))?;
     for (nth, &part) in args.parts.iter().enumerate() {
         if args.parts[..nth].contains(&part) {
             continue;
@@ -200,7 +203,7 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<()> {
         };
         let table = args.measure(part, &bench, &target, &mut report, on_round).await?;
         bar.finish_and_clear();
-        println!("{table}");
+        crate::cli::output::print_line(&table)?;
         // The report is written after each part, so a failure of the next one does not lose it.
         if let Some(path) = &args.json {
             rsd_files::replace_json(path, &report, FileAccess::Shared)?;

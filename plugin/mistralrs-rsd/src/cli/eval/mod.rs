@@ -29,7 +29,12 @@ pub(super) async fn run(args: EvalArgs) -> anyhow::Result<()> {
     let out = &args.questions.out;
     if args.dry_run {
         let names: Vec<String> = methods.iter().map(ToString::to_string).collect();
-        println!("{} questions by {}, into {}", questions.len(), names.join(", "), out.display());
+        crate::cli::output::print_line(&format!(
+            "{} questions by {}, into {}",
+            questions.len(),
+            names.join(", "),
+            out.display()
+        ))?;
         return Ok(());
     }
     if args.report_only {
@@ -70,6 +75,6 @@ fn write_report(folder: &Path, questions: &[Question], names: &[String]) -> anyh
     let (setup, answers) = run_log::read(folder)?;
     let report = Report::build(&setup, questions, &answers, names);
     report::write(folder, &report)?;
-    println!("{}", folder.join("report.md").display());
+    crate::cli::output::print_line(&folder.join("report.md").display().to_string())?;
     Ok(())
 }

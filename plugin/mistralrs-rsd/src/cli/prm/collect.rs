@@ -109,7 +109,12 @@ pub(super) async fn run(args: CollectArgs) -> anyhow::Result<()> {
     };
     anyhow::ensure!(!tasks.is_empty(), "nothing to collect: no problem of {} is selected", args.data.display());
     if args.dry_run {
-        println!("{} solutions of {} problems, into {}", tasks.len(), count_problems(&tasks), args.out.display());
+        crate::cli::output::print_line(&format!(
+            "{} solutions of {} problems, into {}",
+            tasks.len(),
+            count_problems(&tasks),
+            args.out.display()
+        ))?;
         return Ok(());
     }
 
@@ -133,7 +138,12 @@ pub(super) async fn run(args: CollectArgs) -> anyhow::Result<()> {
         segmentation: deploy::segmentation(&deployment.steps),
     };
     collect(&RolloutCollector { draft, recipe, labels }, &tasks, &mut store).await?;
-    println!("{} solutions in {}, {} of them right", store.count, args.out.display(), store.correct);
+    crate::cli::output::print_line(&format!(
+        "{} solutions in {}, {} of them right",
+        store.count,
+        args.out.display(),
+        store.correct
+    ))?;
     Ok(())
 }
 

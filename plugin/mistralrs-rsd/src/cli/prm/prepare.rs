@@ -48,7 +48,7 @@ pub(super) async fn run(args: PrepareArgs) -> anyhow::Result<()> {
         let progress = ProgressReporter::on_stderr();
         Ok(prepare::prepare(&role, args.format.family(), args.head.as_deref(), &cache, &progress)?)
     });
-    print!("{}", report(&prepared.await.context("the task that prepares the model panicked")??));
+    crate::cli::output::print(&report(&prepared.await.context("the task that prepares the model panicked")??))?;
     Ok(())
 }
 

@@ -29,7 +29,7 @@ pub(in crate::cli) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         line.role_mut().prefix_cache_n = args.prefix_cache_n();
     }
     if args.dry_run() {
-        print!("{}", rsd_config::table(&loaded.entries(false)));
+        crate::cli::output::print(&rsd_config::table(&loaded.entries(false)))?;
         return Ok(());
     }
     if args.named_file()?.is_none() {
