@@ -8,6 +8,7 @@ mod atom;
 mod command;
 mod compare;
 mod evaluate;
+mod exact;
 mod interval;
 mod parse;
 mod product;
@@ -15,6 +16,7 @@ mod token;
 mod tree;
 mod words;
 
+pub use exact::exact_value;
 use token::CommaMeaning;
 use tree::Node;
 
