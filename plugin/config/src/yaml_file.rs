@@ -86,6 +86,11 @@ fn rebase(node: &SchemaNode, value: &mut Value, folder: &Path) {
                 }
             }
         }
+        Value::Array(items) => {
+            if let ValueShape::List(item) = node.shape() {
+                items.iter_mut().for_each(|value| rebase(&item, value, folder));
+            }
+        }
         Value::String(text) => match node.path_kind() {
             Some("file") => *text = join(folder, text),
             // A model id looks like a relative path. Only an id that begins with `./` or `../` is one.

@@ -44,7 +44,8 @@ pub const ACCOUNTINGS: &[&str] = &["generated", "with_prm", "total"];
 /// Values of the label `phase`.
 pub const PHASES: &[&str] = &["prefill", "decode"];
 /// Values of the label `reason` of a fallback.
-pub const FALLBACKS: &[&str] = &["reward_failed", "reward_invalid", "reward_timeout", "draft_failed", "draft_context"];
+pub const FALLBACKS: &[&str] =
+    &["reward_failed", "reward_invalid", "reward_timeout", "reward_no_opinion", "draft_failed", "draft_context"];
 /// Values of the label `outcome` of a request.
 pub const OUTCOMES: &[&str] = &["completed", "cancelled", "failed", "refused"];
 
@@ -90,6 +91,7 @@ metrics! {
     TARGET_ONLY_SECONDS = MetricKind::Counter, "rsd_target_only_estimated_seconds_total", [], "Estimated seconds of the target alone for the same answers: prefill of the prompt tokens that were in no cache and decode of the answer's tokens, at the target's observed speed.";
     UNIT_SECONDS = MetricKind::Gauge, "rsd_observed_seconds_per_token", ["role": ROLES, "phase": PHASES], "Observed seconds per token; for the reward model seconds per step, as prefill. Absent until observed.";
     FALLBACKS_TOTAL = MetricKind::Counter, "rsd_fallbacks_total", ["reason": FALLBACKS], "Steps without a score, and answers that the draft could not continue, by reason. The target decodes them, unless the threshold accepts every step.";
+    FALSE_STEPS = MetricKind::Counter, "rsd_false_steps_total", [], "Draft steps in which a check found a false statement. They are rejected, unless the threshold accepts every step.";
     FALLBACK_ACTIVE = MetricKind::Gauge, "rsd_fallback_active", [], "1 from a step without a score, or a failed draft, until the next score.";
     MODEL_FAILURES = MetricKind::Counter, "rsd_model_failures_total", ["role": ROLES], "Calls of a model that failed.";
     MODEL_UP = MetricKind::Gauge, "rsd_model_up", ["role": ROLES], "0 from a failed call of the model until its next successful one.";

@@ -59,6 +59,8 @@ pub enum PipelineEvent<'a> {
     },
     /// A step, or the rest of the answer, goes on without a score or without the draft.
     FellBack(FallbackReason),
+    /// A check found a false statement in the draft step that was just decided.
+    FalseStatement,
     /// A model failed.
     ModelFailed(ModelRole),
     /// The answer is over.

@@ -15,6 +15,7 @@ impl PipelineObserver for StepRecorder {
             PipelineEvent::TokensEmitted { .. }
             | PipelineEvent::DraftDiscarded { .. }
             | PipelineEvent::FellBack(_)
+            | PipelineEvent::FalseStatement
             | PipelineEvent::ModelFailed(_)
             | PipelineEvent::AnswerEnded(_) => {}
         }

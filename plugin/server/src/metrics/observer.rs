@@ -40,6 +40,7 @@ impl PipelineObserver for Metrics {
                     self.fallback_active.set(1.0);
                 }
             }
+            PipelineEvent::FalseStatement => self.false_steps.inc(),
             PipelineEvent::ModelFailed(role) => {
                 self.failures[*role as usize].inc();
                 self.up[*role as usize].set(0.0);
