@@ -158,3 +158,30 @@ fn a_rule_is_silent_about_values_that_are_faulty_already() {
     });
     assert_eq!(text, "steps.max_tokens: expected a whole number from 1 to 100000, found the number 0");
 }
+
+#[test]
+fn a_reward_is_checked_with_all_its_parts() {
+    let http = |url: &str| {
+        let scorer = serde_json::json!({"kind": "http", "url": url});
+        serde_json::from_value::<crate::RewardScorer>(scorer).unwrap()
+    };
+    let text = problems(|deployment| {
+        deployment.reward.reject_false = true;
+        let weighted = crate::RewardScorer::Weighted { parts: Vec::new() };
+        let head = || crate::RewardScorer::Resident { head: "h".into() };
+        let rewards = [http("ftp://x"), weighted, head(), head()];
+        let parts = rewards.into_iter().map(|reward| crate::WeightedScorer { weight: 1.0, reward });
+        deployment.reward.scorer = crate::RewardScorer::Weighted { parts: parts.collect() };
+    });
+    for expected in [
+        "reward.reject_false: has no effect without `checks`",
+        "reward.parts: parts[0].reward.url: expected the URL of a scorer",
+        "reward.parts: parts[1].reward.kind: expected any kind but `weighted`",
+        "reward.parts: expected at most one part of `kind: resident`, found 2",
+    ] {
+        assert!(text.contains(expected), "{text}");
+    }
+    let good = r#"{"kind": "resident", "head": "h", "checks": ["arithmetic", "python"], "reject_false": true}"#;
+    let reward: crate::RewardConfig = serde_json::from_str(good).unwrap();
+    assert_eq!(reward.checks.len(), 2);
+}
