@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use mistralrs_rsd::{deploy::observable_draft, engine::Engine, engine::EngineSpec};
-use rsd_config::{RewardConfig, TargetRule};
+use rsd_config::{RewardScorer, TargetRule};
 use rsd_core::pipeline::{
     roles::{ChatMessage, Generator, Prompt, RunRequest},
     segment::{Segmentation, StepBoundary},
@@ -24,7 +24,9 @@ const TOKENS: usize = 160;
 async fn main() -> anyhow::Result<()> {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/demo.yaml");
     let demo = rsd_config::load(Some(file.as_ref()), std::iter::empty(), &[], TargetRule::Required)?.deployment;
-    let RewardConfig::Resident { head } = &demo.reward else { anyhow::bail!("the demo's reward is not resident") };
+    let RewardScorer::Resident { head } = &demo.reward.scorer else {
+        anyhow::bail!("the demo's reward is not resident")
+    };
     let head = RewardHead::load(head)?;
     let role = demo.roles.draft;
     let observed = observable_draft(&role).await?;

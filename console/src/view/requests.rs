@@ -107,7 +107,14 @@ fn detail_lines(trace: &RequestTrace, width: usize, theme: &Theme) -> Vec<Line<'
     for (n, step) in trace.steps.iter().enumerate() {
         lines.extend(step_heading(n + 1, step, width, theme));
         if let Some(rejected) = &step.rejected_text {
-            lines.push(Line::from(Span::styled("  rejected:", theme.dim)));
+            let reason = step
+                .false_statement
+                .as_ref()
+                .map_or_else(String::new, |what| format!(" false: {}", text::harmless(what)));
+            let heading = format!("  rejected:{reason}");
+            let heading =
+                text::wrapped(&heading, width, 2).into_iter().map(|line| Line::from(Span::styled(line, theme.dim)));
+            lines.extend(heading);
             lines.extend(paragraph(rejected, width, theme.dim));
         }
         lines.extend(step.text.iter().flat_map(|text| paragraph(text, width, theme.text)));

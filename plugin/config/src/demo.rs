@@ -39,14 +39,14 @@ pub fn embedded_demo(cache: &Path) -> io::Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{RewardConfig, TargetRule, load};
+    use crate::{RewardScorer, TargetRule, load};
 
     #[test]
     fn the_demo_loads_from_the_cache_and_its_head_is_beside_it() {
         let cache = tempfile::tempdir().unwrap();
         let file = embedded_demo(cache.path()).unwrap();
         let deployment = load(Some(&file), [], &[], TargetRule::Required).unwrap().deployment;
-        let RewardConfig::Resident { head } = deployment.reward else { panic!("not a resident reward") };
+        let RewardScorer::Resident { head } = deployment.reward.scorer else { panic!("not a resident reward") };
         assert_eq!(head.parent(), file.parent());
         assert_eq!(fs::read(head).unwrap(), HEAD.1);
     }

@@ -16,7 +16,7 @@ use rsd_protocol::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ConnectionLimits, PrmFamily};
+use super::{ConnectionLimits, RewardConfig};
 
 /// A deployment: the models, how steps are cut and scored, limits, and the servers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -232,85 +232,6 @@ pub enum PagedAttnMode {
     On,
     /// Never.
     Off,
-}
-
-/// How a draft step is scored.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum RewardConfig {
-    /// A chat model grades the newest step. The reward is the expectation of its grade, from one forward pass.
-    Judge {
-        /// The chat model. Default: the target, which costs no memory.
-        #[serde(default)]
-        model: Option<Box<RoleConfig>>,
-    },
-    /// A small head that was trained for this draft scores its hidden states while it decodes, so that there is no
-    /// second model and no further forward pass. The draft must be a GGUF, bundled or in a local folder. A copy of it
-    /// whose output matrix has additional rows, which output the hidden state, is made once and cached.
-    Resident {
-        /// Path of a head.safetensors, as `mistralrs-rsd prm train` writes it.
-        #[schemars(extend("x-path" = "file"))]
-        head: PathBuf,
-    },
-    /// A published process reward model in an engine of its own. It scores as its authors' code does.
-    Prm {
-        /// The model: a checkpoint as its authors published it, on the hub or in a local folder, or one GGUF in a local
-        /// folder. The files that mistral.rs needs for the head are made once, in the cache, with links to the weights.
-        model: Box<RoleConfig>,
-        /// The head of a model that is a GGUF, because a GGUF does not contain it: the safetensors file with the tensors
-        /// of the head, or the folder of the checkpoint that the GGUF was made from.
-        #[serde(default)]
-        #[schemars(extend("x-path" = "file"))]
-        head: Option<PathBuf>,
-        /// The kind of model, if its files and its name do not show it.
-        #[serde(default)]
-        format: PrmFormat,
-        /// The text between steps in prompts, for `format: skywork`: a blank line, as in the release of RSD, or a line
-        /// break, as on the model card.
-        #[serde(default)]
-        #[schemars(length(min = 1))]
-        separator: Option<String>,
-    },
-}
-
-/// The kind of a published process reward model.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum PrmFormat {
-    /// Detected from the files or the name of the model.
-    #[default]
-    Auto,
-    /// Skywork-o1-Open-PRM-Qwen-2.5-1.5B and -7B.
-    Skywork,
-    /// Qwen2.5-Math-PRM-7B and -72B, Qwen2.5-Math-7B-PRM800K.
-    QwenPrm,
-    /// Llama3.1-8B-PRM-Deepseek-Data and -Mistral-Data.
-    Rlhflow,
-    /// math-shepherd-mistral-7b-prm.
-    MathShepherd,
-    /// ReasonEval-7B and -34B.
-    ReasonEval,
-}
-
-impl PrmFormat {
-    /// The family; `None` for `auto`.
-    #[must_use]
-    pub fn family(self) -> Option<PrmFamily> {
-        match self {
-            Self::Auto => None,
-            Self::Skywork => Some(PrmFamily::Skywork),
-            Self::QwenPrm => Some(PrmFamily::QwenPrm),
-            Self::Rlhflow => Some(PrmFamily::Rlhflow),
-            Self::MathShepherd => Some(PrmFamily::MathShepherd),
-            Self::ReasonEval => Some(PrmFamily::ReasonEval),
-        }
-    }
-}
-
-impl Default for RewardConfig {
-    fn default() -> Self {
-        Self::Judge { model: None }
-    }
 }
 
 /// How text is cut into steps.

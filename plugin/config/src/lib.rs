@@ -20,6 +20,7 @@ mod option_conflicts;
 mod overrides;
 mod parse_value;
 mod prm_family;
+mod reward_config;
 mod rules;
 mod runtime_settings;
 mod schema;
@@ -43,6 +44,7 @@ pub use self::{
     },
     overrides::{OverrideError, SettingOverride, environment},
     prm_family::PrmFamily,
+    reward_config::{CheckKind, HttpScorerConfig, PrmFormat, RewardConfig, RewardScorer, WeightedScorer},
     schema::schema,
     show::{SettingEntry, table},
 };

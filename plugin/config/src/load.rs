@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    Deployment, RewardConfig, SettingOverride,
+    Deployment, RewardScorer, SettingOverride,
     error::{ConfigError, ConfigProblem, ProblemPlace},
     field_path::FieldPath,
     former_names::{self, present_path},
@@ -227,7 +227,7 @@ impl LayerLoader {
             return Err(ConfigError::new(self.problems));
         }
         // Reward models have different scales: if no layer gives the threshold, it is the default of the reward model.
-        if let RewardConfig::Prm { format, .. } = &deployment.reward
+        if let RewardScorer::Prm { format, .. } = &deployment.reward.scorer
             && let Some(family) = format.family()
             && !origins.contains_key(&FieldPath::parse("policy.delta"))
         {

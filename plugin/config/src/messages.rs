@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(expected_at("server.port"), "a whole number from 0 to 65535");
         assert_eq!(expected_at("roles.draft.context_length"), "a whole number, at least 1");
         assert_eq!(expected_at("version"), "1");
-        assert_eq!(expected_at("reward.kind"), "one of judge, resident, prm");
+        assert_eq!(expected_at("reward.kind"), "one of judge, resident, prm, http, weighted");
         assert_eq!(expected_at("roles.draft.paged_attn.block_size"), "one of 8, 16, 32");
         assert_eq!(expected_at("steps.delimiters"), "a list, each item text that is not empty");
     }

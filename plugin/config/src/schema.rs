@@ -52,11 +52,12 @@ pub(super) enum ValueShape {
     Flag,
 }
 
-/// A mapping: one set of settings, or one per value of a tag.
+/// A mapping: one set of settings, or one per value of a tag and settings that all of them share.
 #[derive(Debug)]
 pub(super) struct MappingShape {
     tag: Option<&'static str>,
     variants: Vec<&'static Json>,
+    shared: Option<&'static Json>,
 }
 
 impl SchemaNode {
@@ -96,7 +97,7 @@ impl SchemaNode {
                 let fields = variant["properties"].as_object()?;
                 fields.iter().find(|(_, field)| field.get("const").is_some()).map(|(name, _)| name.as_str())
             });
-            return ValueShape::Mapping(MappingShape { tag, variants });
+            return ValueShape::Mapping(MappingShape { tag, variants, shared: Some(self.inner) });
         }
         match types(self.inner).find(|name| *name != "null") {
             Some("array") => ValueShape::List(Self::new(&self.inner["items"])),
@@ -104,7 +105,7 @@ impl SchemaNode {
             Some("integer") => ValueShape::Whole,
             Some("number") => ValueShape::Number,
             Some("boolean") => ValueShape::Flag,
-            _ => ValueShape::Mapping(MappingShape { tag: None, variants: vec![self.inner] }),
+            _ => ValueShape::Mapping(MappingShape { tag: None, variants: vec![self.inner], shared: None }),
         }
     }
 
@@ -166,7 +167,7 @@ impl MappingShape {
     /// The settings that `value` may have; without `value`, those of every variant.
     pub fn fields(&self, value: Option<&Map<String, Json>>) -> BTreeMap<&'static str, SchemaNode> {
         let mut fields = BTreeMap::new();
-        for variant in self.chosen(value) {
+        for variant in self.chosen(value).into_iter().chain(self.shared) {
             for (name, field) in variant["properties"].as_object().into_iter().flatten() {
                 fields.entry(name.as_str()).or_insert_with(|| SchemaNode::new(field));
             }
@@ -247,7 +248,9 @@ mod tests {
         assert!(matches!(shape("roles.target.cpu"), ValueShape::Flag));
         assert!(matches!(shape("roles.draft.device_layers"), ValueShape::List(_)));
         assert!(matches!(shape("roles.draft.tokenizer"), ValueShape::Text));
-        assert!(matches!(shape("reward.kind"), ValueShape::Choice(kinds) if kinds == ["judge", "resident", "prm"]));
+        assert!(
+            matches!(shape("reward.kind"), ValueShape::Choice(kinds) if kinds == ["judge", "resident", "prm", "http", "weighted"])
+        );
         assert!(matches!(shape("roles.draft.paged_attn.block_size"), ValueShape::Choice(sizes) if sizes.len() == 3));
         assert!(SchemaNode::root().descend(&FieldPath::parse("reward.model.format")).unwrap().nullable);
         assert!(SchemaNode::root().descend(&FieldPath::parse("policy.dleta")).is_none());

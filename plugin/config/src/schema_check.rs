@@ -285,7 +285,7 @@ mod tests {
     fn a_setting_of_another_kind_is_distinguished_from_an_unknown_one() {
         insta::assert_snapshot!(faults("reward: {kind: judge, head: x, hat: y}", TreeExtent::Part).join("\n"), @"
         reward.head: is not a setting of `kind: judge`: it belongs to resident and prm
-        reward.hat: unknown setting: `reward` has kind, model
+        reward.hat: unknown setting: `reward` has checks, kind, model, reject_false
         ");
     }
 
@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_named_and_filled() {
         insta::assert_snapshot!(faults("reward: {model: {bundled: x}}", TreeExtent::Whole).join("\n"), @"
-        reward.kind: is missing: expected one of judge, resident, prm
+        reward.kind: is missing: expected one of judge, resident, prm, http, weighted
         version: is missing: expected 1
         roles: is missing: expected a mapping of settings
         ");

@@ -135,7 +135,9 @@ mod tests {
         policy.warm_up                          50           default
         policy.weighting                        binary       default
         presets                                 []           default
+        reward.checks                           []           default
         reward.kind                             judge        default
+        reward.reject_false                     false        default
         roles.draft.bundled                     draft        flag --set
         roles.draft.cpu                         false        default
         roles.draft.paged_attn.memory_fraction  0.3          flag --set

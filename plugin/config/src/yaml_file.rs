@@ -56,7 +56,7 @@ impl DeploymentText {
         })?;
         let (former, both) = former_names::replace(&mut tree);
         faults.extend(both);
-        Ok((Self { file: file.to_owned(), text, former }, tree, faults))
+        Ok((Self { file: file.to_owned(), text: text.to_owned(), former }, tree, faults))
     }
 
     /// The position of a setting's value, or of its key.
@@ -93,6 +93,11 @@ fn rebase(node: &SchemaNode, value: &mut Value, folder: &Path) {
                         rebase(field, value, folder);
                     }
                 }
+            }
+        }
+        Value::Array(items) => {
+            if let ValueShape::List(item) = node.shape() {
+                items.iter_mut().for_each(|value| rebase(&item, value, folder));
             }
         }
         Value::String(text) => match node.path_kind() {

@@ -2,6 +2,7 @@
 
 mod braces;
 pub mod choice;
+pub mod equation;
 pub mod extract;
 pub mod latex;
 pub mod number;

@@ -38,6 +38,6 @@ impl RewardModel for ResidentReward {
         let features =
             features.ok_or_else(|| RoleError::Invalid("the draft does not expose its hidden states".to_owned()))?;
         let reward = self.head.reward(trajectory.draft_features, features);
-        Ok(StepScore { reward, prompt: 0, prefilled: 0, seconds: 0.0 })
+        Ok(StepScore { reward, ..StepScore::default() })
     }
 }

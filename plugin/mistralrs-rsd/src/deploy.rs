@@ -6,7 +6,11 @@ use std::{
     time::Duration,
 };
 
-use rsd_config::{Deployment, ModelFormat, RewardConfig, RoleConfig, StepUnit, StepsConfig};
+use rsd_checks::{ArithmeticCheck, PythonCheck, StepCheck};
+use rsd_config::{
+    CheckKind, Deployment, HttpScorerConfig, ModelFormat, RewardConfig, RewardScorer, RoleConfig, StepUnit, StepsConfig,
+};
+use rsd_rewards::{CheckedReward, HttpReward, HttpScorer, WeightedReward};
 
 use crate::{
     engine::{Engine, EngineSpec, LoadError, SpecError},
@@ -87,6 +91,14 @@ pub enum DeployError {
          `reward.kind` prm or judge"
     )]
     ReadsStates,
+    /// The token of the scorer cannot be read.
+    #[error("reward: the scorer's token cannot be read from {source_name}: {reason}")]
+    ScorerToken {
+        /// The file or variable.
+        source_name: String,
+        /// Why not.
+        reason: String,
+    },
     /// A value of the policy is out of range.
     #[error(transparent)]
     Policy(#[from] PolicyError),
@@ -115,7 +127,7 @@ pub async fn deploy(deployment: &Deployment, target: Option<EngineSpec>) -> Resu
     };
     let draft = load("draft", draft).await?;
     let target = load("target", target).await?;
-    let reward = Box::pin(reward_plan.load(Some(&target))).await?;
+    let reward = checked(&deployment.reward, Box::pin(reward_plan.load(Some(&target))).await?);
     if draft.vocabulary() != target.vocabulary() {
         tracing::warn!("draft and target have different vocabularies, so text is tokenized again at step boundaries");
     }
@@ -135,16 +147,23 @@ enum RewardPlan {
     Judge(Option<Box<EngineSpec>>),
     Prm { published: Box<PreparedPrm>, separator: Option<String> },
     Resident(RewardHead),
+    Http(HttpScorer),
+    Weighted(Vec<(f64, RewardPlan)>),
 }
 
 impl RewardPlan {
     /// Prepares a reward model that scores by the text alone.
-    async fn prepare_text_reward(reward: &RewardConfig) -> Result<Self, DeployError> {
+    async fn prepare_text_reward(reward: &RewardScorer) -> Result<Self, DeployError> {
+        Self::prepare_scorer(reward, &mut None).await
+    }
+
+    /// Prepares a scorer; `head` is the head in the draft, if there is one, which one part takes.
+    async fn prepare_scorer(reward: &RewardScorer, head: &mut Option<RewardHead>) -> Result<Self, DeployError> {
         Ok(match reward {
-            RewardConfig::Judge { model: None } => Self::Judge(None),
-            RewardConfig::Judge { model: Some(judge) } => Self::Judge(Some(Box::new(spec("reward", judge).await?))),
-            RewardConfig::Resident { .. } => return Err(DeployError::ReadsStates),
-            RewardConfig::Prm { model, head, format, separator } => {
+            RewardScorer::Judge { model: None } => Self::Judge(None),
+            RewardScorer::Judge { model: Some(judge) } => Self::Judge(Some(Box::new(spec("reward", judge).await?))),
+            RewardScorer::Resident { .. } => Self::Resident(head.take().ok_or(DeployError::ReadsStates)?),
+            RewardScorer::Prm { model, head, format, separator } => {
                 let (role, family, head) = ((**model).clone(), format.family(), head.clone());
                 let prepared = tokio::task::spawn_blocking(move || -> Result<_, DeployError> {
                     let (cache, progress) = (models::cache_dir()?, ProgressReporter::on_stderr());
@@ -153,24 +172,33 @@ impl RewardPlan {
                 let published = prepared.await.map_err(|error| DeployError::Interrupted(error.to_string()))??;
                 Self::Prm { published: Box::new(published), separator: separator.clone() }
             }
+            RewardScorer::Http(http) => Self::Http(http_scorer(http)?),
+            RewardScorer::Weighted { parts } => {
+                let mut plans = Vec::with_capacity(parts.len());
+                for part in parts {
+                    plans.push((part.weight, Box::pin(Self::prepare_scorer(&part.reward, head)).await?));
+                }
+                Self::Weighted(plans)
+            }
         })
     }
 
     /// Prepares the draft and its reward model.
     async fn prepare(deployment: &Deployment) -> Result<(EngineSpec, Self), DeployError> {
         let role = &deployment.roles.draft;
-        Ok(match &deployment.reward {
-            RewardConfig::Resident { head: path } => {
+        let scorer = &deployment.reward.scorer;
+        Ok(match scorer.resident_head() {
+            Some(path) => {
                 let head = RewardHead::load(path)?;
                 let ObservableDraft { spec, sha256 } = observable_draft(role).await?;
                 if head.draft() != sha256 {
                     let expected = head.draft().to_owned();
-                    return Err(DeployError::OtherDraft { path: path.clone(), expected, found: sha256 });
+                    return Err(DeployError::OtherDraft { path: path.to_owned(), expected, found: sha256 });
                 }
                 head.check_width(path, spec.states.width())?;
-                (spec, Self::Resident(head))
+                (spec, Self::prepare_scorer(scorer, &mut Some(head)).await?)
             }
-            reward => (spec("draft", role).await?, Self::prepare_text_reward(reward).await?),
+            None => (spec("draft", role).await?, Self::prepare_text_reward(scorer).await?),
         })
     }
 
@@ -180,6 +208,18 @@ impl RewardPlan {
             Self::Judge(Some(spec)) => Arc::new(JudgeReward::new(load("reward", *spec).await?)?),
             Self::Prm { published, separator } => Arc::new(load_prm(*published, separator.as_deref()).await?),
             Self::Resident(head) => Arc::new(ResidentReward::new(head)),
+            Self::Http(scorer) => {
+                let reward = HttpReward::new(scorer);
+                reward.check_health().await?;
+                Arc::new(reward)
+            }
+            Self::Weighted(plans) => {
+                let mut parts = Vec::with_capacity(plans.len());
+                for (weight, plan) in plans {
+                    parts.push((weight, Box::pin(plan.load(target)).await?));
+                }
+                Arc::new(WeightedReward::new(parts))
+            }
         })
     }
 }
@@ -189,7 +229,7 @@ impl RewardPlan {
 /// # Errors
 /// The reward is a head on the draft, or its model does not load.
 pub async fn text_reward(deployment: &Deployment) -> Result<Arc<dyn RewardModel>, DeployError> {
-    let mut plan = RewardPlan::prepare_text_reward(&deployment.reward).await?;
+    let mut plan = RewardPlan::prepare_text_reward(&deployment.reward.scorer).await?;
     if let RewardPlan::Judge(model @ None) = &mut plan {
         let target = deployment.roles.target.as_ref().ok_or(DeployError::NoTarget)?;
         *model = Some(Box::new(spec("target", target).await?));
@@ -208,6 +248,40 @@ pub async fn load_prm(published: PreparedPrm, separator: Option<&str>) -> Result
     let engine = load("reward", spec).await?;
     tracing::info!(format = family.name(), usual_delta = family.default_delta(), "reward model loaded");
     Ok(StandalonePrm::new(engine, family, special_tokens, head, separator)?)
+}
+
+/// The reward with the checks that reject false steps before it.
+fn checked(config: &RewardConfig, reward: Arc<dyn RewardModel>) -> Arc<dyn RewardModel> {
+    if !config.reject_false {
+        return reward;
+    }
+    let check = |kind: &CheckKind| -> Box<dyn StepCheck> {
+        match kind {
+            CheckKind::Arithmetic => Box::new(ArithmeticCheck),
+            CheckKind::Python => Box::new(PythonCheck),
+        }
+    };
+    Arc::new(CheckedReward::new(reward, config.checks.iter().map(check).collect()))
+}
+
+fn http_scorer(config: &HttpScorerConfig) -> Result<HttpScorer, DeployError> {
+    let token = match (&config.token_env, &config.token_file) {
+        (Some(name), _) => {
+            Some(std::env::var(&**name).map_err(|error| (format!("variable {}", &**name), error.to_string())))
+        }
+        (None, Some(file)) => {
+            Some(std::fs::read_to_string(file).map_err(|error| (file.display().to_string(), error.to_string())))
+        }
+        (None, None) => None,
+    };
+    let token =
+        token.transpose().map_err(|(source, reason)| DeployError::ScorerToken { source_name: source, reason })?;
+    Ok(HttpScorer {
+        url: config.url.clone(),
+        token: token.map(|token| token.trim().to_owned()),
+        timeout: Duration::from_millis(config.timeout_ms),
+        retries: config.retries,
+    })
 }
 
 fn settings(deployment: &Deployment) -> PipelineSettings {

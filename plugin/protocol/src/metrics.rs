@@ -44,7 +44,8 @@ pub const ACCOUNTINGS: &[&str] = &["generated", "with_prm", "total"];
 /// Values of the label `phase`.
 pub const PHASES: &[&str] = &["prefill", "decode"];
 /// Values of the label `reason` of a fallback.
-pub const FALLBACKS: &[&str] = &["reward_failed", "reward_invalid", "reward_timeout", "draft_failed", "draft_context"];
+pub const FALLBACKS: &[&str] =
+    &["reward_failed", "reward_invalid", "reward_timeout", "reward_no_opinion", "draft_failed", "draft_context"];
 /// Values of the label `reason` of a handover.
 pub const HANDOVERS: &[&str] = &["rejection", "threshold", "price", "regret"];
 /// Values of the label `outcome` of a request.
@@ -94,6 +95,7 @@ metrics! {
     FALLBACKS_TOTAL = MetricKind::Counter, "rsd_fallbacks_total", ["reason": FALLBACKS], "Steps without a score, and answers that the draft could not continue, by reason. The target decodes them, unless the threshold accepts every step.";
     HANDOVERS_TOTAL = MetricKind::Counter, "rsd_handover_total", ["reason": HANDOVERS], "Answers that the target finished alone by policy.after_rejection or policy.max_regret: after a rejection, because the threshold accepts no step, because drafting on was expected to cost more, or because it could have exceeded the bound on regret.";
     EXPLORED = MetricKind::Counter, "rsd_explored_answers_total", [], "Answers that were drafted although the target was expected to cost less, by policy.exploration.";
+    FALSE_STEPS = MetricKind::Counter, "rsd_false_steps_total", [], "Draft steps in which a check found a false statement. They are rejected, unless the threshold accepts every step.";
     FALLBACK_ACTIVE = MetricKind::Gauge, "rsd_fallback_active", [], "1 from a step without a score, or a failed draft, until the next score.";
     MODEL_FAILURES = MetricKind::Counter, "rsd_model_failures_total", ["role": ROLES], "Calls of a model that failed, and deaths of its engine.";
     MODEL_UP = MetricKind::Gauge, "rsd_model_up", ["role": ROLES], "0 from a failed call of the model until its next successful one, and while its engine does not run.";

@@ -55,6 +55,9 @@ pub struct StepView {
     pub rejected_tokens: Option<usize>,
     /// Text of the draft's step, if it was rejected; absent if the server is configured to store no text.
     pub rejected_text: Option<String>,
+    /// What the draft's step states that is false, if that is why it was rejected; absent if the server is configured
+    /// to store no text.
+    pub false_statement: Option<String>,
     /// Why no score was available, if none was.
     pub fallback: Option<String>,
     /// Why the target decoded this step and all that follow: `rejection`, `threshold`, `price` or `regret`.

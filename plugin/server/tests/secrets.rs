@@ -109,7 +109,7 @@ impl Site {
             write_token_file: Some(secret_file(folder, "write", WRITE_TOKEN)),
             ..AdminConfig::default()
         };
-        let tokens = AdminTokens::open(&config, 1, "http://a", "http://b").unwrap();
+        let (tokens, _file) = AdminTokens::open(&config, 1, "http://a", "http://b").unwrap();
         outlets.add("the tokens, printed", format!("{tokens:?} {config:?}"));
         let state = AdminState {
             app: app.clone(),

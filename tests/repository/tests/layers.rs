@@ -14,8 +14,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("rsd-files", &[]),
     ("rsd-statistics", &[]),
     ("rsd-grading", &[]),
+    ("rsd-checks", &["rsd-grading"]),
     ("rsd-protocol", &[]),
     ("rsd-core", &["rsd-protocol", "rsd-statistics"]),
+    ("rsd-rewards", &["rsd-checks", "rsd-core"]),
     ("rsd-config", &["rsd-core", "rsd-files", "rsd-protocol"]),
     ("rsd-server", &["rsd-config", "rsd-core", "rsd-files", "rsd-protocol"]),
     ("rsd-evaluation", &["rsd-config", "rsd-core", "rsd-files", "rsd-grading", "rsd-protocol", "rsd-statistics"]),
@@ -26,6 +28,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "mistralrs-rsd",
         &[
+            "rsd-checks",
             "rsd-config",
             "rsd-core",
             "rsd-evaluation",
@@ -33,6 +36,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "rsd-grading",
             "rsd-head",
             "rsd-protocol",
+            "rsd-rewards",
             "rsd-server",
             "rsd-statistics",
         ],

@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-use rsd_config::{Deployment, RewardConfig, TargetRule};
+use rsd_config::{Deployment, RewardScorer, TargetRule};
 
 use mistralrs_rsd::deploy::{DeployError, deploy, observable_draft};
 use rsd_tests::{test_server::TestServer, tiny_head, tiny_model::TinyModel};
@@ -97,8 +97,8 @@ async fn a_head_that_does_not_belong_here_is_never_served() {
     fs::write(&head, &whole[..whole.len() - 8]).unwrap();
     assert!(failure(&of_another).await.to_string().contains("head.safetensors"));
 
-    let missing =
-        Deployment { reward: RewardConfig::Resident { head: Path::new("/no/such.head").into() }, ..of_another.clone() };
+    let mut missing = of_another.clone();
+    missing.reward.scorer = RewardScorer::Resident { head: Path::new("/no/such.head").into() };
     assert!(failure(&missing).await.to_string().contains("/no/such.head"));
 
     let folder_of_safetensors = TinyModel::qwen2(1).unwrap();

@@ -1,6 +1,6 @@
 //! A reward model in a deployment: the rewards in the trace are the model's scores.
 
-use rsd_config::{Deployment, PrmFormat, RewardConfig};
+use rsd_config::{Deployment, PrmFormat, RewardScorer};
 
 use mistralrs_rsd::deploy::deploy;
 
@@ -24,8 +24,8 @@ async fn every_draft_step_has_the_models_reward_and_only_new_text_is_prefilled()
     }))
     .unwrap();
     // A family without a head, so that no prepared model is written to the user's cache folder.
-    deployment.reward =
-        RewardConfig::Prm { model: Box::new(role("rlhflow")), head: None, format: PrmFormat::Rlhflow, separator: None };
+    deployment.reward.scorer =
+        RewardScorer::Prm { model: Box::new(role("rlhflow")), head: None, format: PrmFormat::Rlhflow, separator: None };
     let rsd = deploy(&deployment, None).await.unwrap().rsd;
     assert_eq!(rsd.reward.name(), "rlhflow");
 

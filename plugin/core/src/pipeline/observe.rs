@@ -68,6 +68,8 @@ pub enum PipelineEvent<'a> {
     },
     /// The answer is drafted although the target is expected to cost less; reported once per answer.
     Explored,
+    /// A check found a false statement in the draft step that was just decided.
+    FalseStatement,
     /// A model failed.
     ModelFailed(ModelRole),
     /// The answer is over.

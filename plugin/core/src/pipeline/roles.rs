@@ -238,6 +238,9 @@ pub enum RoleError {
     /// The request cannot be fulfilled; the text says why.
     #[error("{0}")]
     Invalid(String),
+    /// The reward has no opinion on a step.
+    #[error("the reward {0} has no opinion on this step")]
+    NoOpinion(String),
     /// The engine failed; the text says how.
     #[error("the {role} model failed: {reason}")]
     Failed {
@@ -359,10 +362,13 @@ pub struct Trajectory<'a> {
 }
 
 /// The score of one step and its cost.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct StepScore {
     /// r in [0, 1].
     pub reward: f64,
+    /// What the step states that is false, such as `12 * 3 = 37 (it is 36)`. Such a step is rejected whatever its
+    /// reward, unless the threshold accepts every step.
+    pub false_statement: Option<String>,
     /// Prompt tokens of the reward model.
     pub prompt: usize,
     /// Prompt tokens computed because no cache held them.
@@ -394,6 +400,16 @@ pub trait RewardModel: Send + Sync {
     async fn clear_cache(&self) -> Result<(), RoleError> {
         Ok(())
     }
+    /// Whether it can score now. Only rewards outside this process can be unable to without a failed score.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    async fn check_health(&self) -> Result<(), RoleError> {
+        Ok(())
+    }
     /// Scores the newest step.
+    ///
+    /// # Errors
+    /// The reward failed, or has no opinion on this step ([`RoleError::NoOpinion`]).
     async fn score(&self, trajectory: Trajectory<'_>) -> Result<StepScore, RoleError>;
 }

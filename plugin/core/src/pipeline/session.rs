@@ -468,6 +468,7 @@ impl AnswerSession<'_> {
                 self.emit(&PipelineEvent::ModelFailed(ModelRole::Reward));
                 StepReward::Unavailable(FallbackReason::RewardTimeout)
             }
+            Ok(Err(RoleError::NoOpinion(_))) => StepReward::Unavailable(FallbackReason::RewardNoOpinion),
             Ok(Err(error)) => {
                 self.emit(&PipelineEvent::ModelFailed(ModelRole::Reward));
                 tracing::warn!(%error, reward = self.rsd.reward.name(), "the reward model could not score a step");
@@ -477,7 +478,9 @@ impl AnswerSession<'_> {
                 self.trace.totals.reward.add_call(0, score.prefilled, score.prompt, score.seconds);
                 self.rsd.policy.handover().record_score(score.seconds);
                 self.emit(&PipelineEvent::StepScored(&score));
-                if (0.0..=1.0).contains(&score.reward) {
+                if let Some(statement) = score.false_statement {
+                    StepReward::False { statement, seconds: score.seconds }
+                } else if (0.0..=1.0).contains(&score.reward) {
                     StepReward::Scored { reward: score.reward, seconds: score.seconds }
                 } else {
                     StepReward::Unavailable(FallbackReason::RewardInvalid)
@@ -490,10 +493,13 @@ impl AnswerSession<'_> {
     fn decide(&mut self, step: Step, reward: StepReward) -> (Decision, DecidedDraft) {
         let draw = uniform(self.request.sampling.seed, RandomStream::Accept.id(), self.decisions);
         self.decisions += 1;
-        let (decision, policy) = self.rsd.policy.decide_step(self.policy(), reward.value(), draw);
-        self.record_draft_step(reward.value(), step.tokens.len());
+        let (decision, policy) = self.rsd.policy.decide_step(self.policy(), reward.decisive(), draw);
+        self.record_draft_step(reward.decisive(), step.tokens.len());
         let decided = StepDecision { tokens: step.tokens.len(), reward: reward.value(), policy, decision };
         self.emit(&PipelineEvent::StepDecided(&decided));
+        if reward.false_statement().is_some() {
+            self.emit(&PipelineEvent::FalseStatement);
+        }
         if let Some(fallback) = reward.fallback() {
             self.emit(&PipelineEvent::FellBack(fallback));
         }

@@ -415,6 +415,10 @@ pub enum RewardFault {
     Error,
     Hang,
     Returns(f64),
+    /// It has no opinion.
+    NoOpinion,
+    /// It finds a false statement in each step.
+    FindsFalse,
 }
 
 /// A scripted reward model: tenths from 0 to 1, a function of the text so far and the step.
@@ -463,6 +467,8 @@ impl RewardModel for ScriptedReward {
             }
             Some((RewardFault::Hang, _)) => std::future::pending().await,
             Some((RewardFault::Returns(reward), _)) => score.reward = reward,
+            Some((RewardFault::NoOpinion, _)) => return Err(RoleError::NoOpinion("critic".to_owned())),
+            Some((RewardFault::FindsFalse, _)) => score.false_statement = Some("1 = 2".to_owned()),
             None => {}
         }
         Ok(score)

@@ -37,6 +37,8 @@ pub enum FallbackReason {
     RewardInvalid,
     /// The reward model took too long.
     RewardTimeout,
+    /// The reward model has no opinion on the step.
+    RewardNoOpinion,
     /// The draft failed; the target answers alone from here.
     DraftFailed,
     /// The context of the draft is full; the target answers alone from here.
@@ -44,7 +46,7 @@ pub enum FallbackReason {
 }
 
 /// The reward of a draft step, or the reason why there is none.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum StepReward {
     /// The reward model scored the step.
     Scored {
@@ -53,28 +55,52 @@ pub(super) enum StepReward {
         /// Seconds that the reward model took.
         seconds: f64,
     },
+    /// A check found a false statement. The reward counts as 0.
+    False {
+        /// What is false.
+        statement: String,
+        /// Seconds that scoring took.
+        seconds: f64,
+    },
     /// The policy decides without a reward.
     Unavailable(FallbackReason),
 }
 
 impl StepReward {
-    pub fn value(self) -> Option<f64> {
+    pub fn value(&self) -> Option<f64> {
         match self {
-            Self::Scored { reward, .. } => Some(reward),
+            Self::Scored { reward, .. } => Some(*reward),
+            Self::False { .. } => Some(0.0),
             Self::Unavailable(_) => None,
         }
     }
 
-    pub fn fallback(self) -> Option<FallbackReason> {
+    /// The reward that the policy decides by: a false step counts as one without a reward, which every weighting
+    /// rejects.
+    pub fn decisive(&self) -> Option<f64> {
         match self {
-            Self::Scored { .. } => None,
-            Self::Unavailable(reason) => Some(reason),
+            Self::Scored { reward, .. } => Some(*reward),
+            Self::False { .. } | Self::Unavailable(_) => None,
         }
     }
 
-    fn milliseconds(self) -> f64 {
+    pub fn false_statement(&self) -> Option<&str> {
         match self {
-            Self::Scored { seconds, .. } => milliseconds(seconds),
+            Self::False { statement, .. } => Some(statement),
+            Self::Scored { .. } | Self::Unavailable(_) => None,
+        }
+    }
+
+    pub fn fallback(&self) -> Option<FallbackReason> {
+        match self {
+            Self::Scored { .. } | Self::False { .. } => None,
+            Self::Unavailable(reason) => Some(*reason),
+        }
+    }
+
+    fn milliseconds(&self) -> f64 {
+        match self {
+            Self::Scored { seconds, .. } | Self::False { seconds, .. } => milliseconds(*seconds),
             Self::Unavailable(_) => 0.0,
         }
     }
@@ -95,6 +121,9 @@ pub struct RejectedStep {
     pub text: String,
     /// Tokens of the step and of what the draft generated ahead after it.
     pub tokens: usize,
+    /// What the step states that is false, if that is why it was rejected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub false_statement: Option<String>,
 }
 
 /// One step of the answer.
@@ -178,7 +207,11 @@ impl StepTrace {
     /// The target's step that replaces a rejected draft step; `discarded` is the number of tokens that the draft
     /// generated ahead of the rejection.
     pub(super) fn replacement(index: usize, step: &Step, draft: &DecidedDraft, discarded: usize) -> Self {
-        let rejected = RejectedStep { text: draft.step.text(), tokens: draft.step.tokens.len() + discarded };
+        let rejected = RejectedStep {
+            text: draft.step.text(),
+            tokens: draft.step.tokens.len() + discarded,
+            false_statement: draft.reward.false_statement().map(str::to_owned),
+        };
         Self {
             reward: draft.reward.value(),
             rejected: Some(rejected),

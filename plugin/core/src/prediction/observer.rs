@@ -18,6 +18,7 @@ impl PipelineObserver for StepRecorder {
             | PipelineEvent::FellBack(_)
             | PipelineEvent::HandedOver(_)
             | PipelineEvent::Explored
+            | PipelineEvent::FalseStatement
             | PipelineEvent::ModelFailed(_)
             | PipelineEvent::AnswerEnded(_) => {}
         }

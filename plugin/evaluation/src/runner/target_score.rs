@@ -39,7 +39,7 @@ pub(super) async fn score_last_step(
     totals.flops = rsd.parameters().map(|parameters| totals.flops(parameters));
 }
 
-/// The score of the last step; `None` for an answer without steps.
+/// The score of the last step; `None` for an answer without steps, or if the reward has no opinion on it.
 async fn last_step(
     rsd: &Rsd,
     prompt: &Prompt,
@@ -56,7 +56,11 @@ async fn last_step(
     let drafted: Vec<StepFeatures> = before.iter().filter_map(|step| step.features.as_deref().cloned()).collect();
     let text = last.text();
     let trajectory = Trajectory { prompt, steps: &texts, step: &text, generated_step: last, draft_features: &drafted };
-    rsd.reward.score(trajectory).await.map(Some)
+    match rsd.reward.score(trajectory).await {
+        Ok(score) => Ok(Some(score)),
+        Err(RoleError::NoOpinion(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The answer's steps with the draft's features, which it has to compute from the prompt on.

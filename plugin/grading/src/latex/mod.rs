@@ -8,6 +8,7 @@ mod atom;
 mod command;
 mod compare;
 mod evaluate;
+mod exact;
 mod interval;
 mod parse;
 mod product;
@@ -16,6 +17,7 @@ mod tree;
 mod unit;
 mod words;
 
+pub use exact::exact_value;
 use token::CommaMeaning;
 use tree::Node;
 

@@ -77,6 +77,7 @@ impl RewardModel for JudgeReward {
             prompt: reading.prompt,
             prefilled: reading.prefilled,
             seconds: reading.seconds,
+            ..StepScore::default()
         })
     }
 }

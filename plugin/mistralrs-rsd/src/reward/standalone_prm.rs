@@ -103,7 +103,13 @@ impl StandalonePrm {
         if reward.is_finite() {
             *self.newest.lock() = Some((prompt, reward));
         }
-        Ok(StepScore { reward, prompt: reading.prompt, prefilled: reading.prefilled, seconds: reading.seconds })
+        Ok(StepScore {
+            reward,
+            prompt: reading.prompt,
+            prefilled: reading.prefilled,
+            seconds: reading.seconds,
+            ..StepScore::default()
+        })
     }
 
     /// The prompt that asks for the score of the last step, with as many of the steps before it as fit.

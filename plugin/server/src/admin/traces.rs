@@ -48,6 +48,11 @@ impl RecentTraces {
             revision: step.revision,
             rejected_tokens: step.rejected.as_ref().map(|rejected| rejected.tokens),
             rejected_text: step.rejected.as_ref().and_then(|rejected| text(&rejected.text)),
+            false_statement: step
+                .rejected
+                .as_ref()
+                .and_then(|rejected| rejected.false_statement.as_ref())
+                .and_then(text),
             fallback: step.fallback.as_ref().map(name),
             handover: step.handover.as_ref().map(name),
             draft_ms: step.draft_ms,

@@ -44,6 +44,7 @@ impl PipelineObserver for Metrics {
                     self.fallback_active.set(1.0);
                 }
             }
+            PipelineEvent::FalseStatement => self.false_steps.inc(),
             PipelineEvent::ModelFailed(role) => {
                 self.failures[*role as usize].inc();
                 self.failed[*role as usize].store(true, Ordering::Relaxed);

@@ -98,11 +98,18 @@ fn the_order_of_every_enum_is_the_order_of_its_label() {
         source: StepSource::Target,
         report: &RunReport { generated: 0, seconds: 0.5, ..report },
     });
-    observe(&PipelineEvent::StepScored(&StepScore { reward: 0.5, prompt: 7, prefilled: 2, seconds: 0.125 }));
+    observe(&PipelineEvent::StepScored(&StepScore {
+        reward: 0.5,
+        prompt: 7,
+        prefilled: 2,
+        seconds: 0.125,
+        ..StepScore::default()
+    }));
     observe(&PipelineEvent::TokensEmitted { source: StepSource::Target, tokens: 5 });
     observe(&PipelineEvent::ModelFailed(ModelRole::Reward));
     observe(&PipelineEvent::FellBack(FallbackReason::DraftContext));
     observe(&PipelineEvent::HandedOver(HandoverReason::Regret));
+    observe(&PipelineEvent::FalseStatement);
     observe(&PipelineEvent::StepDecided(&decided(Decision::Accept, 6, Some(0.75))));
     metrics.requests.record_end(RequestOutcome::Refused, std::time::Duration::ZERO);
     metrics.record_policy_change(RevisionCause::Expiry { of: 2 });
@@ -119,6 +126,7 @@ fn the_order_of_every_enum_is_the_order_of_its_label() {
     rsd_draft_tokens_total{outcome="accepted"} 6
     rsd_emitted_tokens_total{source="target"} 5
     rsd_fallbacks_total{reason="draft_context"} 1
+    rsd_false_steps_total 1
     rsd_generated_tokens_total{role="draft"} 3
     rsd_handover_total{reason="regret"} 1
     rsd_model_failures_total{role="reward"} 1

@@ -229,7 +229,9 @@ impl From<PipelineError> for ApiError {
             PipelineError::Role(RoleError::Invalid(_)) => {
                 Self::invalid(ApiErrorCode::InvalidPrompt, "messages", message)
             }
-            PipelineError::Role(RoleError::Failed { .. }) => Self::new(ApiErrorCode::ModelFailed, message),
+            PipelineError::Role(RoleError::Failed { .. } | RoleError::NoOpinion(_)) => {
+                Self::new(ApiErrorCode::ModelFailed, message)
+            }
         }
     }
 }

@@ -95,6 +95,9 @@ struct RejectedSchema {
     text: String,
     /// Tokens of the step and of what the draft generated ahead after it.
     tokens: usize,
+    /// What the step states that is false, if that is why it was rejected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    false_statement: Option<String>,
 }
 
 /// Why a step was decided without a score, or why the target answers without the draft.
@@ -107,6 +110,7 @@ enum FallbackSchema {
     /// The reward model gave no number from 0 to 1.
     RewardInvalid,
     RewardTimeout,
+    RewardNoOpinion,
     DraftFailed,
     /// The context of the draft is full.
     DraftContext,

@@ -13,12 +13,13 @@ use crate::{
         trace::{FallbackReason, StepSource},
         transcript::Transcript,
     },
-    policy::{AnswerRoute, PolicyConfig},
+    policy::{AnswerRoute, PolicyConfig, ThresholdMode, WeightingFunction},
 };
 
-const FAULTS: [(RewardFault, FallbackReason); 6] = [
+const FAULTS: [(RewardFault, FallbackReason); 7] = [
     (RewardFault::Error, FallbackReason::RewardFailed),
     (RewardFault::Hang, FallbackReason::RewardTimeout),
+    (RewardFault::NoOpinion, FallbackReason::RewardNoOpinion),
     (RewardFault::Returns(f64::NAN), FallbackReason::RewardInvalid),
     (RewardFault::Returns(f64::INFINITY), FallbackReason::RewardInvalid),
     (RewardFault::Returns(1.5), FallbackReason::RewardInvalid),
@@ -66,6 +67,32 @@ fn without_a_reward_the_step_goes_to_the_target() {
             assert!(step.rejected.is_some());
         }
     }
+}
+
+#[test]
+fn a_false_step_is_rejected_by_every_weighting_and_mode_with_its_reason() {
+    let constant = PolicyConfig { weighting: WeightingFunction::Constant, constant_probability: 1.0, ..mixed().policy };
+    let logistic = PolicyConfig { weighting: WeightingFunction::Logistic, logistic_steepness: 0.01, ..mixed().policy };
+    let budget = PolicyConfig { mode: ThresholdMode::Budget, ..mixed().policy };
+    for policy in [mixed().policy, constant, logistic, budget] {
+        let mut world = mixed().with(policy);
+        world.critic.fault = Some((RewardFault::FindsFalse, 0));
+        let outcome = world.answer();
+        assert_eq!(outcome.text, target_alone(&world).text);
+        for step in &outcome.trace.steps {
+            let reason = step.rejected.as_ref().unwrap().false_statement.as_deref();
+            assert_eq!((step.source, step.fallback, step.reward), (StepSource::Target, None, Some(0.0)), "{policy:?}");
+            assert_eq!(reason, Some("1 = 2"));
+        }
+    }
+}
+
+#[test]
+fn a_threshold_that_accepts_every_step_accepts_false_ones_too() {
+    let mut world = mixed();
+    world.policy.delta = 0.0;
+    world.critic.fault = Some((RewardFault::FindsFalse, 0));
+    assert_eq!(world.answer().text, draft_alone(&world).text);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use rsd_config::{Deployment, RewardConfig, TargetRule};
+use rsd_config::{Deployment, RewardScorer, TargetRule};
 
 use crate::deploy;
 
@@ -59,12 +59,12 @@ impl LabelArgs {
             return Ok(None);
         }
         let labeling = self.labeling_deployment(deployment)?;
-        let mut reward = labeling.reward.clone();
-        if let RewardConfig::Judge { model: model @ None } = &mut reward {
+        let mut reward = labeling.reward.scorer.clone();
+        if let RewardScorer::Judge { model: model @ None } = &mut reward {
             *model = labeling.roles.target.map(Box::new);
         }
         // An access token does not identify a model and must not be recorded.
-        if let RewardConfig::Judge { model: Some(model) } | RewardConfig::Prm { model, .. } = &mut reward {
+        if let RewardScorer::Judge { model: Some(model) } | RewardScorer::Prm { model, .. } = &mut reward {
             model.token_source = None;
         }
         let mut settings = serde_json::to_value(&reward)?;

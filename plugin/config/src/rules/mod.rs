@@ -1,8 +1,9 @@
 //! Rules between the settings of a deployment, in addition to the type and range of each one.
 
+mod reward;
+
 use super::{
-    Deployment, ModelFormat, PagedAttnMode, PrmFormat, RewardConfig, RoleConfig, ServerConfig, StepUnit, StepsConfig,
-    TargetRule,
+    Deployment, ModelFormat, PagedAttnMode, RoleConfig, ServerConfig, StepUnit, StepsConfig, TargetRule,
     error::{ConfigError, ConfigProblem, ProblemPlace},
     field_path::FieldPath,
     messages,
@@ -73,31 +74,7 @@ pub(super) fn broken_rules(deployment: &Deployment, target: TargetRule) -> Vec<B
         }
         (None, TargetRule::FromCommandLine) => {}
     }
-    match &deployment.reward {
-        RewardConfig::Judge { model: Some(role) } => rules.role("reward.model", role),
-        RewardConfig::Judge { model: None } | RewardConfig::Resident { .. } => {}
-        RewardConfig::Prm { model, head, format, separator } => {
-            rules.role("reward.model", model);
-            let excluded = [
-                ("lora", model.lora.is_some()),
-                ("xlora", model.xlora.is_some()),
-                ("from_uqff", model.from_uqff.is_some()),
-            ];
-            for (name, _) in excluded.into_iter().filter(|(_, given)| *given) {
-                let message =
-                    "is not supported with `kind: prm`, whose output matrix is replaced: name the whole checkpoint";
-                rules.report(&format!("reward.model.{name}"), &["reward.kind"], message.to_owned());
-            }
-            if head.is_some() && model.format != Some(ModelFormat::Gguf) {
-                let message = "belongs to a GGUF (`format: gguf`): a checkpoint holds its own head; leave it out";
-                rules.report("reward.head", &["reward.model.format"], message.to_owned());
-            }
-            if separator.is_some() && !matches!(format, PrmFormat::Auto | PrmFormat::Skywork) {
-                let message = "belongs to `format: skywork`: the other kinds have one separator only; leave it out";
-                rules.report("reward.separator", &["reward.format"], message.to_owned());
-            }
-        }
-    }
+    rules.reward(&deployment.reward);
     rules.steps(&deployment.steps);
     rules.policy(deployment);
     rules.server(&deployment.server);
@@ -399,166 +376,4 @@ fn is_origin(origin: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{ModelFormat, ModelRoles, PagedAttnMode, RoleConfig, StepUnit};
-
-    fn role(model: &str) -> RoleConfig {
-        RoleConfig { model_id: Some(model.to_owned()), ..RoleConfig::default() }
-    }
-
-    fn good() -> Deployment {
-        Deployment {
-            version: 1,
-            roles: ModelRoles { draft: role("small"), target: Some(role("big")) },
-            reward: crate::RewardConfig::default(),
-            policy: rsd_protocol::policy::PolicyConfig::default(),
-            presets: Vec::new(),
-            steps: crate::StepsConfig::default(),
-            limits: crate::LimitsConfig::default(),
-            server: crate::ServerConfig::default(),
-            admin: crate::AdminConfig::default(),
-        }
-    }
-
-    fn problems(change: impl FnOnce(&mut Deployment)) -> String {
-        let mut deployment = good();
-        change(&mut deployment);
-        deployment.validate(TargetRule::Required).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn the_defaults_are_valid() {
-        good().validate(TargetRule::Required).unwrap();
-    }
-
-    #[test]
-    fn a_target_may_only_be_absent_when_the_caller_names_it() {
-        let mut deployment = good();
-        deployment.roles.target = None;
-        deployment.validate(TargetRule::FromCommandLine).unwrap();
-        insta::assert_snapshot!(deployment.validate(TargetRule::Required).unwrap_err(), @"roles.target: is missing: expected a model, here or on the command line (`serve -m MODEL`)");
-    }
-
-    #[test]
-    fn numbers_out_of_range_are_found_in_code_too() {
-        let text = problems(|deployment| {
-            deployment.version = 2;
-            deployment.policy.delta = f64::NAN;
-            deployment.policy.logistic_steepness = f64::INFINITY;
-            deployment.steps.tokens = 0;
-            deployment.limits.running = 0;
-            deployment.server.body_limit = 10;
-            deployment.roles.draft.paged_attn.memory_fraction = Some(1.5);
-        });
-        insta::assert_snapshot!(text, @"
-        7 problems in the configuration:
-          limits.running: expected a whole number from 1 to 4096, found the number 0
-          policy.delta: expected a number from -1 to 2, found a value that is not a number
-          policy.logistic_steepness: expected a number above 0, at most 1000, found an infinite number
-          roles.draft.paged_attn.memory_fraction: expected a number above 0, at most 1, found the number 1.5
-          server.body_limit: expected a whole number from 1024 to 1073741824, found the number 10
-          steps.tokens: expected a whole number from 1 to 100000, found the number 0
-          version: expected 1, found the number 2
-        ");
-    }
-
-    #[test]
-    fn roles_that_contradict_themselves_are_invalid() {
-        let text = problems(|deployment| {
-            deployment.roles.draft = RoleConfig { bundled: Some("draft".to_owned()), ..role("x") };
-            deployment.roles.draft.isq = Some("4".to_owned());
-            let target = deployment.roles.target.as_mut().unwrap();
-            target.format = Some(ModelFormat::Gguf);
-            target.isq = Some("q4z".to_owned());
-            target.xlora_order = Some("o.json".into());
-            target.token_source = Some("hf_secret".into());
-            target.device_layers = Some(vec!["0:16".to_owned(), "1".to_owned()]);
-            target.paged_attn.context_len = Some(1);
-            target.paged_attn.memory_mb = Some(1);
-            target.paged_attn.memory_fraction = Some(0.5);
-            target.cpu = true;
-            target.paged_attn.mode = PagedAttnMode::On;
-            deployment.reward = crate::RewardConfig::Judge { model: Some(Box::default()) };
-        });
-        insta::assert_snapshot!(text, @r#"
-        12 problems in the configuration:
-          reward.model: names no model: expected `bundled` or `model_id`
-          roles.draft.isq: describes the files of a model, as `bundled` does: leave one of them out
-          roles.draft.model_id: describes the files of a model, as `bundled` does: leave one of them out
-          roles.target.device_layers: expected DEVICE:LAYERS in every item, such as 0:16, found "1"
-          roles.target.format: needs `quantized_file`, the file's name in the model
-          roles.target.isq: expected one of 2, 3, 4, 5, 6, 8, q4_0, q4_1, q5_0, q5_1, q8_0, q8_1, q2k, q3k, q4k, q5k, q6k, q8k, hqq8, hqq4, fp8, afq8, afq6, afq4, afq3, afq2, f8q8, mxfp4, found "q4z"
-          roles.target.isq: has no effect on a GGUF or GGML file, which says its own architecture and quantization: leave it out
-          roles.target.paged_attn.memory_fraction: excludes `context_len`, which is given too: leave one of them out
-          roles.target.paged_attn.memory_mb: excludes `context_len`, which is given too: leave one of them out
-          roles.target.paged_attn.mode: expected auto or off where `cpu` is true: PagedAttention needs a GPU
-          roles.target.token_source: expected cache, none, env:VARIABLE, path:FILE or literal:TOKEN, found "***"
-          roles.target.xlora_order: belongs to `xlora`: name the adapter or leave it out
-        "#);
-    }
-
-    #[test]
-    fn files_and_adapters_need_their_companions() {
-        let text = problems(|deployment| {
-            let draft = &mut deployment.roles.draft;
-            draft.quantized_file = Some("q.gguf".to_owned());
-            draft.gqa = Some(8);
-            draft.imatrix = Some("i".into());
-            draft.lora = Some("a".to_owned());
-            draft.xlora = Some("b".to_owned());
-            let target = deployment.roles.target.as_mut().unwrap();
-            target.isq = Some("Q4K".to_owned());
-            target.from_uqff = Some("u".to_owned());
-            target.imatrix = Some("i".into());
-            target.calibration_file = Some("c".into());
-        });
-        insta::assert_snapshot!(text, @"
-        7 problems in the configuration:
-          roles.draft.gqa: belongs to `format: ggml`: set the format or leave it out
-          roles.draft.imatrix: has no effect on a model with adapters (`lora`): leave it out
-          roles.draft.imatrix: needs `isq`, the type to quantize to
-          roles.draft.quantized_file: belongs to `format: gguf` or `format: ggml`: set the format or leave it out
-          roles.draft.xlora: excludes `lora`, which is given too: leave one of them out
-          roles.target.calibration_file: excludes `imatrix`, which is given too: leave one of them out
-          roles.target.from_uqff: excludes `isq`, which is given too: leave one of them out
-        ");
-    }
-
-    #[test]
-    fn steps_and_server_are_checked() {
-        let text = problems(|deployment| {
-            deployment.steps.delimiters.clear();
-            deployment.server.api_key_env = Some("sk-secret".into());
-            deployment.server.api_key_file = Some("key".into());
-            deployment.server.cors_origins =
-                vec!["*".to_owned(), "http://a:1".to_owned(), "chat.example.org".to_owned()];
-            deployment.server.model_name = "target".to_owned();
-        });
-        insta::assert_snapshot!(text, @r#"
-        5 problems in the configuration:
-          server.api_key_env: expected the name of an environment variable (letters, digits and _), not the key itself
-          server.api_key_file: excludes `api_key_env`, which is given too: leave one of them out
-          server.cors_origins[2]: expected * or an origin such as https://chat.example.org, without a path, found "chat.example.org"
-          server.model_name: expected a name other than draft and target, which answer alone, found "target"
-          steps.delimiters: expected at least one string for `unit: delimiter`, found an empty list
-        "#);
-        assert!(
-            problems(|deployment| {
-                deployment.steps.unit = StepUnit::Tokens;
-                deployment.steps.tokens = 600;
-            })
-            .contains("steps.tokens")
-        );
-    }
-
-    #[test]
-    fn a_rule_is_silent_about_values_that_are_faulty_already() {
-        let text = problems(|deployment| {
-            deployment.steps.unit = StepUnit::Tokens;
-            deployment.steps.tokens = 1000;
-            deployment.steps.max_tokens = 0;
-        });
-        assert_eq!(text, "steps.max_tokens: expected a whole number from 1 to 100000, found the number 0");
-    }
-}
+mod tests;

@@ -1,0 +1,15 @@
+//! Rewards that need no model of this process: [`CheckedReward`] rejects false steps, [`HttpReward`] asks a scorer of the
+//! user's own, [`WeightedReward`] combines several.
+
+#![cfg_attr(test, allow(clippy::float_cmp, reason = "the tests state which numbers are exact"))]
+
+mod checked;
+mod http;
+mod weighted;
+
+pub use checked::CheckedReward;
+pub use http::{HttpReward, HttpScorer};
+pub use weighted::WeightedReward;
+
+#[cfg(test)]
+mod testing;
