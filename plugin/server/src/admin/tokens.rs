@@ -193,7 +193,7 @@ mod tests {
         let back: TokenFile = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         assert_eq!(back, file);
         assert!(!format!("{file:?}").contains(&file.write_token));
-        drop(AdminTokens { file: Some(owned), ..AdminTokens::new(None, None) });
+        drop(owned);
         assert!(!path.exists());
         // One that an older server left, of whatever form and mode, is replaced.
         fs::write(&path, "{\"admin\": \"http://old\"}").unwrap();
