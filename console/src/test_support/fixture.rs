@@ -209,6 +209,7 @@ pub fn trace(id: &str) -> Option<RequestTrace> {
         revision: 3,
         rejected_tokens: (letter == 't').then_some(28),
         rejected_text: (letter == 't').then(|| "17 * 23 = 400?\u{1b}[2J".into()),
+        handover: None,
         fallback: (letter == 'f').then(|| "reward_timeout".into()),
         draft_ms: 600.0,
         reward_ms: 12.0,

@@ -154,6 +154,7 @@ pub fn apply(deployment: &Deployment, settings: &[(String, Value)]) -> Result<De
 
 #[cfg(test)]
 mod tests {
+    use rsd_protocol::policy::{AfterRejection, PolicyConfig};
     use serde_json::json;
 
     use super::*;
@@ -198,6 +199,28 @@ mod tests {
     }
 
     #[test]
+    fn who_goes_on_after_a_rejection_can_change_and_a_bound_can_be_set_and_taken_off() {
+        let base = |flag: &str| {
+            let flags = ["roles.draft.bundled=draft", "roles.target.bundled=target", flag];
+            let flags = flags.map(|flag| SettingOverride::parse(flag).unwrap());
+            load(None, [], &flags, TargetRule::Required).unwrap().deployment
+        };
+        let changed = |deployment: &Deployment, set: Value| {
+            apply(deployment, &parse_change(&set).unwrap().settings).unwrap().runtime_settings().policy
+        };
+        let bounded = base("policy.max_regret=0.25");
+        assert_eq!(bounded.policy.max_regret, Some(0.25));
+        assert_eq!(changed(&bounded, json!({"policy": {"max_regret": null}})).max_regret, None);
+        let target = base("policy.after_rejection=target");
+        assert_eq!(target.policy.after_rejection, AfterRejection::Target);
+        let policy = changed(&target, json!({"policy": {"after_rejection": "draft", "max_regret": 0.5}}));
+        assert_eq!((policy.after_rejection, policy.max_regret), (AfterRejection::Draft, Some(0.5)));
+        let preset = json!({"presets": [{"name": "careful", "after_rejection": "target"}]});
+        let presets = apply(&deployment(), &parse_change(&preset).unwrap().settings).unwrap().presets;
+        assert_eq!(presets[0].apply(PolicyConfig::default()).after_rejection, AfterRejection::Target);
+    }
+
+    #[test]
     fn invalid_settings_are_named() {
         insta::assert_snapshot!(invalid(&json!({"policy": {"dleta": 0.3, "floor": 3}})), @r"
         policy.dleta: unknown setting; did you mean policy.delta?
@@ -210,6 +233,11 @@ mod tests {
         server.port: cannot change while the server runs: change the deployment file and restart
         ");
         insta::assert_snapshot!(invalid(&json!({"policy": {"mode": "budget", "weighting": "logistic"}})), @"policy.weighting: expected binary, the best weighting under a budget of target steps (policy.mode: budget), found logistic");
+        insta::assert_snapshot!(invalid(&json!({"policy": {"after_rejection": "never", "exploration": 2, "max_regret": -1}})), @r"
+        policy.after_rejection: expected draft, target or auto, found never
+        policy.exploration: expected a number from 0 to 1, found the number 2
+        policy.max_regret: expected a number from 0 to 100, found the number -1
+        ");
         insta::assert_snapshot!(invalid(&json!({"presets": [{"name": "draft"}]})), @"presets: `draft` is a reserved name: choose another name");
     }
 }

@@ -113,7 +113,7 @@ impl QuestionRunner<'_> {
         let at = |delta| PolicyOverrides {
             delta: Some(delta),
             weighting: Some(WeightingFunction::Binary),
-            route: Some(AnswerRoute::Rsd),
+            ..plain(AnswerRoute::Rsd)
         };
         self.draft.begin(!method.is_measured());
         self.target.begin(!method.is_measured());

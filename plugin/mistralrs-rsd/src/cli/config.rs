@@ -238,9 +238,11 @@ mod tests {
         limits.reward_seconds         60                default
         limits.running                1                 file
         limits.waiting                8                 file
+        policy.after_rejection        auto              default
         policy.ceiling                1.0               default
         policy.constant_probability   0.5               default
         policy.delta                  0.4               flag --set
+        policy.exploration            0.05              default
         policy.floor                  0.0               default
         policy.logistic_steepness     10.0              default
         policy.mode                   fixed             default
