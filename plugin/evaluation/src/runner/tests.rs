@@ -165,7 +165,7 @@ fn every_method_answers_and_records_its_work() {
     assert_eq!(of("rsd@-1").text, of("draft").text);
     assert_eq!(of("rsd-draft@0.5").text, of("rsd@0.5").text);
     let steps = &of("rsd-target@0.5").steps;
-    let rejected = steps.iter().position(|step| step.rejected_tokens > 0).expect("a rejection");
+    let rejected = steps.iter().position(|step| step.rejected.is_some()).expect("a rejection");
     assert!(steps[rejected + 1..].iter().all(|step| step.reward.is_none()));
     assert_eq!(of("rsd@2").text, of("target").text);
     assert!(by_draft(of("draft")) && by_draft(of("beam")) && by_draft(of("draft-sampled")));
