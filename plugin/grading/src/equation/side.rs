@@ -177,7 +177,7 @@ impl SideParser<'_> {
                 }
                 // Brackets that touch are a product.
                 Some(Lexeme::Open('(' | '[')) if self.tokens[self.at].attached && self.at == self.operand => {
-                    self.sign("*")
+                    self.sign("*");
                 }
                 _ if of => {
                     self.at += 1;

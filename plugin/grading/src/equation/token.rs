@@ -49,7 +49,7 @@ pub fn tokens(text: &str) -> Vec<PlacedToken> {
     while lexer.at < text.len() && lexer.tokens.len() < MOST {
         lexer.step();
     }
-    join_lines(lexer.tokens)
+    join_lines(&lexer.tokens)
 }
 
 /// What a brace encloses.
@@ -72,8 +72,8 @@ struct StepLexer<'a> {
     spaced: bool,
 }
 
-impl StepLexer<'_> {
-    fn rest(&self) -> &str {
+impl<'a> StepLexer<'a> {
+    fn rest(&self) -> &'a str {
         &self.text[self.at..]
     }
 
@@ -311,7 +311,7 @@ impl StepLexer<'_> {
             "div" => self.push(Lexeme::Operator('/'), whole),
             "approx" | "simeq" | "sim" | "cong" => self.push(Lexeme::Relation(true), whole),
             "text" | "textbf" | "textit" | "textrm" | "mathrm" | "mathbf" | "mbox" | "operatorname" | "boxed"
-            | "fbox" | "underline" => self.shown(name.to_owned(), whole),
+            | "fbox" | "underline" => self.shown(name, whole),
             "left" | "right" | "displaystyle" | "textstyle" | "big" | "Big" | "bigl" | "bigr" => self.skip(whole),
             "begin" | "end" => {
                 let after = &self.rest()[whole..];
@@ -325,12 +325,12 @@ impl StepLexer<'_> {
     }
 
     /// A command whose argument stands in the text itself.
-    fn shown(&mut self, name: String, length: usize) {
+    fn shown(&mut self, name: &str, length: usize) {
         self.skip(length);
         let spaces = self.rest().len() - self.rest().trim_start_matches(' ').len();
         if self.rest()[spaces..].starts_with('{') {
             self.skip(spaces + 1);
-            let text = !matches!(name.as_str(), "boxed" | "fbox" | "mathbf" | "underline");
+            let text = !matches!(name, "boxed" | "fbox" | "mathbf" | "underline");
             self.braces.push(if text { BraceKind::Text } else { BraceKind::Shown });
         }
     }
@@ -349,7 +349,7 @@ fn operator(c: char) -> Option<char> {
 }
 
 /// Drops the marks of list items, and the ends of lines beside a relation, across which an equation continues.
-fn join_lines(tokens: Vec<PlacedToken>) -> Vec<PlacedToken> {
+fn join_lines(tokens: &[PlacedToken]) -> Vec<PlacedToken> {
     let mut joined: Vec<PlacedToken> = Vec::with_capacity(tokens.len());
     let mut at = 0;
     while at < tokens.len() {
