@@ -13,6 +13,10 @@ impl RuleChecker {
             let message = "has no effect without `checks`: name a check, such as `checks: [arithmetic]`";
             self.report("reward.reject_false", &["reward.checks"], message.to_owned());
         }
+        if !reward.reject_false && !reward.checks.is_empty() {
+            let message = "have no effect without `reject_false: true`: set it, or leave the checks out";
+            self.report("reward.checks", &["reward.reject_false"], message.to_owned());
+        }
         match &reward.scorer {
             RewardScorer::Weighted { parts } => self.weighted(parts),
             scorer => self.scorer("reward", scorer),

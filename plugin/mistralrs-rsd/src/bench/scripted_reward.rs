@@ -56,7 +56,8 @@ impl RewardModel for ScriptedReward {
 
     async fn score(&self, trajectory: Trajectory<'_>) -> Result<StepScore, RoleError> {
         let score = self.reward.score(trajectory).await?;
-        Ok(StepScore { reward: scripted_score(self.round, trajectory.steps.len()), ..score })
+        let reward = scripted_score(self.round, trajectory.steps.len());
+        Ok(StepScore { reward, false_statement: None, ..score })
     }
 }
 

@@ -35,6 +35,15 @@ pub(super) struct LabelArgs {
     every: u16,
 }
 
+/// An access token does not identify a model and must not be recorded.
+fn remove_access_tokens(scorer: &mut RewardScorer) {
+    match scorer {
+        RewardScorer::Judge { model: Some(model) } | RewardScorer::Prm { model, .. } => model.token_source = None,
+        RewardScorer::Weighted { parts } => parts.iter_mut().for_each(|part| remove_access_tokens(&mut part.reward)),
+        RewardScorer::Judge { model: None } | RewardScorer::Resident { .. } | RewardScorer::Http(_) => {}
+    }
+}
+
 impl LabelArgs {
     /// Rejects options with which every continuation would be the same.
     pub(super) fn check(&self, temperature: f32) -> anyhow::Result<()> {
@@ -63,10 +72,7 @@ impl LabelArgs {
         if let RewardScorer::Judge { model: model @ None } = &mut reward {
             *model = labeling.roles.target.map(Box::new);
         }
-        // An access token does not identify a model and must not be recorded.
-        if let RewardScorer::Judge { model: Some(model) } | RewardScorer::Prm { model, .. } = &mut reward {
-            model.token_source = None;
-        }
+        remove_access_tokens(&mut reward);
         let mut settings = serde_json::to_value(&reward)?;
         drop_null_fields(&mut settings);
         Ok(Some(settings))
