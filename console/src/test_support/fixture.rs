@@ -92,11 +92,7 @@ pub fn view(live: &RuntimeSettings, revision: u64) -> PolicyView {
             Some((1.0, 10_000.0)),
             "Decisions before the budget chooses the threshold.",
         ),
-        choice(
-            "policy.after_rejection",
-            &["draft", "target", "auto"],
-            "Which model goes on after a rejected step.",
-        ),
+        choice("policy.after_rejection", &["draft", "target", "auto"], "Which model goes on after a rejected step."),
         setting("presets", SettingKind::List, None, "Policies of single model names."),
         setting("steps.max_tokens", SettingKind::Integer, Some((1.0, 4096.0)), "A step longer than this is cut."),
         setting("limits.max_steps", SettingKind::Integer, Some((1.0, 1000.0)), "Steps in an answer."),

@@ -9,11 +9,7 @@ use rsd_protocol::{policy::AfterRejection, preview::UnitCosts};
 
 use crate::pipeline::flops::ModelParameters;
 
-use super::{
-    course::CourseShares,
-    record::RecordedStep,
-    work::UnitPrices,
-};
+use super::{course::CourseShares, record::RecordedStep, work::UnitPrices};
 
 /// A processor with its memory.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -82,7 +78,9 @@ impl DeploymentPlan {
     /// `None` if it never is.
     #[must_use]
     pub fn break_even(&self, costs: &UnitCosts) -> Option<f64> {
-        let pays = |acceptance| self.estimate_at(acceptance, costs, AfterRejection::Draft).is_some_and(|found| found.speedup >= 1.0);
+        let pays = |acceptance| {
+            self.estimate_at(acceptance, costs, AfterRejection::Draft).is_some_and(|found| found.speedup >= 1.0)
+        };
         if !pays(1.0) {
             return None;
         }

@@ -85,7 +85,10 @@ impl StepRecorder {
     /// A recorder of at most this many steps. When it is full, the oldest answers are dropped as a whole.
     #[must_use]
     pub fn new(capacity_steps: usize) -> Self {
-        Self { record: Mutex::new(StepRecord::new(capacity_steps)), costs: Mutex::new(ObservedCosts::new(COST_HALF_LIFE)) }
+        Self {
+            record: Mutex::new(StepRecord::new(capacity_steps)),
+            costs: Mutex::new(ObservedCosts::new(COST_HALF_LIFE)),
+        }
     }
 
     /// Records a decision on a step of an answer, made `at_ms` milliseconds after 1970. `answer` is the number of the

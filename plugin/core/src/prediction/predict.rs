@@ -77,8 +77,7 @@ impl PolicyPredictor {
             AnswerRoute::Target => ExpectedWork::target_alone(&steps[answer], self.ratio),
         };
         // What is accepted of the draft's steps does not depend on who goes on after a rejection.
-        let drafted =
-            self.bootstrap.blocks(self.recorded.answers().map(|answer| work(answer, CourseShares::PAPER)));
+        let drafted = self.bootstrap.blocks(self.recorded.answers().map(|answer| work(answer, CourseShares::PAPER)));
         let blocks = self.bootstrap.blocks(self.recorded.answers().map(|answer| work(answer, shares)));
         let (resamples, costs) = (self.bootstrap.resamples(&drafted), self.bootstrap.resamples(&blocks));
         let cost: ExpectedWork = blocks.iter().copied().sum();
@@ -138,7 +137,8 @@ impl PolicyPredictor {
             AfterRejection::Auto if accepts_none(policy) => CourseShares::TARGET_ALONE,
             AfterRejection::Auto => {
                 let steps = &self.recorded.steps;
-                let answers = || self.recorded.answers().map(|answer| (&steps[answer.clone()], &rule.probabilities[answer]));
+                let answers =
+                    || self.recorded.answers().map(|answer| (&steps[answer.clone()], &rule.probabilities[answer]));
                 CourseShares::cheapest(&self.costs.unit_costs(), self.ratio, answers).exploring(policy.exploration)
             }
         }

@@ -157,7 +157,8 @@ fn target_tokens(step: &RecordedStep, ratio: f64) -> f64 {
 
 /// Tokens of the target's steps over tokens of the draft steps that they replaced; 1 until there is such a step.
 pub(super) fn target_ratio(steps: &[RecordedStep]) -> f64 {
-    let replaced = steps.iter().filter(|step| !step.alone).filter_map(|step| Some((step.draft_tokens, step.target_tokens?)));
+    let replaced =
+        steps.iter().filter(|step| !step.alone).filter_map(|step| Some((step.draft_tokens, step.target_tokens?)));
     let (draft, target) = replaced.fold((0, 0), |sum, step| (sum.0 + step.0, sum.1 + step.1));
     if draft > 0 && target > 0 { target as f64 / draft as f64 } else { 1.0 }
 }

@@ -94,7 +94,10 @@ fn stands_for(method: &str, wanted: &str) -> bool {
     let of = |family: &str, who: &str| method.starts_with(family) && method.ends_with(&format!(" {who}"));
     method == wanted
         || match wanted.split_once(' ') {
-            None => ["rsd", "rsd-draft", "rsd-target", "rsd-auto", "sd"].contains(&wanted) && method.split('@').next() == Some(wanted),
+            None => {
+                ["rsd", "rsd-draft", "rsd-target", "rsd-auto", "sd"].contains(&wanted)
+                    && method.split('@').next() == Some(wanted)
+            }
             Some(("best-of-n", who)) => of("best-of-", who),
             Some(("majority", who)) => of("majority-of-", who),
             Some(_) => false,

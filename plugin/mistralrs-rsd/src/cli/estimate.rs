@@ -105,9 +105,8 @@ fn table(args: &EstimateArgs) -> anyhow::Result<String> {
         },
         other => anyhow::bail!("--speeds: expected four numbers, found {}", other.len()),
     };
-    let estimate = |after_rejection| {
-        plan.estimate(&costs, after_rejection).context("no estimate is possible from these numbers")
-    };
+    let estimate =
+        |after_rejection| plan.estimate(&costs, after_rejection).context("no estimate is possible from these numbers");
     let paper = estimate(AfterRejection::Draft)?;
     let mut text = String::new();
     let speed =

@@ -146,11 +146,12 @@ fn a_bound_of_zero_lets_no_step_be_drafted_that_may_be_in_vain() {
     let rsd = bounded.rsd();
     answers(&bounded, &rsd, 0..30);
     bounded.policy.max_regret = Some(0.0);
-    rsd.policy.replace_settings(&rsd_protocol::settings::RuntimeSettings {
-        policy: bounded.policy,
-        ..bounded.runtime.clone()
-    })
-    .unwrap();
+    rsd.policy
+        .replace_settings(&rsd_protocol::settings::RuntimeSettings {
+            policy: bounded.policy,
+            ..bounded.runtime.clone()
+        })
+        .unwrap();
     for outcome in answers(&bounded, &rsd, 0..30) {
         assert!(outcome.trace.steps.iter().all(|step| step.handover == Some(HandoverReason::Regret)));
     }

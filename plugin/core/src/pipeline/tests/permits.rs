@@ -6,12 +6,12 @@ use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
 use crate::pipeline::testing::{ScriptedModel, World, block_on};
-use crate::policy::{AfterRejection, PolicyConfig};
 use crate::pipeline::{
     Rsd,
     roles::{AnswerPermit, Generator, GeneratorRun, Prompt, RoleError, RunRequest},
     trace::FallbackReason,
 };
+use crate::policy::{AfterRejection, PolicyConfig};
 
 /// A scripted model with an answer permit.
 #[derive(Clone)]

@@ -83,13 +83,7 @@ pub struct ExpectedCosts {
 impl StepOutlook {
     /// The expected cost once the step is drafted and scored. `accepted` and `rejected` are the costs from the next step
     /// on, `replacement` is the cost of the step that replaces a rejected one.
-    fn cost_after(
-        &self,
-        class: usize,
-        accepted: &[f64; CLASSES],
-        rejected: &[f64; CLASSES],
-        replacement: f64,
-    ) -> f64 {
+    fn cost_after(&self, class: usize, accepted: &[f64; CLASSES], rejected: &[f64; CLASSES], replacement: f64) -> f64 {
         let go_on = 1.0 - self.ending;
         (0..CLASSES)
             .map(|next| {
@@ -120,12 +114,7 @@ impl AnswerOutlook {
 /// The expected costs of both ways to go on, after a reward of this class. The work is bounded by the square of
 /// [`HORIZON`].
 #[must_use]
-pub fn expected_costs(
-    prices: &ModelPrices,
-    outlook: &AnswerOutlook,
-    debt: PrefillDebt,
-    class: usize,
-) -> ExpectedCosts {
+pub fn expected_costs(prices: &ModelPrices, outlook: &AnswerOutlook, debt: PrefillDebt, class: usize) -> ExpectedCosts {
     let remaining = outlook.remaining_steps();
     let per_step = outlook.target_tokens * prices.target_decode;
     let alone = |i: usize, debt: f64| debt * prices.target_prefill + per_step * remaining[i];
@@ -147,9 +136,8 @@ pub fn expected_costs(
             drafted + step.cost_after(class, accepted, rejected, discarded + behind * prices.target_prefill + per_step)
         };
         let behind = debt.target + i as f64 * outlook.draft_tokens;
-        since_now = std::array::from_fn(|class| {
-            drafting(behind, class, &since_now, &since_rejection[0]).min(alone(i, behind))
-        });
+        since_now =
+            std::array::from_fn(|class| drafting(behind, class, &since_now, &since_rejection[0]).min(alone(i, behind)));
         let rejected = since_rejection[0];
         for k in 0..i {
             let behind = k as f64 * outlook.draft_tokens;

@@ -20,12 +20,7 @@ impl WorkDone {
 ///
 /// The answer so far counts with its own length, a step ahead with its expected length. If the draft step is accepted,
 /// the target decodes one step less and prefills one more.
-pub(super) fn exceeds(
-    regret: f64,
-    prices: &ModelPrices,
-    outlook: &AnswerOutlook,
-    standing: &AnswerStanding,
-) -> bool {
+pub(super) fn exceeds(regret: f64, prices: &ModelPrices, outlook: &AnswerOutlook, standing: &AnswerStanding) -> bool {
     let rest = outlook.remaining_tokens() * prices.target_decode;
     let prompt = standing.prompt_tokens as f64 * prices.target_prefill;
     let alone = prompt + standing.tokens as f64 * prices.target_decode + rest;
@@ -34,8 +29,8 @@ pub(super) fn exceeds(
         + prices.reward_step;
     let behind = standing.target_behind as f64 * prices.target_prefill;
     let rejected = standing.done.seconds(prices) + step + behind + rest;
-    let accepted = rejected + outlook.draft_tokens * prices.target_prefill
-        - outlook.target_tokens * prices.target_decode;
+    let accepted =
+        rejected + outlook.draft_tokens * prices.target_prefill - outlook.target_tokens * prices.target_decode;
     // An accepted step of the draft changes the length of the answer as well.
     let alone_accepted = alone + (outlook.draft_tokens - outlook.target_tokens) * prices.target_decode;
     rejected > (1.0 + regret) * alone || accepted > (1.0 + regret) * alone_accepted

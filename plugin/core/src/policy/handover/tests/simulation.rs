@@ -7,7 +7,10 @@ use crate::{
     costs::RunCost,
     policy::{
         AfterRejection, PolicyConfig,
-        handover::{AnswerExploration, AnswerStanding, HandoverController, HandoverReason, NextModel, expected_cost::ModelPrices},
+        handover::{
+            AnswerExploration, AnswerStanding, HandoverController, HandoverReason, NextModel,
+            expected_cost::ModelPrices,
+        },
     },
 };
 
@@ -123,10 +126,7 @@ impl Simulation {
                     if standing.rejected {
                         self.controller.record_discarded(0);
                         // The rejected step gets another chance to leave the rest to the target.
-                        alone = matches!(
-                            self.controller.next_model(policy, &standing),
-                            NextModel::Target(_)
-                        );
+                        alone = matches!(self.controller.next_model(policy, &standing), NextModel::Target(_));
                     }
                 }
             }
@@ -147,8 +147,7 @@ impl Simulation {
             self.controller.record_ending(standing.steps - 1, standing.steps == length);
         }
         costs.seconds += standing.done.seconds(&self.prices);
-        costs.target +=
-            PROMPT as f64 * self.prices.target_prefill + standing.tokens as f64 * self.prices.target_decode;
+        costs.target += PROMPT as f64 * self.prices.target_prefill + standing.tokens as f64 * self.prices.target_decode;
         costs.drafted += usize::from(drafted);
         costs.explored += usize::from(explored);
     }

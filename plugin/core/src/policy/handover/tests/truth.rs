@@ -27,8 +27,7 @@ fn prices() -> impl Strategy<Value = ModelPrices> {
 fn step() -> impl Strategy<Value = StepOutlook> {
     let row = || (uniform5(0.01f64..1.0), uniform5(0.0f64..=1.0));
     (0.0f64..=1.0, uniform5(row())).prop_map(|(ending, rows)| {
-        let mut step =
-            StepOutlook { ending, accepted: [[0.0; CLASSES]; CLASSES], rejected: [[0.0; CLASSES]; CLASSES] };
+        let mut step = StepOutlook { ending, accepted: [[0.0; CLASSES]; CLASSES], rejected: [[0.0; CLASSES]; CLASSES] };
         for (before, (weights, accepted)) in rows.iter().enumerate() {
             let total: f64 = weights.iter().sum();
             for after in 0..CLASSES {
@@ -87,8 +86,7 @@ fn followed(
                 + debt.target * prices.target_prefill
                 + outlook.target_tokens * prices.target_decode;
             let debt = PrefillDebt { target: 0.0, draft: outlook.target_tokens };
-            cost +=
-                rejected * (replaced + (1.0 - step.ending) * followed(prices, &rest, debt, next, true, drafts));
+            cost += rejected * (replaced + (1.0 - step.ending) * followed(prices, &rest, debt, next, true, drafts));
         }
     }
     cost
