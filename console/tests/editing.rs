@@ -184,7 +184,7 @@ fn what_a_preset_says_goes_the_same_way_and_leaves_the_others_alone() {
         json!({"presets": [{"name": "v1.careful", "delta": 0.42}, {"name": "quick"}]})
     );
     assert_eq!(
-        asked_of_presets("p<Down><Right><Right><Down><Left><Enter>"),
+        asked_of_presets("p<Down><Right><Right><Down><Down><Left><Enter>"),
         json!({"presets": [{"name": "v1.careful", "delta": 0.9, "route": "draft"}, {"name": "quick", "delta": 0.69}]}),
         "a step goes from what holds: the policy's threshold"
     );

@@ -233,11 +233,11 @@ mod tests {
         server.port: cannot change while the server runs: change the deployment file and restart
         ");
         insta::assert_snapshot!(invalid(&json!({"policy": {"mode": "budget", "weighting": "logistic"}})), @"policy.weighting: expected binary, the best weighting under a budget of target steps (policy.mode: budget), found logistic");
-        insta::assert_snapshot!(invalid(&json!({"policy": {"after_rejection": "never", "exploration": 2, "max_regret": -1}})), @r"
-        policy.after_rejection: expected draft, target or auto, found never
+        insta::assert_snapshot!(invalid(&json!({"policy": {"after_rejection": "never", "exploration": 2, "max_regret": -1}})), @r#"
+        policy.after_rejection: expected one of draft, target, auto, found the text "never"
         policy.exploration: expected a number from 0 to 1, found the number 2
         policy.max_regret: expected a number from 0 to 100, found the number -1
-        ");
+        "#);
         insta::assert_snapshot!(invalid(&json!({"presets": [{"name": "draft"}]})), @"presets: `draft` is a reserved name: choose another name");
     }
 }
