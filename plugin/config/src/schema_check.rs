@@ -140,7 +140,7 @@ impl SchemaChecker {
 fn unknown(section: &FieldPath, known: &[&str], list: bool) -> String {
     let owner = if section.is_root() { "the file".to_owned() } else { format!("`{section}`") };
     match (list, known.len()) {
-        (true, 1..=12) => format!("unknown setting: {owner} has {}", known.join(", ")),
+        (true, 1..=16) => format!("unknown setting: {owner} has {}", known.join(", ")),
         (true, _) => format!("unknown setting: `mistralrs-rsd config schema` lists those of {owner}"),
         (false, _) => "unknown setting".to_owned(),
     }
@@ -273,7 +273,7 @@ mod tests {
         insta::assert_snapshot!(faults(yaml, TreeExtent::Part).join("\n"), @"
         polcy: unknown setting
         delta: unknown setting
-        policy.temperature: unknown setting: `mistralrs-rsd config schema` lists those of `policy`
+        policy.temperature: unknown setting: `policy` has after_rejection, ceiling, constant_probability, delta, exploration, floor, logistic_steepness, max_regret, mode, route, target_rate, warm_up, weighting
         roles.draft.modelid: unknown setting
         roles.draft.paged_attn.mod: unknown setting
         roles.judge: unknown setting: `roles` has draft, target

@@ -89,7 +89,7 @@ impl Vocabulary {
         self.control.encode_plain(&self.tokenizer, text)
     }
 
-    /// Refuses token ids that the tokenizer does not have: the model has no embedding for them.
+    /// Fails for token ids that the tokenizer does not have: the model has no embedding for them.
     pub(super) fn check(&self, ids: &[u32]) -> Result<(), String> {
         let size = self.tokenizer.get_vocab_size(true);
         match ids.iter().find(|id| self.tokenizer.id_to_token(**id).is_none()) {
