@@ -72,9 +72,12 @@ pub(super) fn load_read(
     load_parsed(path, file.map(|(path, text)| DeploymentText::parse(path, text)), env, overrides, target)
 }
 
+/// A deployment file: its text, its settings, and the faults of single ones.
+type ParsedFile = (DeploymentText, Value, Vec<SchemaFault>);
+
 fn load_parsed(
     file: Option<&Path>,
-    parsed: Option<Result<(DeploymentText, Value, Vec<SchemaFault>), ConfigProblem>>,
+    parsed: Option<Result<ParsedFile, ConfigProblem>>,
     env: impl IntoIterator<Item = (String, String)>,
     overrides: &[SettingOverride],
     target: TargetRule,

@@ -95,7 +95,7 @@ impl RewardScorer {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HttpScorerConfig {
-    /// Where it answers, such as http://127.0.0.1:9000/score.
+    /// Where it answers, such as `http://127.0.0.1:9000/score`.
     #[schemars(length(min = 1))]
     pub url: String,
     /// Environment variable with a token, which the scorer gets as a bearer token.

@@ -97,7 +97,9 @@ fn rebase(node: &SchemaNode, value: &mut Value, folder: &Path) {
         }
         Value::Array(items) => {
             if let ValueShape::List(item) = node.shape() {
-                items.iter_mut().for_each(|value| rebase(&item, value, folder));
+                for value in items {
+                    rebase(&item, value, folder);
+                }
             }
         }
         Value::String(text) => match node.path_kind() {

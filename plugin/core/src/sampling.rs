@@ -105,7 +105,9 @@ impl TokenCounts {
     pub fn of_prefix(prefix: &[u32], answered: usize) -> Self {
         let (prompt, answer) = prefix.split_at(prefix.len().saturating_sub(answered));
         let mut counts = Self { prompt: prompt.iter().copied().collect(), answer: HashMap::new() };
-        answer.iter().for_each(|&token| counts.add(token));
+        for &token in answer {
+            counts.add(token);
+        }
         counts
     }
 

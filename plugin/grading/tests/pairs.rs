@@ -3,7 +3,7 @@
 //! A line of a file is `e+ REFERENCE ;; ANSWER`: the kind (`n` number, `e` expression, `c` choice; a capital for a whole
 //! text instead of the content of a box), whether the answer is right, and both texts. `# KIND` begins a kind.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use rsd_grading::{AnswerKind, is_right};
 

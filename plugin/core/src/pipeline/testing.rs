@@ -170,6 +170,7 @@ impl ScriptedModel {
     }
 
     /// The log-probability of what comes after a text, which is a byte or the end token, and of the likeliest bytes.
+    #[allow(clippy::cast_possible_truncation, reason = "log-probabilities are f32")]
     fn logprob(&self, text: &[u8], next: Option<u8>, top: usize) -> TokenLogprob {
         let token = |byte: u8| u32::from(byte) + self.shift;
         let logprobs = self.probabilities(text).into_iter().map(|p| p.ln() as f32);
@@ -320,7 +321,7 @@ impl ScriptedRun {
 
     /// The tokens of the alphabet in prompt and answer, as places in the alphabet.
     fn counts(&self) -> TokenCounts {
-        let place = |byte: &u8| ALPHABET.iter().position(|known| known == byte).map(|place| place as u32);
+        let place = |byte: &u8| (0..).zip(ALPHABET).find(|(_, known)| *known == byte).map(|(place, _)| place);
         let answered = self.request.position + self.generated;
         let (prompt, answer) = self.text.split_at(self.text.len() - answered);
         let answer: Vec<u32> = answer.iter().filter_map(place).collect();
