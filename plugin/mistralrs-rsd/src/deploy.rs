@@ -154,7 +154,7 @@ enum RewardPlan {
 impl RewardPlan {
     /// Prepares a reward model that scores by the text alone.
     async fn prepare_text_reward(reward: &RewardScorer) -> Result<Self, DeployError> {
-        Self::prepare_scorer(reward, &mut None).await
+        Box::pin(Self::prepare_scorer(reward, &mut None)).await
     }
 
     /// Prepares a scorer; `head` is the head in the draft, if there is one, which one part takes.
@@ -196,7 +196,7 @@ impl RewardPlan {
                     return Err(DeployError::OtherDraft { path: path.to_owned(), expected, found: sha256 });
                 }
                 head.check_width(path, spec.states.width())?;
-                (spec, Self::prepare_scorer(scorer, &mut Some(head)).await?)
+                (spec, Box::pin(Self::prepare_scorer(scorer, &mut Some(head))).await?)
             }
             None => (spec("draft", role).await?, Self::prepare_text_reward(scorer).await?),
         })
@@ -303,7 +303,7 @@ pub(crate) fn segmentation(steps: &StepsConfig) -> Segmentation {
 
 pub(crate) async fn load(role: &str, spec: EngineSpec) -> Result<Engine, LoadError> {
     let began = std::time::Instant::now();
-    let engine = Engine::load(role, spec).await?;
+    let engine = Box::pin(Engine::load(role, spec)).await?;
     tracing::info!(role, model = engine.model(), seconds = began.elapsed().as_secs_f32(), "loaded");
     Ok(engine)
 }

@@ -17,6 +17,7 @@ use crate::support::limits;
 const LEAVERS: usize = 300;
 
 /// Asks and leaves: at the first byte of the answer, or after some milliseconds.
+#[allow(clippy::cast_possible_truncation, reason = "a number below 600")]
 async fn leave(address: &str, random: &mut SplitMix64) {
     let text = "word ".repeat(10 + random.below(600) as usize);
     let body =

@@ -54,11 +54,12 @@ impl ControlTokens {
         let taken: HashSet<u32> =
             texts.iter().flat_map(|text| text.chars().map(u32::from)).filter(is_private).collect();
         let count = self.spellings.len();
+        let width = u32::try_from(count).map_err(|_| "the tokenizer has too many control tokens")?;
         let mut blocks = PRIVATE_USE.into_iter().flat_map(|plane| {
             let end = *plane.end();
-            plane.step_by(count).filter(move |first| first + count as u32 <= end)
+            plane.step_by(count).filter(move |first| first + width <= end)
         });
-        let free = blocks.find(|first| (*first..first + count as u32).all(|char| !taken.contains(&char)));
+        let free = blocks.find(|first| (*first..first + width).all(|char| !taken.contains(&char)));
         let first = free.ok_or("the messages spell control tokens and use all private-use characters of Unicode")?;
         Ok(Some(ControlMask { spellings: &self.spellings, first }))
     }
@@ -128,7 +129,7 @@ impl ControlMask<'_> {
         let mut rest = text;
         while let Some((at, which)) = find(self.spellings, rest) {
             masked.push_str(&rest[..at]);
-            masked.extend(char::from_u32(self.first + which as u32));
+            masked.extend(u32::try_from(which).ok().and_then(|which| char::from_u32(self.first + which)));
             rest = &rest[at + self.spellings[which].len()..];
         }
         masked.push_str(rest);
