@@ -3,7 +3,7 @@
 //! With `draft` the draft goes on after every step of the target, which is the loop of the paper. With `target` the
 //! target goes on after the first rejection. With `auto` the [expected costs](expected_cost) of both are compared at
 //! the start of an answer, after a rejection, after a step of the target and after every accepted step, at observed
-//! prices and with what was [learned](learned) of earlier answers.
+//! prices and with what was learned of earlier answers.
 //!
 //! A policy that accepts every step leaves the answer to the draft whatever the prices are, and one that accepts none
 //! leaves it to the target under `auto`: thresholds say which answers are wanted, prices only how they are made.
