@@ -252,8 +252,10 @@ mod tests {
         policy.warm_up                   50                default
         policy.weighting                 binary            file
         presets                          []                default
+        reward.checks                    ["arithmetic"]    file
         reward.head                      mine.safetensors  flag --set
         reward.kind                      resident          file
+        reward.reject_false              true              file
         roles.draft.bundled              draft             file
         roles.draft.context_length       4096              file
         roles.draft.cpu                  true              file
