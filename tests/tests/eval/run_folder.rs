@@ -17,7 +17,10 @@ fn a_run_grows_by_questions_and_is_rejected_with_other_settings() {
     let printed = fail(folder.eval("run", "--methods target --set limits.max_steps=7"));
     assert!(printed.contains("its `max_steps` is not set, this run's is 7"), "{printed}");
     let printed = fail(folder.eval("run", "--methods target --set policy.mode=budget"));
-    assert!(printed.contains("its `policy` is not set, this run's is {\"mode\":\"budget\"}"), "{printed}");
+    assert!(
+        printed.contains("its `policy` is {\"after_rejection\":\"draft\"}, this run's is {\"mode\":\"budget\","),
+        "{printed}"
+    );
     // It is rejected before any model is loaded.
     let printed =
         fail(folder.eval("run", "--methods target --system other --set roles.target.quantized_file=none.gguf"));
