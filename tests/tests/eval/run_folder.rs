@@ -18,7 +18,7 @@ fn a_run_grows_by_questions_and_is_rejected_with_other_settings() {
     assert!(printed.contains("its `max_steps` is not set, this run's is 7"), "{printed}");
     let printed = fail(folder.eval("run", "--methods target --set policy.mode=budget"));
     assert!(
-        printed.contains("its `policy` is {\"after_rejection\":\"draft\"}, this run's is {\"mode\":\"budget\","),
+        printed.contains("its `policy` is {\"after_rejection\":\"draft\"}, this run's is {\"mode\":\"budget\",\"after_rejection\":\"draft\"}"),
         "{printed}"
     );
     // It is rejected before any model is loaded.
