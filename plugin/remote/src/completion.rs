@@ -60,6 +60,8 @@ pub(crate) struct Completion<'a> {
     ready: VecDeque<DecodedToken>,
     end: Option<CompletionEnd>,
     pub prompt: Option<PromptUse>,
+    /// Seconds of prefill, if the engine told them.
+    pub prefill_seconds: Option<f64>,
     /// The text of a whole reply.
     pub text: String,
 }
@@ -128,6 +130,7 @@ impl<'a> Completion<'a> {
             ready: VecDeque::new(),
             end: None,
             prompt: None,
+            prefill_seconds: None,
             text: String::new(),
         };
         if plan.stream {
@@ -164,8 +167,20 @@ impl<'a> Completion<'a> {
         }
     }
 
+    /// Receives what follows the end: some engines tell there what their cache held. Does nothing before the end.
+    pub async fn receive_usage(&mut self) {
+        let CompletionSource::Stream(stream) = &mut self.source else { return };
+        while self.end.is_some() && self.prompt.is_none() {
+            let Some(Ok(event)) = stream.next().await else { return };
+            if let Ok(delta) = self.parser.parse(&event) {
+                self.prompt = delta.prompt;
+            }
+        }
+    }
+
     fn add(&mut self, delta: CompletionDelta) -> Result<(), CompletionError> {
-        let CompletionDelta { tokens, text, logprobs, end, prompt } = delta;
+        let CompletionDelta { tokens, text, logprobs, end, prompt, prefill_seconds } = delta;
+        self.prefill_seconds = prefill_seconds.or(self.prefill_seconds);
         self.prompt = prompt.or(self.prompt);
         self.end = end.or(self.end);
         let tokens = if self.core.adapter.abilities().token_ids {

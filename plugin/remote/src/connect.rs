@@ -169,7 +169,7 @@ async fn probe(core: &RemoteCore) -> Result<(), ConnectError> {
         bytes.extend(core.vocabulary.bytes(token.id));
         count += 1;
     }
-    if count == 0 {
+    if count == 0 && !completion.text.is_empty() {
         let reason = "the engine returned no token ids for the prompt that it was tried with".to_owned();
         return Err(ConnectError::Probe { role: core.role.clone(), reason });
     }

@@ -11,6 +11,8 @@ mod connect;
 mod model;
 mod run;
 mod sent_prefixes;
+#[cfg(test)]
+mod tests;
 pub mod transport;
 
 pub use connect::{ConnectError, RemoteSettings};

@@ -66,6 +66,7 @@ pub(crate) fn start(core: &Arc<RemoteCore>, request: RunRequest) -> Result<Box<d
         decisions,
         prompt: PromptUse::default(),
         first_token: None,
+        prefill_seconds: 0.0,
         began: Instant::now(),
         waited: Duration::ZERO,
         forwards: 0,
@@ -86,6 +87,8 @@ struct RunDriver {
     /// Of all completions together.
     prompt: PromptUse,
     first_token: Option<Instant>,
+    /// Seconds of prefill that the engine told.
+    prefill_seconds: f64,
     began: Instant,
     /// Time spent waiting for decisions.
     waited: Duration,
@@ -156,6 +159,10 @@ impl RunDriver {
         let seed = request_seed(self.request.sampling.seed, self.request.stream, position);
         let mut completion = Completion::start(&core, &prefix, &self.request, &plan, seed, self.session).await?;
         let progress = self.receive(&mut completion, &plan, decoded).await;
+        if progress.is_ok() {
+            completion.receive_usage().await;
+        }
+        self.prefill_seconds += completion.prefill_seconds.unwrap_or(0.0);
         let cached = completion.prompt.and_then(|prompt| prompt.cached);
         let cached = cached.unwrap_or_else(|| core.sent.lock().cached(self.session, &prefix));
         self.prompt.prompt += prefix.len();
@@ -221,12 +228,14 @@ impl RunDriver {
 
     fn report(&self) -> RunReport {
         let seconds = self.began.elapsed().saturating_sub(self.waited).as_secs_f64();
+        let first_token = self.first_token.map_or(seconds, |first| (first - self.began).as_secs_f64());
+        let prefill = if self.prefill_seconds > 0.0 { self.prefill_seconds } else { first_token };
         RunReport {
             generated: self.builder.tokens().len(),
             forwards: self.forwards,
             prefilled: self.prompt.prompt.saturating_sub(self.prompt.cached.unwrap_or(0)),
             prompt: self.prompt.prompt,
-            prefill_seconds: self.first_token.map_or(seconds, |first| (first - self.began).as_secs_f64()).min(seconds),
+            prefill_seconds: prefill.min(seconds),
             seconds,
         }
     }

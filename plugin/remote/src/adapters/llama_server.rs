@@ -56,7 +56,7 @@ impl EngineAdapter for LlamaServerAdapter {
             "logit_bias": bias,
             "n_probs": call.logprobs.unwrap_or(0),
             "response_fields": [
-                "content", "tokens", "stop_type", "tokens_evaluated", "timings/cache_n", "completion_probabilities",
+                "content", "tokens", "stop_type", "tokens_evaluated", "timings", "completion_probabilities",
             ],
         });
         post("/completion", body)
@@ -100,11 +100,11 @@ impl ReplyParser for LlamaServerParser {
         }
         let probabilities = reply["completion_probabilities"].as_array().into_iter().flatten();
         let logprobs = probabilities.filter_map(llama_logprob).collect();
-        // A field that was asked for by its path has the path's last part as its name.
-        let cached = count(&reply["timings"]["cache_n"]).or(count(&reply["cache_n"]));
+        let cached = count(&reply["timings"]["cache_n"]);
+        let prefill_seconds = reply["timings"]["prompt_ms"].as_f64().map(|milliseconds| milliseconds / 1e3);
         let prompt = count(&reply["tokens_evaluated"]).map(|prompt| PromptUse { prompt, cached });
         let text = reply["content"].as_str().ok_or(ReplyError::Unexpected("content"))?.to_owned();
-        Ok(CompletionDelta { tokens, text, logprobs, end: Some(end), prompt })
+        Ok(CompletionDelta { tokens, text, logprobs, end: Some(end), prompt, prefill_seconds })
     }
 }
 
@@ -137,12 +137,13 @@ mod tests {
     fn ends_and_cached_tokens_are_found() {
         let reply = |stop_type: &str, tokens: Value| {
             json!({"content": " I add", "tokens": tokens, "stop_type": stop_type, "tokens_evaluated": 40,
-                "timings": {"cache_n": 36, "prompt_n": 4}})
+                "timings": {"cache_n": 36, "prompt_n": 4, "prompt_ms": 250.0}})
         };
         let parse = |reply| LlamaServerParser.parse(&reply).unwrap();
         let word = parse(reply("word", json!([358, 912, 382])));
         assert_eq!((word.tokens, word.end), (vec![358, 912, 382], Some(CompletionEnd::StopString)));
         assert_eq!(word.prompt, Some(PromptUse { prompt: 40, cached: Some(36) }));
+        assert_eq!(word.prefill_seconds, Some(0.25));
         let eos = parse(reply("eos", json!([358, 151_645])));
         assert_eq!((eos.tokens, eos.end), (vec![358], Some(CompletionEnd::EndOfText)));
         assert_eq!(parse(reply("limit", json!([358]))).end, Some(CompletionEnd::Length));

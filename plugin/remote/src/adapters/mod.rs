@@ -97,6 +97,8 @@ pub struct CompletionDelta {
     pub end: Option<CompletionEnd>,
     /// The prompt, where this part tells it.
     pub prompt: Option<PromptUse>,
+    /// Seconds of prefill, where the engine tells them. Otherwise the first token shows when it was over.
+    pub prefill_seconds: Option<f64>,
 }
 
 /// Why a reply cannot be used.

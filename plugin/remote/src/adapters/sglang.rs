@@ -131,7 +131,7 @@ impl ReplyParser for SglangParser {
         self.logprobs = if repeats { entries.len() } else { self.logprobs + entries.len() };
         let prompt =
             count(&meta["prompt_tokens"]).map(|prompt| PromptUse { prompt, cached: count(&meta["cached_tokens"]) });
-        Ok(CompletionDelta { tokens, text: text.to_owned(), logprobs, end, prompt })
+        Ok(CompletionDelta { tokens, text: text.to_owned(), logprobs, end, prompt, prefill_seconds: None })
     }
 }
 

@@ -110,7 +110,7 @@ impl ReplyParser for VllmParser {
             found => tokens.iter().enumerate().map(|(index, id)| vllm_logprob(found, index, *id)).collect(),
         };
         let text = choice["text"].as_str().unwrap_or_default().to_owned();
-        Ok(CompletionDelta { tokens, text, logprobs, end, prompt })
+        Ok(CompletionDelta { tokens, text, logprobs, end, prompt, prefill_seconds: None })
     }
 }
 

@@ -14,12 +14,16 @@ pub(super) struct EngineEndpoints(Vec<EngineEndpoint>);
 struct EngineEndpoint {
     url: String,
     breaker: Mutex<CircuitBreaker>,
+    last_failure: Mutex<String>,
 }
 
 impl EngineEndpoints {
     pub fn new(urls: &[String]) -> Self {
-        let endpoint =
-            |url: &String| EngineEndpoint { url: url.trim_end_matches('/').to_owned(), breaker: Mutex::default() };
+        let endpoint = |url: &String| EngineEndpoint {
+            url: url.trim_end_matches('/').to_owned(),
+            breaker: Mutex::default(),
+            last_failure: Mutex::default(),
+        };
         Self(urls.iter().map(endpoint).collect())
     }
 
@@ -32,15 +36,16 @@ impl EngineEndpoints {
         let now = Instant::now();
         let fresh = (0..self.0.len()).filter(|index| !tried.contains(index));
         let order = fresh.chain(tried.iter().copied());
-        let mut soonest = Duration::MAX;
+        let (mut soonest, mut last) = (Duration::MAX, String::new());
         for index in order {
             let mut breaker = self.0[index].breaker.lock();
             if breaker.try_use(now) {
                 return Ok(index);
             }
             soonest = soonest.min(breaker.remaining(now).unwrap_or_default());
+            last.clone_from(&self.0[index].last_failure.lock());
         }
-        Err(TransportError::Unavailable { after: soonest })
+        Err(TransportError::Unavailable { after: soonest, last })
     }
 
     pub fn record(&self, index: usize, error: Option<&TransportError>) {
@@ -48,6 +53,7 @@ impl EngineEndpoints {
         let mut breaker = endpoint.breaker.lock();
         match error {
             Some(error) if error.is_failure_of_engine() => {
+                *endpoint.last_failure.lock() = error.to_string();
                 let was_open = breaker.is_open();
                 breaker.failed(Instant::now());
                 if !was_open && breaker.is_open() {

@@ -73,10 +73,12 @@ pub enum TransportError {
     #[error("the engine's reply is longer than {0} bytes")]
     TooLarge(usize),
     /// Every address of the engine failed lately and is left alone for a while.
-    #[error("the engine failed too often and is tried again in {} s", after.as_secs_f32())]
+    #[error("the engine failed too often and is tried again in {:.1} s; its last failure: {last}", after.as_secs_f32())]
     Unavailable {
         /// Until the next attempt.
         after: Duration,
+        /// The last failure.
+        last: String,
     },
 }
 

@@ -1,0 +1,3 @@
+mod fake_engine;
+mod faults;
+mod runs;
