@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("rsd-protocol", &[]),
     ("rsd-core", &["rsd-protocol", "rsd-statistics"]),
     ("rsd-vocabulary", &[]),
-    ("rsd-remote", &["rsd-core", "rsd-vocabulary"]),
+    ("rsd-remote", &["rsd-core", "rsd-protocol", "rsd-vocabulary"]),
     ("rsd-rewards", &["rsd-checks", "rsd-core"]),
     ("rsd-config", &["rsd-core", "rsd-files", "rsd-protocol"]),
     ("rsd-server", &["rsd-config", "rsd-core", "rsd-files", "rsd-protocol"]),

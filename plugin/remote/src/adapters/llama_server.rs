@@ -7,8 +7,8 @@ use rsd_core::sampling::Sampling;
 use serde_json::{Value, json};
 
 use super::{
-    ChatEncoding, CompletionCall, CompletionDelta, CompletionEnd, EngineAbilities, EngineAdapter, PromptUse,
-    ReplyError, ReplyParser,
+    ChatEncoding, CompletionCall, CompletionDelta, CompletionEnd, CompletionPrefix, EngineAbilities, EngineAdapter,
+    PromptUse, ReplyError, ReplyParser,
     reply_fields::{self, count, get, ids, logprob, post, token_id, token_logprob},
 };
 use crate::transport::EngineRequest;
@@ -32,6 +32,10 @@ impl EngineAdapter for LlamaServerAdapter {
     fn completion(&self, call: &CompletionCall<'_>) -> EngineRequest {
         let sampling = call.sampling;
         let bias: Vec<_> = sampling.logit_bias.iter().map(|(id, bias)| json!([id, bias])).collect();
+        let length = match call.prefix {
+            CompletionPrefix::Ids(ids) => ids.len(),
+            CompletionPrefix::Text(text) => text.len(),
+        };
         let body = json!({
             "model": call.model,
             "prompt": reply_fields::prefix(call.prefix),
@@ -51,8 +55,8 @@ impl EngineAdapter for LlamaServerAdapter {
             "repeat_penalty": sampling.repetition_penalty.unwrap_or(1.0),
             "presence_penalty": sampling.presence_penalty.unwrap_or(0.0),
             "frequency_penalty": sampling.frequency_penalty.unwrap_or(0.0),
-            // The penalties look at the whole context, not at the last 64 tokens.
-            "repeat_last_n": -1,
+            // The penalties look at the whole context, not at the last 64 tokens. -1 said so once and is refused today.
+            "repeat_last_n": length + call.max_tokens,
             "logit_bias": bias,
             "n_probs": call.logprobs.unwrap_or(0),
             "response_fields": [
@@ -129,6 +133,7 @@ mod tests {
         assert_eq!(body["prompt"], json!([1, 2]));
         assert_eq!((&body["n_predict"], &body["stop"], &body["stream"]), (&json!(8), &json!(["\n\n"]), &json!(false)));
         assert_eq!((&body["logit_bias"], &body["repeat_penalty"]), (&json!([[5, -100.0]]), &json!(1.25)));
+        assert_eq!(body["repeat_last_n"], json!(10));
         assert_eq!((&body["seed"], &body["temperature"]), (&json!(0xffff_fffe_u64), &json!(0.0)));
     }
 

@@ -96,7 +96,10 @@ impl FakeEngine {
             started: AtomicUsize::new(0),
         });
         let app = Router::new()
-            .route("/v1/models", get(|| async { Json(json!({"data": [{"id": "fake", "max_model_len": 400, "meta": {"n_ctx": 400}}]})) }))
+            .route(
+                "/v1/models",
+                get(|| async { Json(json!({"data": [{"id": "fake", "max_model_len": 400, "meta": {"n_ctx": 400}}]})) }),
+            )
             .route("/v1/completions", post(complete))
             .route("/completion", post(complete))
             .with_state(engine.clone());
@@ -197,7 +200,8 @@ async fn complete(State(engine): State<Arc<FakeEngine>>, Json(body): Json<Value>
 
 fn whole_reply(engine: &FakeEngine, fault: Option<EngineFault>, ids: &[u32], stop: &str, prefix: usize) -> Response {
     if fault.is_some() {
-        return Body::from_stream(stream::iter([Err::<String, _>(std::io::Error::other("told to break"))])).into_response();
+        return Body::from_stream(stream::iter([Err::<String, _>(std::io::Error::other("told to break"))]))
+            .into_response();
     }
     let reply = json!({"content": engine.text(ids), "tokens": ids, "stop_type": stop, "tokens_evaluated": prefix,
         "timings": {"cache_n": prefix / 2}});

@@ -86,7 +86,10 @@ async fn what_does_not_fit_is_refused_before_anything_is_sent() {
     let model = connect(EngineKind::Vllm, &[url]).await;
     let sent = engine.completions.load(SeqCst);
     let long = RunRequest { prefix: vec![1; 400], ..request(&model, "abc") };
-    assert!(matches!(model.start(long).await.err(), Some(RoleError::ContextExceeded { tokens: 400, context: 400, .. })));
+    assert!(matches!(
+        model.start(long).await.err(),
+        Some(RoleError::ContextExceeded { tokens: 400, context: 400, .. })
+    ));
     assert!(model.start(RunRequest { max_tokens: 0, ..request(&model, "abc") }).await.is_err());
     assert_eq!(engine.completions.load(SeqCst), sent);
 }

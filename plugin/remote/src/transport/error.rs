@@ -83,11 +83,7 @@ pub enum TransportError {
 }
 
 impl TransportError {
-    /// The kinds, as metrics name them.
-    pub const KINDS: [&'static str; 9] =
-        ["setup", "connect", "timeout", "reset", "status", "event", "malformed", "too_large", "unavailable"];
-
-    /// The index of its kind in [`Self::KINDS`].
+    /// The index of its kind in [`REMOTE_ERRORS`](rsd_protocol::metrics::REMOTE_ERRORS).
     pub(super) fn kind(&self) -> usize {
         match self {
             Self::Setup(_) => 0,
@@ -186,6 +182,8 @@ pub(super) fn retry_after(header: &str, now: std::time::SystemTime) -> Option<Du
 mod tests {
     use std::time::SystemTime;
 
+    use rsd_protocol::metrics::REMOTE_ERRORS;
+
     use super::*;
 
     #[test]
@@ -202,6 +200,14 @@ mod tests {
             assert_eq!(message_of(body.as_bytes()), message);
         }
         assert_eq!(message_of("ü".repeat(1000).as_bytes()).chars().count(), SHOWN);
+    }
+
+    #[test]
+    fn every_kind_has_its_name_in_the_metrics() {
+        let timeout = TransportError::Timeout { phase: TimeoutPhase::Reply, after: Duration::ZERO };
+        let unavailable = TransportError::Unavailable { after: Duration::ZERO, last: String::new() };
+        let kinds = [timeout, TransportError::TooLarge(1), unavailable].map(|error| REMOTE_ERRORS[error.kind()]);
+        assert_eq!(kinds, ["timeout", "too_large", "unavailable"]);
     }
 
     #[test]

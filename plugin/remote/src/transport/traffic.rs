@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use rsd_protocol::metrics::REMOTE_ERRORS;
+
 use super::TransportError;
 
 /// Counters of one engine, from its start.
@@ -14,7 +16,7 @@ pub(super) struct TrafficCounters {
     pub requests: AtomicU64,
     pub retries: AtomicU64,
     pub failovers: AtomicU64,
-    errors: [AtomicU64; TransportError::KINDS.len()],
+    errors: [AtomicU64; REMOTE_ERRORS.len()],
     first_parts: AtomicU64,
     first_part_micros: AtomicU64,
     pub waiting: AtomicU64,
@@ -33,7 +35,7 @@ impl TrafficCounters {
     }
 
     pub fn errors(&self) -> Vec<(&'static str, u64)> {
-        TransportError::KINDS.into_iter().zip(self.errors.iter().map(|count| count.load(Relaxed))).collect()
+        REMOTE_ERRORS.iter().copied().zip(self.errors.iter().map(|count| count.load(Relaxed))).collect()
     }
 
     pub fn first_parts(&self) -> (u64, f64) {
