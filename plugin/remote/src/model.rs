@@ -47,7 +47,6 @@ impl RemoteCore {
     pub fn session(&self, request: &RunRequest) -> u64 {
         let mut hasher = DefaultHasher::new();
         request.prefix[..request.prefix.len().saturating_sub(request.position)].hash(&mut hasher);
-        request.sampling.seed.hash(&mut hasher);
         hasher.finish()
     }
 }
