@@ -246,10 +246,10 @@ pub(crate) async fn connect(kind: EngineKind, urls: &[String]) -> RemoteModel {
         parameters: None,
         transport: TransportSettings {
             urls: urls.to_vec(),
-            connect: Duration::from_millis(500),
-            first_event: Duration::from_millis(500),
-            between_events: Duration::from_millis(300),
-            reply: Duration::from_millis(500),
+            connect: Duration::from_secs(2),
+            first_event: Duration::from_millis(1500),
+            between_events: Duration::from_millis(800),
+            reply: Duration::from_secs(2),
             ..TransportSettings::default()
         },
     };
