@@ -162,18 +162,20 @@ impl<'a> Completion<'a> {
                     let delta = self.parser.parse(&event?)?;
                     self.add(delta)?;
                 }
-                None => self.end = Some(CompletionEnd::Unknown),
+                None if stream.is_complete() => self.end = Some(CompletionEnd::Unknown),
+                None => return Err(stream.ended_early().into()),
             }
         }
     }
 
-    /// Receives what follows the end: some engines tell there what their cache held. Does nothing before the end.
+    /// Receives what follows the end: some engines tell there what their cache held, and a connection whose reply came
+    /// to its end is used again. Does nothing before the end.
     pub async fn receive_usage(&mut self) {
         let CompletionSource::Stream(stream) = &mut self.source else { return };
-        while self.end.is_some() && self.prompt.is_none() {
+        while self.end.is_some() {
             let Some(Ok(event)) = stream.next().await else { return };
             if let Ok(delta) = self.parser.parse(&event) {
-                self.prompt = delta.prompt;
+                self.prompt = delta.prompt.or(self.prompt);
             }
         }
     }

@@ -111,7 +111,10 @@ impl RunDriver {
             ended = self.drive() => ended,
         };
         if let Err(error) = ended {
-            let reason = format!("{}: {error}", self.core.client.address());
+            let reason = match error {
+                CompletionError::Transport(error) => error.to_string(),
+                other => format!("{}: {other}", self.core.client.address()),
+            };
             let _ = self.sender.send(Err(RoleError::Failed { role: self.core.role.clone(), reason }));
         }
         let _ = done.send(self.report());

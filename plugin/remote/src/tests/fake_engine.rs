@@ -60,6 +60,8 @@ pub(crate) enum EngineFault {
     Status(u16),
     /// The connection breaks off after this many tokens.
     Break(usize),
+    /// The stream ends properly after this many tokens, without its last event.
+    End(usize),
     /// An error event follows this many tokens.
     ErrorEvent(usize),
     /// Nothing follows this many tokens, and the connection stays open.
@@ -169,6 +171,7 @@ async fn complete(State(engine): State<Arc<FakeEngine>>, Json(body): Json<Value>
             parts.truncate(after);
             parts.push_back(Err(std::io::Error::other("told to break")));
         }
+        Some(EngineFault::End(after)) => parts.truncate(after),
         Some(EngineFault::ErrorEvent(after)) => {
             parts.truncate(after);
             parts.push_back(Ok("data: {\"error\": {\"message\": \"core died\", \"code\": 500}}\n\n".to_owned()));

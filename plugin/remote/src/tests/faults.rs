@@ -14,7 +14,8 @@ const RECITAL: &str = "first step.\n\nsecond step\n\nend";
 
 #[tokio::test]
 async fn a_stream_that_breaks_off_is_continued_where_it_was() {
-    for fault in [EngineFault::Break(7), EngineFault::ErrorEvent(7), EngineFault::Hang(7), EngineFault::Break(0)] {
+    use EngineFault::{Break, End, ErrorEvent, Hang};
+    for fault in [Break(7), End(7), ErrorEvent(7), Hang(7), Break(0), End(0)] {
         let (engine, url) = FakeEngine::serve(RECITAL, 3).await;
         let model = connect(EngineKind::Vllm, &[url]).await;
         engine.started.store(1, SeqCst);
@@ -81,6 +82,7 @@ fn any_fault() -> impl Strategy<Value = EngineFault> {
         Just(EngineFault::Status(429)),
         Just(EngineFault::Status(400)),
         (0usize..20).prop_map(EngineFault::Break),
+        (0usize..20).prop_map(EngineFault::End),
         (0usize..20).prop_map(EngineFault::ErrorEvent),
         (0usize..20).prop_map(EngineFault::Hang),
         (0usize..20).prop_map(EngineFault::Garbage),

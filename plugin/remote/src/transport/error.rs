@@ -1,6 +1,6 @@
 //! Why a request to an engine failed.
 
-use std::time::Duration;
+use std::{fmt, io, time::Duration};
 
 use serde_json::Value;
 
@@ -18,8 +18,8 @@ pub enum TimeoutPhase {
     Reply,
 }
 
-impl std::fmt::Display for TimeoutPhase {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for TimeoutPhase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::FirstEvent => "first token (timeouts.first_token_ms)",
             Self::NextEvent => "next token (timeouts.between_tokens_ms)",
@@ -28,14 +28,32 @@ impl std::fmt::Display for TimeoutPhase {
     }
 }
 
-/// Why a request to an engine failed. The texts name no secrets.
+/// A failed request. Its text names no secrets.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TransportError {
+#[error("{url}: {kind}{}", kind.advice())]
+pub struct TransportError {
+    /// Where the request went, or would have gone.
+    pub url: String,
+    /// What happened.
+    pub kind: TransportErrorKind,
+}
+
+impl TransportError {
+    /// Whether another attempt may succeed.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.kind.is_retryable()
+    }
+}
+
+/// What happened to a failed request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TransportErrorKind {
     /// The settings make no client.
     #[error("the connection cannot be set up: {0}")]
     Setup(String),
     /// No connection.
-    #[error("no connection: {0}. Is the engine running there?")]
+    #[error("no connection: {0}")]
     Connect(String),
     /// The engine took too long.
     #[error("the engine sent no {phase} within {} s", after.as_secs_f32())]
@@ -82,9 +100,9 @@ pub enum TransportError {
     },
 }
 
-impl TransportError {
-    /// The index of its kind in [`REMOTE_ERRORS`](rsd_protocol::metrics::REMOTE_ERRORS).
-    pub(super) fn kind(&self) -> usize {
+impl TransportErrorKind {
+    /// Its index in [`REMOTE_ERRORS`](rsd_protocol::metrics::REMOTE_ERRORS).
+    pub(super) fn index(&self) -> usize {
         match self {
             Self::Setup(_) => 0,
             Self::Connect(_) => 1,
@@ -99,8 +117,7 @@ impl TransportError {
     }
 
     /// Whether another attempt may succeed.
-    #[must_use]
-    pub fn is_retryable(&self) -> bool {
+    pub(super) fn is_retryable(&self) -> bool {
         match self {
             Self::Connect(_) | Self::Timeout { .. } | Self::Reset(_) => true,
             Self::Status { status, .. } => is_passing(*status),
@@ -120,12 +137,37 @@ impl TransportError {
         }
     }
 
+    /// What to do, in brackets.
+    fn advice(&self) -> &'static str {
+        match self {
+            Self::Connect(_) => " (is the engine running there, and can its port be reached?)",
+            Self::Timeout { .. } => " (the engine may be overloaded or stuck: see its log, or allow more time)",
+            Self::Reset(_) => " (the engine, or a proxy before it, may have restarted: see its log)",
+            Self::Status { status: 300..=399, .. } => " (redirects are not followed: set the URL that it leads to)",
+            Self::Status { status: 401 | 403, .. } => " (check the key)",
+            Self::Status { status: 404 | 405, .. } => {
+                " (check the URL, which ends before `/v1`, the kind of engine and the model's name)"
+            }
+            Self::Status { status: 429 | 503 | 529, .. } => " (the engine is busy or still loading)",
+            Self::Status { status: 500.., .. } | Self::Event { .. } | Self::Unavailable { .. } => {
+                " (see the engine's log)"
+            }
+            Self::Malformed(_) => " (is this the URL of the engine, and is the kind of engine right?)",
+            Self::Setup(_) | Self::Status { .. } | Self::TooLarge(_) => "",
+        }
+    }
+
     /// The error behind a failed exchange.
     pub(super) fn of_exchange(error: &reqwest::Error) -> Self {
         let text = with_causes(error);
-        if error.is_connect() {
+        if error.is_timeout() {
+            // Only the time for a connection is limited in the library.
+            Self::Connect("timed out (timeouts.connect_ms)".to_owned())
+        } else if error.is_connect() {
             Self::Connect(text)
-        } else if error.is_decode() {
+        } else if error.is_builder() {
+            Self::Setup(text)
+        } else if is_no_http(error) {
             Self::Malformed(text)
         } else {
             Self::Reset(text)
@@ -135,6 +177,16 @@ impl TransportError {
 
 fn is_passing(status: u16) -> bool {
     matches!(status, 429 | 500 | 502 | 503 | 504 | 529)
+}
+
+/// Whether what arrived is no HTTP.
+fn is_no_http(error: &reqwest::Error) -> bool {
+    let mut causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    causes.any(|cause| {
+        let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        matches!(kind, Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput))
+            || cause.to_string().starts_with("invalid HTTP")
+    })
 }
 
 /// An error with its causes. The address is left out: the caller names it without the secrets that it may have.
@@ -203,10 +255,17 @@ mod tests {
     }
 
     #[test]
+    fn a_text_says_what_happened_where_and_what_to_do() {
+        let kind = TransportErrorKind::Status { status: 401, message: "Unauthorized".to_owned(), retry_after: None };
+        let error = TransportError { url: "http://gpu:8000/v1/completions".to_owned(), kind };
+        assert_eq!(error.to_string(), "http://gpu:8000/v1/completions: status 401: Unauthorized (check the key)");
+    }
+
+    #[test]
     fn every_kind_has_its_name_in_the_metrics() {
-        let timeout = TransportError::Timeout { phase: TimeoutPhase::Reply, after: Duration::ZERO };
-        let unavailable = TransportError::Unavailable { after: Duration::ZERO, last: String::new() };
-        let kinds = [timeout, TransportError::TooLarge(1), unavailable].map(|error| REMOTE_ERRORS[error.kind()]);
+        let timeout = TransportErrorKind::Timeout { phase: TimeoutPhase::Reply, after: Duration::ZERO };
+        let unavailable = TransportErrorKind::Unavailable { after: Duration::ZERO, last: String::new() };
+        let kinds = [timeout, TransportErrorKind::TooLarge(1), unavailable].map(|error| REMOTE_ERRORS[error.index()]);
         assert_eq!(kinds, ["timeout", "too_large", "unavailable"]);
     }
 
@@ -222,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_busy_engine_is_asked_again_and_is_well() {
-        let status = |status| TransportError::Status { status, message: String::new(), retry_after: None };
+        let status = |status| TransportErrorKind::Status { status, message: String::new(), retry_after: None };
         for busy in [429, 529] {
             assert!(status(busy).is_retryable() && !status(busy).is_failure_of_engine());
         }

@@ -1,7 +1,6 @@
 //! The events of a reply that is a stream (server-sent events), each a JSON value.
 
 use std::{
-    io,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -14,13 +13,19 @@ use serde_json::Value;
 use sse_stream::{Error as SseError, Sse, SseStream};
 
 use super::{
-    TimeoutPhase, TransportError,
-    client::{ClientCore, RequestLease},
+    TimeoutPhase, TransportError, TransportErrorKind,
+    client::{ClientCore, RequestLease, body},
     error::message_in,
 };
 
 /// The data of the event that ends a stream.
 const DONE: &str = "[DONE]";
+
+/// The body ends right after that. Waiting for it this long lets the connection be used again.
+const END_OF_BODY: Duration = Duration::from_millis(50);
+
+/// Bytes of a reply that is received although it is no stream: it may be an error.
+const MAX_OTHER: usize = 64 << 10;
 
 /// A stream of events. Dropping it closes the connection, which lets the engine stop.
 pub struct EventStream {
@@ -28,11 +33,12 @@ pub struct EventStream {
     /// An event that was received already.
     first: Option<Value>,
     between_events: Duration,
-    max_event: usize,
     /// Bytes since the last event.
     received: Arc<AtomicUsize>,
     ended: bool,
+    complete: bool,
     endpoint: usize,
+    path: &'static str,
     core: Arc<ClientCore>,
     lease: Option<RequestLease>,
 }
@@ -42,14 +48,22 @@ impl EventStream {
     pub(super) async fn open(
         core: &Arc<ClientCore>,
         endpoint: usize,
+        path: &'static str,
         response: reqwest::Response,
-    ) -> Result<Self, TransportError> {
+    ) -> Result<Self, TransportErrorKind> {
+        let kind = response.headers().get(reqwest::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let kind = kind.unwrap_or("unknown").to_ascii_lowercase();
+        if !kind.starts_with("text/event-stream") {
+            let other = body(response, MAX_OTHER).await?;
+            parsed(&String::from_utf8_lossy(&other))?;
+            return Err(TransportErrorKind::Malformed(format!("its type is {kind}, not text/event-stream")));
+        }
         let (max_event, received) = (core.settings.max_event, Arc::new(AtomicUsize::new(0)));
         let counted = received.clone();
         let bytes = response.bytes_stream().map(move |part| {
-            let part = part.map_err(|error| io::Error::other(TransportError::of_exchange(&error).to_string()))?;
+            let part = part.map_err(|error| TransportErrorKind::of_exchange(&error))?;
             if counted.fetch_add(part.len(), Relaxed) + part.len() > max_event {
-                return Err(io::Error::from(io::ErrorKind::FileTooLarge));
+                return Err(TransportErrorKind::TooLarge(max_event));
             }
             Ok(part)
         });
@@ -57,10 +71,11 @@ impl EventStream {
             events: SseStream::from_bytes_stream(bytes).boxed(),
             first: None,
             between_events: core.settings.between_events,
-            max_event,
             received,
             ended: false,
+            complete: false,
             endpoint,
+            path,
             core: core.clone(),
             lease: None,
         };
@@ -73,57 +88,74 @@ impl EventStream {
         self.lease = Some(lease);
     }
 
-    /// The next event; `None` after the last one.
+    /// The next event; `None` after the last one and after an error.
     pub async fn next(&mut self) -> Option<Result<Value, TransportError>> {
         if let Some(first) = self.first.take() {
             return Some(Ok(first));
         }
         let after = self.between_events;
         let next = tokio::time::timeout(after, self.receive()).await;
-        let next = next.unwrap_or(Some(Err(TransportError::Timeout { phase: TimeoutPhase::NextEvent, after })));
-        if let Some(Err(error)) = &next {
+        let next = next.unwrap_or(Some(Err(TransportErrorKind::Timeout { phase: TimeoutPhase::NextEvent, after })))?;
+        Some(next.map_err(|kind| {
             self.ended = true;
-            self.core.record(self.endpoint, Some(error));
-        }
-        next
+            self.core.record_broken_stream(self.endpoint, &kind);
+            TransportError { url: self.core.address_of(self.endpoint, self.path), kind }
+        }))
     }
 
-    async fn receive(&mut self) -> Option<Result<Value, TransportError>> {
+    /// Whether the engine said that the stream is at its end. A proxy may end it before.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// The error of a stream that ended although more was to come.
+    pub(crate) fn ended_early(&self) -> TransportError {
+        let kind = TransportErrorKind::Reset("the stream ended before the answer did".to_owned());
+        self.core.record_broken_stream(self.endpoint, &kind);
+        TransportError { url: self.core.address_of(self.endpoint, self.path), kind }
+    }
+
+    async fn receive(&mut self) -> Option<Result<Value, TransportErrorKind>> {
         while !self.ended {
             let event = match self.events.next().await {
                 None => break,
-                Some(Err(error)) => return Some(Err(self.broken(error))),
+                Some(Err(error)) => return Some(Err(broken(error))),
                 Some(Ok(event)) => event,
             };
             // More than this event may have arrived, so this bounds two events together.
             self.received.store(0, Relaxed);
             let Some(data) = event.data else { continue };
             if data.trim() == DONE {
+                self.complete = true;
+                let _ = tokio::time::timeout(END_OF_BODY, self.events.next()).await;
                 break;
             }
             return Some(parsed(&data));
         }
-        self.ended = true;
+        if !std::mem::replace(&mut self.ended, true) {
+            self.core.record_end(self.endpoint);
+        }
         None
     }
+}
 
-    fn broken(&self, error: SseError) -> TransportError {
-        match error {
-            SseError::Body(error) => match error.downcast_ref::<io::Error>() {
-                Some(error) if error.kind() == io::ErrorKind::FileTooLarge => TransportError::TooLarge(self.max_event),
-                _ => TransportError::Reset(error.to_string()),
-            },
-            other => TransportError::Malformed(other.to_string()),
-        }
+fn broken(error: SseError) -> TransportErrorKind {
+    match error {
+        SseError::Body(error) => match error.downcast::<TransportErrorKind>() {
+            Ok(kind) => *kind,
+            Err(other) => TransportErrorKind::Reset(other.to_string()),
+        },
+        other => TransportErrorKind::Malformed(other.to_string()),
     }
 }
 
 /// The JSON of an event; an error object is an error.
-fn parsed(data: &str) -> Result<Value, TransportError> {
-    let value: Value = serde_json::from_str(data).map_err(|error| TransportError::Malformed(error.to_string()))?;
+fn parsed(data: &str) -> Result<Value, TransportErrorKind> {
+    let value: Value = serde_json::from_str(data).map_err(|error| TransportErrorKind::Malformed(error.to_string()))?;
     match value.get("error") {
         None | Some(Value::Null) => Ok(value),
-        Some(error) => Err(TransportError::Event {
+        Some(error) => Err(TransportErrorKind::Event {
             status: error.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok()),
             message: message_in(&value).unwrap_or_else(|| error.to_string()),
         }),

@@ -10,12 +10,15 @@ mod error;
 mod event_stream;
 mod retry_budget;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod traffic;
 
 use serde_json::Value;
 
+pub use breaker::BreakerSettings;
 pub use client::EngineClient;
-pub use error::{TimeoutPhase, TransportError};
+pub use error::{TimeoutPhase, TransportError, TransportErrorKind};
 pub use event_stream::EventStream;
 pub use settings::TransportSettings;
 

@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use super::breaker::BreakerSettings;
+
 /// Addresses, key, time-outs and limits of one engine.
 #[derive(Clone)]
 pub struct TransportSettings {
@@ -15,6 +17,12 @@ pub struct TransportSettings {
     pub max_concurrency: usize,
     /// Attempts after one that failed.
     pub retries: u32,
+    /// The wait before the first retry; each further one is twice as long, and up to twice that by chance.
+    pub first_wait: Duration,
+    /// The longest wait before a retry. If an engine asks for a longer one, its error goes to the caller.
+    pub longest_wait: Duration,
+    /// When an address is left alone.
+    pub breaker: BreakerSettings,
     /// Limit on the time for a connection.
     pub connect: Duration,
     /// Limit on the time until the first event of a stream.
@@ -37,6 +45,9 @@ impl Default for TransportSettings {
             roots: None,
             max_concurrency: 16,
             retries: 2,
+            first_wait: Duration::from_millis(100),
+            longest_wait: Duration::from_secs(10),
+            breaker: BreakerSettings::default(),
             connect: Duration::from_secs(5),
             first_event: Duration::from_secs(60),
             between_events: Duration::from_secs(30),

@@ -8,7 +8,7 @@ use std::{
 
 use rsd_protocol::metrics::REMOTE_ERRORS;
 
-use super::TransportError;
+use super::TransportErrorKind;
 
 /// Counters of one engine, from its start.
 #[derive(Debug, Default)]
@@ -24,8 +24,8 @@ pub(super) struct TrafficCounters {
 }
 
 impl TrafficCounters {
-    pub fn add_error(&self, error: &TransportError) {
-        self.errors[error.kind()].fetch_add(1, Relaxed);
+    pub fn add_error(&self, error: &TransportErrorKind) {
+        self.errors[error.index()].fetch_add(1, Relaxed);
     }
 
     /// The first part of a reply came after this time.
