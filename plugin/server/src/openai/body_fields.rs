@@ -133,8 +133,8 @@ pub(super) struct CompletionFields {
 
 /// The body of `POST /v1/chat/completions`.
 ///
-/// `user`, `metadata`, `store`, `service_tier`, `parallel_tool_calls`, `safety_identifier` and `prompt_cache_key` are
-/// ignored. Any other field is refused, unless its value asks for nothing.
+/// `user`, `metadata`, `store`, `service_tier`, `parallel_tool_calls`, `safety_identifier`, `prompt_cache_key` and
+/// `prompt_cache_retention` are ignored. Any other field is refused, unless its value asks for nothing.
 #[derive(Debug, JsonSchema)]
 #[schemars(rename = "ChatCompletionRequest")]
 pub(super) struct ChatRequest {
@@ -146,8 +146,8 @@ pub(super) struct ChatRequest {
 
 /// The body of `POST /v1/completions`.
 ///
-/// `user`, `metadata`, `store`, `service_tier`, `parallel_tool_calls`, `safety_identifier` and `prompt_cache_key` are
-/// ignored. Any other field is refused, unless its value asks for nothing.
+/// `user`, `metadata`, `store`, `service_tier`, `parallel_tool_calls`, `safety_identifier`, `prompt_cache_key` and
+/// `prompt_cache_retention` are ignored. Any other field is refused, unless its value asks for nothing.
 #[derive(Debug, JsonSchema)]
 #[schemars(rename = "TextCompletionRequest")]
 pub(super) struct CompletionRequest {

@@ -25,8 +25,16 @@ const COMMON: [&str; 16] = [
 ];
 
 /// Fields that clients send and that do not change the answer; they are ignored.
-const IGNORED: [&str; 7] =
-    ["user", "metadata", "store", "service_tier", "parallel_tool_calls", "safety_identifier", "prompt_cache_key"];
+const IGNORED: [&str; 8] = [
+    "user",
+    "metadata",
+    "store",
+    "service_tier",
+    "parallel_tool_calls",
+    "safety_identifier",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+];
 
 /// The fields of one endpoint besides those of both.
 #[derive(Debug)]
