@@ -99,7 +99,7 @@ impl JobTask {
         }
         let deadline = Instant::now() + Duration::from_secs(self.app.limits.request_seconds);
         for prompt in 0..self.job.requests.len() {
-            self.score_prompt(prompt).await?;
+            self.score_prompt(prompt, deadline).await?;
             for choice in 0..self.job.choices {
                 let mut request = self.job.requests[prompt].clone();
                 request.deadline = Some(deadline);
@@ -118,8 +118,11 @@ impl JobTask {
         Ok(())
     }
 
-    async fn score_prompt(&self, index: usize) -> Result<(), ApiError> {
+    async fn score_prompt(&self, index: usize, deadline: Instant) -> Result<(), ApiError> {
         let Some(source) = self.job.prompt_scorer else { return Ok(()) };
+        if Instant::now() >= deadline {
+            return Err(self.out_of_time());
+        }
         let request = &self.job.requests[index];
         let top = request.logprobs.unwrap_or(0);
         let score = self.app.rsd.score_prompt(source, &request.prompt, top, &self.cancel).await;
@@ -128,14 +131,25 @@ impl JobTask {
         Ok(())
     }
 
+    fn out_of_time(&self) -> ApiError {
+        let seconds = self.app.limits.request_seconds;
+        let message = format!("the prompts were not scored within {seconds} s (limits.request_seconds); send fewer");
+        ApiError::new(ApiErrorCode::Cancelled, message)
+    }
+
     async fn answer(&mut self, prompt: usize, index: usize, request: Request) -> Result<(), ApiError> {
         let model = request.model.clone();
+        let scored = self.job.prompt_scorer.is_some() && request.max_tokens > 0;
         let mut sink = ChoiceSink { index, begun: false, events: &self.events, timer: &mut self.timer };
         sink.timer.begin_choice();
         let answered = self.app.rsd.answer_into(request, &mut sink, self.cancel.clone()).await;
         let outcome = answered.map_err(|error| ApiError::of_answer(&error, &self.job.prompt_field(prompt)))?;
         // An answer that runs out of time before it begins is an empty one.
         sink.prompt_accepted();
+        if scored && outcome.trace.steps.is_empty() {
+            // Who scores a prompt relies on the entry that follows it.
+            return Err(self.out_of_time());
+        }
         if let Some(log) = &self.app.log {
             log.append("answer", &serde_json::json!({"model": model, "index": index, "text": outcome.text}));
         }

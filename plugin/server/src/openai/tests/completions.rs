@@ -7,12 +7,13 @@ use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, Request, header},
 };
+use rsd_config::LimitsConfig;
 use rsd_core::pipeline::testing::World;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::{app, send, serve};
-use crate::openai::router;
+use crate::{AppState, openai::router};
 
 /// The answer to a plain completion: headers and body.
 async fn complete(router: &Router, body: &Value) -> (HeaderMap, Value) {
@@ -114,16 +115,20 @@ async fn a_stream_has_its_status_when_the_prompt_is_accepted() {
 
 #[tokio::test]
 async fn a_limit_above_that_of_the_server_is_lowered_and_the_answer_says_so() {
-    let router = serve(app(&World::new(3)));
-    for (asked, lowered) in [(1_000_000, true), (2048, false)] {
-        for stream in [false, true] {
-            let body = json!({"prompt": "hi", "max_tokens": asked, "stream": stream});
-            let request = Request::post("/v1/completions").header(header::CONTENT_TYPE, "application/json");
-            let response = router.clone().oneshot(request.body(Body::from(body.to_string())).unwrap()).await.unwrap();
-            assert_eq!(response.status(), 200);
-            let limit = response.headers().get("x-rsd-max-tokens");
-            assert_eq!(limit.map(|limit| limit.to_str().unwrap()), lowered.then_some("2048"));
-        }
+    let mut world = World::new(3);
+    world.runtime.limits.max_tokens = 5;
+    let router = serve(app(&world));
+    for (asked, lowered) in [(1_000_000, true), (6, true), (5, false)] {
+        let mut body = json!({"prompt": "hi", "max_tokens": asked, "seed": 1, "logit_bias": {"6": -100}});
+        let (headers, answer) = complete(&router, &body).await;
+        assert_eq!(answer["usage"]["completion_tokens"], 5, "{answer}");
+        let limit =
+            |headers: &HeaderMap| headers.get("x-rsd-max-tokens").map(|limit| limit.to_str().unwrap().to_owned());
+        assert_eq!(limit(&headers), lowered.then(|| "5".to_owned()));
+        body["stream"] = json!(true);
+        let request = Request::post("/v1/completions").header(header::CONTENT_TYPE, "application/json");
+        let response = router.clone().oneshot(request.body(Body::from(body.to_string())).unwrap()).await.unwrap();
+        assert_eq!(limit(response.headers()), lowered.then(|| "5".to_owned()));
     }
 }
 
@@ -188,6 +193,25 @@ async fn an_end_token_after_an_echoed_prompt_has_an_entry_of_its_own() {
     let events = events(&router, &body).await;
     let tokens = events.iter().filter_map(|event| event["choices"][0]["logprobs"]["tokens"].as_array()).flatten();
     assert_eq!(tokens.count(), prompt.len() + 1);
+}
+
+/// A list that lacks its last entry would be read as one that has it.
+#[tokio::test(start_paused = true)]
+async fn scored_prompts_that_run_out_of_time_are_an_error() {
+    let mut world = World::new(3);
+    world.target.delay = Duration::from_secs(4);
+    let limits = LimitsConfig { request_seconds: 6, ..LimitsConfig::default() };
+    let router = serve(AppState::new(world.rsd(), "rsd".to_owned(), "big".to_owned(), limits));
+    let scored =
+        |prompts: Value| json!({"prompt": prompts, "model": "target", "logprobs": 1, "max_tokens": 1, "echo": true});
+    for (prompts, status) in [(json!("one"), 200), (json!(["one", "two"]), 503), (json!(["one", "two", "three"]), 503)]
+    {
+        let (found, answer) = send(&router, "POST", "/v1/completions", &scored(prompts)).await;
+        assert_eq!(found, status, "{answer}");
+        if status == 503 {
+            assert!(answer["error"]["message"].as_str().unwrap().contains("limits.request_seconds"), "{answer}");
+        }
+    }
 }
 
 #[tokio::test]
