@@ -29,8 +29,8 @@ struct StreamState {
     outcomes: Vec<AnswerOutcome>,
 }
 
-/// Streams a running job. The status is sent when the models have accepted the prompt: an error before that has its own.
-/// A client that waits for longer than the interval of comments gets the beginning of the stream, and errors as events;
+/// Streams a running job. The status is sent when the models have accepted the prompt, so an error before that has its
+/// own. A client that waits for longer than the interval of comments gets the beginning of the stream, and errors as events;
 /// those of the prompt are known before the wait.
 pub(super) async fn respond(writer: AnswerWriter, mut job: RunningJob) -> Result<Response, ApiError> {
     let early = match timeout(KEEP_ALIVE, job.events.recv()).await {
