@@ -87,6 +87,7 @@ def main():
         "OPENAI_API_KEY": os.environ.get("OPENAI_API_KEY", "none"),
         "RSD_CLIENTS_GGUF": str(options.gguf),
         "HF_HUB_OFFLINE": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
         # litellm would fetch a list of prices.
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     }
