@@ -1,4 +1,6 @@
-use std::sync::Arc;
+mod completions;
+
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -46,7 +48,8 @@ async fn the_document_names_exactly_the_routes_that_the_router_answers() {
         assert_eq!(paths.contains_key("/metrics"), with_metrics);
         for (path, operations) in paths {
             for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
-                let (status, answer) = send(&router, method.as_str(), path, &json!({})).await;
+                let filled = path.replace("{id}", "rsd");
+                let (status, answer) = send(&router, method.as_str(), &filled, &json!({})).await;
                 let described = operations.get(method.as_str().to_lowercase()).is_some();
                 assert_eq!(status != StatusCode::METHOD_NOT_ALLOWED, described, "{method} {path}: {status} {answer}");
                 assert_ne!(status, StatusCode::NOT_FOUND, "{method} {path}");
@@ -140,9 +143,14 @@ async fn a_stream_that_waits_for_long_begins_and_then_says_why_it_ends() {
     let request = request.body(Body::from(r#"{"prompt": "hi", "stream": true}"#)).unwrap();
     let response = router.oneshot(request).await.unwrap();
     assert_eq!(response.status(), 200);
-    app.stopping.cancel();
+    let stop = app.stopping.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(35)).await;
+        stop.cancel();
+    });
     let bytes = to_bytes(response.into_body(), 1 << 20).await.unwrap();
     let text = String::from_utf8(bytes.to_vec()).unwrap();
+    assert_eq!(text.lines().filter(|line| *line == ":").count(), 3, "a comment every 10 seconds: {text}");
     let events: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
     assert!(events.len() == 2 && events[0].contains(r#""code":"shutting_down""#) && events[1] == "[DONE]", "{text}");
 }
@@ -190,12 +198,37 @@ async fn answers_have_the_formats_of_openai() {
 }
 
 #[tokio::test]
+async fn one_model_is_found_by_its_name_and_no_other_is() {
+    let mut app = app(&World::new(0));
+    app.names.target = "org/big".to_owned();
+    let router = serve(app);
+    let (_, list) = send(&router, "GET", "/v1/models", &Value::Null).await;
+    for model in list["data"].as_array().unwrap() {
+        let id = model["id"].as_str().unwrap();
+        for path in [format!("/v1/models/{id}"), format!("/v1/models/{}", id.replace('/', "%2F"))] {
+            assert_eq!(send(&router, "GET", &path, &Value::Null).await, (StatusCode::OK, model.clone()), "{path}");
+        }
+    }
+    for (method, path, status, code) in [
+        ("GET", "/v1/models/nosuch", 404, "model_not_found"),
+        ("GET", "/v1/models/rsd/", 404, "model_not_found"),
+        ("GET", "/v1/models/status", 404, "route_disabled"),
+        ("POST", "/v1/models/unload", 404, "route_disabled"),
+        ("DELETE", "/v1/models/rsd", 405, "method_not_allowed"),
+    ] {
+        let (found, answer) = send(&router, method, path, &Value::Null).await;
+        assert_eq!((found.as_u16(), &answer["error"]["code"]), (status, &json!(code)), "{method} {path}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn what_the_server_knows_is_applied_to_a_request() {
     let router = serve(app(&World::new(3)));
     for (extra, status, code) in [
         (json!({"model": "gpt"}), 404, "model_not_found"),
         (json!({"n": 1000}), 400, "invalid_value"),
-        (json!({"max_tokens": 1_000_000}), 400, "invalid_value"),
+        (json!({"max_tokens": 0}), 400, "invalid_value"),
+        (json!({"prompt": [81, 70_000]}), 400, "invalid_prompt"),
         (json!({"logprobs": 1}), 400, "logprobs_unsupported"),
         (json!({"logprobs": 1, "model": "draft", "rsd": {"enabled": true}}), 200, ""),
         (json!({"logprobs": 1, "rsd": {"enabled": false}}), 200, ""),
