@@ -9,7 +9,7 @@ use rsd_core::pipeline::{
 
 use crate::{
     adapters::{CompletionCall, CompletionDelta, CompletionEnd, CompletionPrefix, PromptUse, ReplyError, ReplyParser},
-    model::RemoteCore,
+    remote_core::RemoteCore,
     transport::{EventStream, TransportError},
 };
 

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     adapters::{CompletionEnd, PromptUse},
     completion::{Completion, CompletionError, CompletionPart, CompletionPlan},
-    model::RemoteCore,
+    remote_core::RemoteCore,
 };
 
 /// How often a run may be continued after a completion that broke off.
