@@ -35,7 +35,7 @@ impl RemoteCore {
     }
 
     /// The same for all runs of an answer: a digest of its prompt.
-    pub fn session(&self, request: &RunRequest) -> u64 {
+    pub fn session(request: &RunRequest) -> u64 {
         let mut hasher = DefaultHasher::new();
         request.prefix[..request.prefix.len().saturating_sub(request.position)].hash(&mut hasher);
         hasher.finish()

@@ -59,7 +59,7 @@ pub(crate) fn start(core: &Arc<RemoteCore>, request: RunRequest) -> Result<Box<d
     let stopped = CancellationToken::new();
     let driver = RunDriver {
         builder: StepBuilder::new(&request),
-        session: core.session(&request),
+        session: RemoteCore::session(&request),
         core: core.clone(),
         request,
         sender,
