@@ -192,8 +192,8 @@ bindings! {
     SCREEN, [Char(' ')], "space", "freeze", "Freeze or unfreeze the view. No data are lost meanwhile.", UserIntent::Freeze;
     SCREEN, [Code(Enter)], "Enter", "open", "Open the selected line: a request, a server, or the return to a revision.", UserIntent::Enter;
     SCREEN, [Char('r')], "r", "", "Fetch everything from the server now.", UserIntent::Refresh;
-    MOVES, [Code(Down), Char('j')], "down j", "", "The next line.", UserIntent::Down;
-    MOVES, [Code(Up), Char('k')], "up k", "", "The previous line.", UserIntent::Up;
+    MOVES, [Code(Down), Char('j')], "down j", "", "The next line; among the rewards, a lower threshold to look at.", UserIntent::Down;
+    MOVES, [Code(Up), Char('k')], "up k", "", "The previous line; among the rewards, a higher threshold to look at.", UserIntent::Up;
     LISTS, [Code(PageDown), Ctrl('d')], "PgDn", "", "A page down.", UserIntent::PageDown;
     LISTS, [Code(PageUp), Ctrl('u')], "PgUp", "", "A page up.", UserIntent::PageUp;
     LISTS, [Code(Home), Char('g')], "Home g", "", "The first line.", UserIntent::Top;
@@ -214,7 +214,7 @@ bindings! {
     &[InputMode::Filter], [Code(Enter)], "Enter", "apply", "In the filter: apply it.", UserIntent::Enter;
     &[InputMode::Filter], [Code(Backspace)], "Backspace", "", "In the filter: delete a character.", UserIntent::Erase;
     OPEN, [Code(Esc)], "Esc", "back", "Close what is open and change nothing.", UserIntent::Close;
-    SCREEN, [Code(Esc)], "Esc", "", "Clear the filter.", UserIntent::Close;
+    SCREEN, [Code(Esc)], "Esc", "", "Clear the filter, or the cursor among the rewards.", UserIntent::Close;
     ANYWHERE, [Ctrl('c')], "Ctrl-C", "", "Quit at once.", UserIntent::Quit;
 }
 

@@ -7,6 +7,7 @@ mod endurance;
 mod exposition;
 mod fake;
 mod faults;
+mod headline;
 mod pty;
 mod scripts;
 mod views;

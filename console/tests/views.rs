@@ -1,5 +1,6 @@
 //! Every screen, at every size, in every state and theme.
 
+use proptest::prelude::*;
 use ratatui::{Terminal, backend::TestBackend, style::Color};
 use rsd_console::{
     input::{Screen, UserIntent},
@@ -17,17 +18,18 @@ use rsd_protocol::{
     settings::{ChangeResult, SettingDifference},
 };
 use serde_json::json;
+use unicode_width::UnicodeWidthStr;
 
 use rsd_console::test_support::fixture::{self, START_MS};
 
-const SIZES: [(u16, u16); 3] = [(60, 20), (80, 24), (140, 45)];
+const SIZES: [(u16, u16); 4] = [(60, 20), (80, 24), (120, 35), (200, 50)];
 
 fn plain() -> Theme {
     Theme::new(ThemeName::Mono, false)
 }
 
 /// A console in each state of its connection.
-fn states() -> [(&'static str, App); 4] {
+fn states() -> [(&'static str, App); 5] {
     let connecting = App::new(&[("127.0.0.1:1235".into(), true)], AppOptions::default());
     let live = fixture::app();
     let mut stale = fixture::app();
@@ -38,7 +40,26 @@ fn states() -> [(&'static str, App); 4] {
         let failure = ChannelFailure { channel, cause, retry_at_ms: START_MS + 95_000 };
         down.receive(SourceMessage { at_ms: START_MS + 91_000, target: 0, update: SourceUpdate::Failed(failure) });
     }
-    [("connecting", connecting), ("live", live), ("stale", stale), ("down", down)]
+    [("connecting", connecting), ("live", live), ("stale", stale), ("down", down), ("unused", unused())]
+}
+
+/// A server that nobody has used yet.
+fn unused() -> App {
+    let mut app = App::new(&[("127.0.0.1:1235".into(), true)], AppOptions::default());
+    let live = fixture::live(0.7);
+    for second in 0..3 {
+        let at_ms = START_MS + second * 1000;
+        let mut say = |update| app.receive(SourceMessage { at_ms, target: 0, update });
+        let mut status = fixture::status("http://127.0.0.1:1234", &live, 1, true);
+        (status.running, status.waiting) = (0, 0);
+        say(SourceUpdate::Status(Box::new(status)));
+        say(SourceUpdate::Policy { etag: "\"one-1\"".into(), view: Box::new(fixture::view(&live, 1)) });
+        let idle = "rsd_policy_delta 0.7\nrsd_policy_revision 1\nrsd_requests_running 0\nrsd_requests_waiting 0\n\
+                    rsd_steps_total{outcome=\"accepted\"} 0\nrsd_steps_total{outcome=\"rejected\"} 0\n\
+                    rsd_requests_total{outcome=\"completed\"} 0\n";
+        say(SourceUpdate::Metrics(idle.into()));
+    }
+    app
 }
 
 fn on(screen: Screen, mut app: App) -> App {
@@ -73,13 +94,13 @@ fn every_screen_of_a_live_server() {
 
 #[test]
 fn a_server_that_is_down_says_so_on_every_screen_and_its_old_data_stay() {
-    let [_, _, _, (_, down)] = states();
+    let [_, _, _, (_, down), _] = states();
     for screen in Screen::ALL {
         let text = screenshot_text(&on(screen, down.clone()), &plain(), 80, 24);
         assert!(text.contains("DOWN, next try in 4 s"), "{text}");
         assert!(text.contains("cannot connect"), "{text}");
     }
-    assert!(screenshot_text(&down, &plain(), 80, 24).contains("of 356 decided"));
+    assert!(screenshot_text(&down, &plain(), 80, 24).contains("of 356"));
 }
 
 #[test]
@@ -130,12 +151,13 @@ fn mono_has_no_colors_and_the_others_do() {
 
 #[test]
 fn old_data_is_dimmed() {
-    let [_, (_, live), _, (_, down)] = states();
+    let [_, (_, live), _, (_, down), _] = states();
     let style_of_a_figure = |app: &App| {
         let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
         terminal.draw(|frame| draw(frame, app, &Theme::new(ThemeName::Dark, false))).unwrap();
         let buffer = terminal.backend().buffer().clone();
-        buffer[(1, 4)].fg
+        let digits = buffer.content.iter().position(|cell| cell.symbol() == "_").unwrap();
+        buffer.content[digits].fg
     };
     assert_eq!(style_of_a_figure(&live), Color::Reset);
     assert_eq!(style_of_a_figure(&down), Color::DarkGray);
@@ -254,7 +276,7 @@ fn the_captures_of_the_documentation_are_what_is_drawn() {
 fn the_help_has_every_key() {
     let mut app = fixture::app();
     app.apply_intent(UserIntent::Help);
-    insta::assert_snapshot!("help_140x45", screenshot_text(&app, &plain(), 140, 45));
+    insta::assert_snapshot!("help_120x50", screenshot_text(&app, &plain(), 120, 50));
     app.apply_intent(UserIntent::Bottom);
     assert!(screenshot_text(&app, &plain(), 60, 20).contains("Ctrl-C"), "the last line can be reached");
 }
@@ -284,6 +306,91 @@ fn a_request_in_chinese_and_with_emoji_is_wrapped_by_its_width() {
 }
 
 #[test]
+fn a_server_that_nobody_has_used_yet_says_what_to_do_on_every_screen() {
+    for screen in [Screen::Overview, Screen::Requests] {
+        for (columns, rows) in SIZES {
+            let text = screenshot_text(&on(screen, unused()), &plain(), columns, rows);
+            // What is pasted into a shell must not be cut.
+            let command = "curl http://127.0.0.1:1234/v1/chat/completions \\";
+            let body = "[{\"role\": \"user\", \"content\": \"What is 17 * 23?\"}]}'";
+            assert!(text.contains(command) && text.contains(body), "{text}");
+        }
+    }
+    for screen in [Screen::Rewards, Screen::Requests, Screen::History, Screen::Alerts, Screen::Logs] {
+        let name = format!("unused_{}_80x24", screen.name());
+        insta::assert_snapshot!(name, screenshot_text(&on(screen, unused()), &plain(), 80, 24));
+    }
+}
+
+/// A console with this text wherever a server, a person or a client can put one.
+fn named(text: &str) -> App {
+    let name = format!("{text}{text}");
+    let mut app = App::new(&[(name.clone(), true)], AppOptions { by: Some(name.clone()), ..AppOptions::default() });
+    fixture::feed(&mut app, 0);
+    let mut say = |update| app.receive(SourceMessage { at_ms: START_MS + 89_000, target: 0, update });
+    let mut history = fixture::history();
+    history[0].by = Some(name.clone());
+    history[0].why = Some(name.clone());
+    say(SourceUpdate::History(history));
+    let mut traces = fixture::traces();
+    traces[0].outcome.clone_from(&name);
+    traces[1].sources.clone_from(&name);
+    say(SourceUpdate::Traces(traces));
+    let mut status = fixture::status("http://127.0.0.1:1234", &fixture::live(0.7), 3, true);
+    status.roles[0].model.clone_from(&name);
+    status.reward.clone_from(&name);
+    say(SourceUpdate::Status(Box::new(status)));
+    say(SourceUpdate::Fleet(vec![FleetRow { instance: name, up: true, ..FleetRow::default() }]));
+    app
+}
+
+/// Asserts that every row takes the terminal's columns as the terminal counts them, symbol by symbol, and that a row that
+/// begins with a frame ends with it.
+fn assert_rows_fit(app: &App, columns: u16, rows: u16) {
+    let buffer = draw_buffer(app, &plain(), columns, rows);
+    for y in 0..rows {
+        let mut x = 0;
+        let mut last = "";
+        while x < columns {
+            last = buffer[(x, y)].symbol();
+            x += u16::try_from(last.width()).unwrap().max(1);
+        }
+        let row = || screenshot_text(app, &plain(), columns, rows);
+        assert_eq!(x, columns, "row {y} is too wide:\n{}", row());
+        if app.ui.screen != Screen::Overview && buffer[(0, y)].symbol() == "│" {
+            assert_eq!(last, "│", "row {y} leaves its frame:\n{}", row());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_row_is_wider_than_the_terminal_and_no_column_moves_whatever_a_name_is(
+        text in prop_oneof![any::<String>(), r"[a-c 日本語数学👍é👩‍🔬🇯🇵ｶ가]{0,24}"],
+    ) {
+        let app = named(&text);
+        for screen in Screen::ALL {
+            let mut app = on(screen, app.clone());
+            for (columns, rows) in [(60, 20), (80, 24)] {
+                assert_rows_fit(&app, columns, rows);
+                app.apply_intent(UserIntent::EditDelta);
+                assert_rows_fit(&app, columns, rows);
+                app.apply_intent(UserIntent::Close);
+            }
+        }
+        // Behind the name of a server is the state of its connection, whatever the name is.
+        let buffer = draw_buffer(&on(Screen::Fleet, app.clone()), &plain(), 80, 24);
+        let from = |x: u16, y: u16| (x..x + 4).map(|x| buffer[(x, y)].symbol()).collect::<String>();
+        prop_assert_eq!((from(24, 5), from(24, 6)), ("LIVE".into(), "up  ".into()));
+        let buffer = draw_buffer(&on(Screen::History, app), &plain(), 80, 24);
+        let what: String = (41..53).map(|x| buffer[(x, 5)].symbol()).collect();
+        prop_assert_eq!(what, "policy.delta");
+    }
+}
+
+#[test]
 fn a_fleet_of_own_servers_and_of_those_prometheus_knows() {
     let servers = [("one:1235".to_owned(), true), ("two:1234".to_owned(), false)];
     let mut app = App::new(&servers, AppOptions::default());
@@ -303,5 +410,5 @@ fn numbers_that_are_none_are_shown_as_that() {
         app.receive(SourceMessage { at_ms: START_MS + second * 1000, target: 0, update: SourceUpdate::Metrics(text) });
     }
     let text = screenshot_text(&app, &plain(), 80, 24);
-    assert!(text.contains("delta NaN") && text.contains("of - decided"), "{text}");
+    assert!(text.contains("delta NaN") && text.contains("of -"), "{text}");
 }

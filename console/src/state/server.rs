@@ -243,6 +243,14 @@ impl ServerState {
         self.points.back().map(|point| point.summary).unwrap_or_default()
     }
 
+    /// Whether no step was decided and no request ended since the console was started.
+    #[must_use]
+    pub fn is_unused(&self) -> bool {
+        let none = |count: Option<f64>| count.unwrap_or(0.0) <= 0.0;
+        let unused = |summary: &MetricSummary| none(summary.decided_steps) && none(summary.requests);
+        self.points.iter().all(|point| unused(&point.summary)) && self.traces.is_empty()
+    }
+
     /// Converts a time of the server to the console's clock.
     #[must_use]
     pub fn to_console_clock(&self, at_ms: u64) -> u64 {

@@ -43,7 +43,7 @@ fn own(server: &ServerState, app: &App, theme: &Theme) -> Line<'static> {
     let alerts = alerts::active_alerts(server, app.data.now_ms);
     let urgent = alerts.iter().filter(|alert| alert.severity > alerts::AlertSeverity::Note).count();
     Line::from(vec![
-        Span::raw(format!("{:<22}", text::one_line(&server.name, 21, theme.symbols.cut))),
+        Span::raw(name(&server.name, theme)),
         Span::styled(format!("{word:<11}"), style),
         Span::raw(numbers(
             (summary.step_acceptance, summary.speedup, summary.throughput, summary.waiting, server.delta()),
@@ -55,10 +55,14 @@ fn own(server: &ServerState, app: &App, theme: &Theme) -> Line<'static> {
 fn other(row: &FleetRow, theme: &Theme) -> Line<'static> {
     let (word, style) = if row.up { ("up", theme.good) } else { ("not up", theme.bad) };
     Line::from(vec![
-        Span::raw(format!("{:<22}", text::one_line(&row.instance, 21, theme.symbols.cut))),
+        Span::raw(name(&row.instance, theme)),
         Span::styled(format!("{word:<11}"), style),
         Span::raw(numbers((row.acceptance, row.speedup, row.throughput, row.waiting, row.delta), "-")),
     ])
+}
+
+fn name(name: &str, theme: &Theme) -> String {
+    text::padded(name, 21, theme.symbols.cut) + " "
 }
 
 type FleetNumbers = (Option<f64>, Option<f64>, Option<f64>, Option<f64>, Option<f64>);

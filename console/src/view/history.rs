@@ -4,7 +4,7 @@ use ratatui::{
     Frame,
     layout::{Constraint, Layout, Rect},
     text::{Line, Span},
-    widgets::{Paragraph, Wrap},
+    widgets::Paragraph,
 };
 use rsd_protocol::settings::{PolicyRevision, RevisionCause, SettingDifference};
 
@@ -22,9 +22,9 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let lines = app.filtered_lines(Screen::History);
     if lines.is_empty() {
         let why = if server.has_admin {
-            "No revision is known."
+            "No revision is known yet. d changes the threshold, and each change is listed here."
         } else {
-            "The history needs the admin API, which is not known for this server."
+            "The history needs the admin API: give the address of the admin listener with --target, and --token-file."
         };
         draw_empty(frame, inside, why, theme);
     }
@@ -36,16 +36,16 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     }
     let inside = framed(frame, bottom, "in full", theme);
     if let Some(entry) = entries.get(cursor) {
-        frame.render_widget(Paragraph::new(full(entry, theme)).wrap(Wrap { trim: true }), inside);
+        frame.render_widget(Paragraph::new(text::fitted(full(entry, theme), usize::from(inside.width))), inside);
     }
 }
 
 fn row(entry: &PolicyRevision, width: usize, theme: &Theme) -> Line<'static> {
-    let by = text::one_line(entry.by.as_deref().unwrap_or("-"), 11, theme.symbols.cut);
+    let by = text::padded(entry.by.as_deref().unwrap_or("-"), 11, theme.symbols.cut);
     let what = text::one_line(&differences_text(&entry.differences), width.saturating_sub(41), theme.symbols.cut);
     Line::from(vec![
         Span::styled(format!("{:>4} ", entry.revision), theme.accent),
-        Span::raw(format!("{} {:<12} {by:<11} {what}", clock::utc_time_of_day(entry.at_ms), cause_text(entry.cause))),
+        Span::raw(format!("{} {:<12} {by} {what}", clock::utc_time_of_day(entry.at_ms), cause_text(entry.cause))),
     ])
 }
 
@@ -71,10 +71,11 @@ pub fn differences_text(differences: &[SettingDifference]) -> String {
 
 fn full(entry: &PolicyRevision, theme: &Theme) -> Vec<Line<'static>> {
     let or_none = |value: &Option<String>| text::harmless(value.as_deref().unwrap_or("-"));
-    let mut lines = vec![Line::from(vec![
-        Span::styled(format!("revision {}, {}", entry.revision, cause_text(entry.cause)), theme.accent),
-        Span::raw(format!(", by {}, from {}, why: {}", or_none(&entry.by), or_none(&entry.from), or_none(&entry.why))),
-    ])];
+    let what = format!("revision {}, {}", entry.revision, cause_text(entry.cause));
+    let mut lines = vec![
+        Line::from(Span::styled(what, theme.accent)),
+        Line::raw(format!("by {}, from {}, why: {}", or_none(&entry.by), or_none(&entry.from), or_none(&entry.why))),
+    ];
     if let Some(at) = entry.reverts_at_ms {
         lines.push(Line::raw(format!("reverted at {} UTC unless confirmed", clock::utc_time_of_day(at))));
     }

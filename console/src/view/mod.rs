@@ -2,6 +2,7 @@
 
 mod alerts;
 mod change_dialog;
+mod curves;
 mod fleet;
 mod frame;
 pub mod graph;
@@ -25,7 +26,11 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::{
     input::Screen,
-    state::{app::App, server::ServerConnection},
+    state::{
+        app::App,
+        headline::example_request,
+        server::{ServerConnection, ServerState},
+    },
 };
 use theme::Theme;
 
@@ -150,7 +155,16 @@ fn draw_scrolled(frame: &mut Frame<'_>, area: Rect, lines: Vec<Line<'static>>, a
     frame.render_widget(Paragraph::new(seen), area);
 }
 
+/// Draws why there is nothing to show, and the request that would change it.
+fn draw_first_request(frame: &mut Frame<'_>, area: Rect, why: &str, server: &ServerState, theme: &Theme) {
+    let mut lines: Vec<_> = text::wrapped(why, usize::from(area.width), 0).into_iter().map(Line::raw).collect();
+    let command = example_request(server).into_iter().map(|line| Line::raw(text::harmless(&line)));
+    lines.extend(command);
+    frame.render_widget(Paragraph::new(lines).style(theme.dim), area);
+}
+
 /// Draws a text that says why there is nothing to show.
 fn draw_empty(frame: &mut Frame<'_>, area: Rect, text: &str, theme: &Theme) {
-    frame.render_widget(Paragraph::new(text.to_owned()).style(theme.dim).wrap(Wrap { trim: true }), area);
+    let lines = text::fitted(vec![Line::raw(text.to_owned())], usize::from(area.width));
+    frame.render_widget(Paragraph::new(lines).style(theme.dim), area);
 }

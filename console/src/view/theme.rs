@@ -54,8 +54,8 @@ pub struct ThemeSymbols {
     pub restart: &'static str,
     /// Rising, level, falling.
     pub trends: [&'static str; 3],
-    /// Points of the three predicted curves.
-    pub points: [&'static str; 3],
+    /// The line of a threshold that is looked at.
+    pub cursor_line: &'static str,
     /// Before the selected line.
     pub cursor: &'static str,
     /// Before the word for the connection.
@@ -73,7 +73,7 @@ const UNICODE: ThemeSymbols = ThemeSymbols {
     revision: "┃",
     restart: "╳",
     trends: ["↗", "→", "↘"],
-    points: ["•", "+", "~"],
+    cursor_line: "╎",
     cursor: "▸",
     lamp: "●",
     cut: "…",
@@ -88,13 +88,19 @@ const ASCII: ThemeSymbols = ThemeSymbols {
     revision: "|",
     restart: "X",
     trends: ["^", ">", "v"],
-    points: ["*", "+", "~"],
+    cursor_line: "'",
     cursor: ">",
     lamp: "*",
     cut: "~",
 };
 
 impl Theme {
+    /// The style of a headline in this color.
+    #[must_use]
+    pub fn headline(&self, color: Style) -> Style {
+        color.add_modifier(Modifier::BOLD)
+    }
+
     /// The theme with this name, with Unicode or ASCII characters.
     #[must_use]
     pub fn new(name: ThemeName, ascii: bool) -> Self {

@@ -4,7 +4,7 @@ use super::{App, AppEffect, PAGE};
 use crate::{
     input::{Screen, UserIntent},
     source::ServerCommand,
-    state::{change_dialog::ChangeDialog, presets},
+    state::{change_dialog::ChangeDialog, presets, server::ServerState},
 };
 
 impl App {
@@ -91,6 +91,7 @@ impl App {
             self.ui.detail = false;
         } else {
             self.ui.filter.clear();
+            self.ui.probe = None;
         }
     }
 
@@ -106,6 +107,9 @@ impl App {
             return;
         }
         let open = self.ui.help || self.ui.detail;
+        if self.ui.screen == Screen::Rewards && !open {
+            return self.move_probe(intent);
+        }
         let last = if open { usize::MAX } else { self.filtered_lines(self.ui.screen).len().saturating_sub(1) };
         let index = self.ui.screen.index();
         let now = if open { self.ui.scroll.get() } else { self.ui.cursors[index].min(last) };
@@ -122,6 +126,21 @@ impl App {
         } else {
             self.ui.cursors[index] = then.min(last);
         }
+    }
+
+    /// Looks at another threshold; up is higher.
+    fn move_probe(&mut self, intent: UserIntent) {
+        let active = self.server().and_then(ServerState::delta).unwrap_or(0.5).clamp(0.0, 1.0);
+        let now = self.ui.probe.unwrap_or_else(|| hundredths(active));
+        self.ui.probe = Some(match intent {
+            UserIntent::Up => now.saturating_add(1),
+            UserIntent::PageUp => now.saturating_add(10),
+            UserIntent::PageDown => now.saturating_sub(10),
+            UserIntent::Top => 0,
+            UserIntent::Bottom => 100,
+            _ => now.saturating_sub(1),
+        })
+        .map(|probe| probe.min(100));
     }
 
     fn sideways(&mut self, intent: UserIntent) {
@@ -193,4 +212,9 @@ impl App {
         }
         Vec::new()
     }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded, and from 0 to 100")]
+fn hundredths(fraction: f64) -> u8 {
+    (100.0 * fraction).round() as u8
 }

@@ -77,6 +77,8 @@ pub struct UiState {
     /// First line shown of a long text. The view, which knows the length of the text, corrects values that are too
     /// large.
     pub scroll: Cell<usize>,
+    /// The threshold that is looked at among the rewards, in hundredths.
+    pub probe: Option<u8>,
     pub dialog: ChangeDialog,
     pub note: Option<StatusNote>,
 }
