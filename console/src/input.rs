@@ -76,6 +76,8 @@ pub enum InputMode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UserIntent {
     Quit,
+    /// Give the terminal back until the shell's `fg`.
+    Suspend,
     Help,
     /// Close the dialog, help or request that is open.
     Close,
@@ -216,6 +218,7 @@ bindings! {
     OPEN, [Code(Esc)], "Esc", "back", "Close what is open and change nothing.", UserIntent::Close;
     SCREEN, [Code(Esc)], "Esc", "", "Clear the filter, or the cursor among the rewards.", UserIntent::Close;
     ANYWHERE, [Ctrl('c')], "Ctrl-C", "", "Quit at once.", UserIntent::Quit;
+    ANYWHERE, [Ctrl('z')], "Ctrl-Z", "", "Give the terminal back to the shell; fg returns.", UserIntent::Suspend;
 }
 
 /// What a key does in a mode.

@@ -92,6 +92,42 @@ fn a_signal_gives_the_terminal_back() {
     }
 }
 
+#[test]
+fn a_suspended_console_gives_the_terminal_back_and_returns_with_all_of_its_screen() {
+    let fake = FakeServer::start();
+    let home = home_of(&fake);
+    let pid = home.path().join("pid");
+    // A shell with job control, which prints the terminal's mode while the console is stopped.
+    let script = home.path().join("session");
+    let session = format!(
+        "set -m\nsh -c 'echo $$ > {0}; exec {CONSOLE}'\n{AFTER}; read key; echo back; fg\n{AFTER}; read key; fg\n{AFTER}",
+        pid.display()
+    );
+    std::fs::write(&script, session.replace("[finished]", "[given back]")).unwrap();
+    let mut pty = PseudoTerminal::open(home.path(), &format!("sh -i {}; echo [finished]", script.display()));
+    pty.wait("LIVE");
+    pty.press("\u{1a}");
+    pty.wait("[given back]");
+    assert_restored(&pty, "code 14");
+    pty.press("\r");
+    pty.wait("LIVE");
+    pty.wait("8 logs");
+    pty.press("3");
+    pty.wait("[3 models]");
+    assert!(pty.screen.lock().unwrap().screen().alternate_screen());
+
+    // Another process stops it.
+    let id = std::fs::read_to_string(pid).unwrap();
+    assert!(Command::new("kill").args(["-TSTP", id.trim()]).status().unwrap().success());
+    pty.wait("[given back]");
+    assert_restored(&pty, "code 14");
+    pty.press("\r");
+    pty.wait("[3 models]");
+    pty.press("q");
+    pty.wait("[finished]");
+    assert_restored(&pty, "code 0");
+}
+
 /// Names the place where the next test panics.
 const PANIC: &str = "RSD_TEST_PANIC";
 

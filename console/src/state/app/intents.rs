@@ -12,6 +12,7 @@ impl App {
     pub fn apply_intent(&mut self, intent: UserIntent) -> Vec<AppEffect> {
         match intent {
             UserIntent::Quit => return vec![AppEffect::Quit],
+            UserIntent::Suspend => return vec![AppEffect::Suspend],
             UserIntent::Help => self.open_help(),
             UserIntent::Close => self.close(),
             UserIntent::Show(screen) => self.show(screen),

@@ -88,6 +88,8 @@ pub struct UiState {
 pub enum AppEffect {
     /// Send the command to the server with this index.
     Send(usize, ServerCommand),
+    /// Give the terminal back and stop the program until it is continued.
+    Suspend,
     /// End the program.
     Quit,
 }
