@@ -64,6 +64,8 @@ pub enum InputMode {
     Help,
     /// The line in which the filter is typed.
     Filter,
+    /// The line in which a command is typed.
+    Palette,
     /// One request, step by step.
     Detail,
     /// The dialog in which settings are changed.
@@ -106,6 +108,14 @@ pub enum UserIntent {
     Freeze,
     /// Type a filter.
     Filter,
+    /// Type a command.
+    Palette,
+    /// Complete the command that is being typed.
+    Complete,
+    /// Sort the list by the next column.
+    SortColumn,
+    /// Turn the order of the list around.
+    ReverseOrder,
     Text(char),
     /// Delete the last character.
     Erase,
@@ -157,9 +167,17 @@ const MOVES: &[InputMode] = &[InputMode::Screen, InputMode::Detail, InputMode::H
 const FORM: &[InputMode] = &[InputMode::Form];
 const CONFIRM: &[InputMode] = &[InputMode::Confirm];
 const OPEN: &[InputMode] =
-    &[InputMode::Detail, InputMode::Help, InputMode::Form, InputMode::Confirm, InputMode::Filter];
-const ANYWHERE: &[InputMode] =
-    &[InputMode::Screen, InputMode::Help, InputMode::Filter, InputMode::Detail, InputMode::Form, InputMode::Confirm];
+    &[InputMode::Detail, InputMode::Help, InputMode::Form, InputMode::Confirm, InputMode::Filter, InputMode::Palette];
+const PALETTE: &[InputMode] = &[InputMode::Palette];
+const ANYWHERE: &[InputMode] = &[
+    InputMode::Screen,
+    InputMode::Help,
+    InputMode::Filter,
+    InputMode::Palette,
+    InputMode::Detail,
+    InputMode::Form,
+    InputMode::Confirm,
+];
 
 macro_rules! bindings {
     ($($modes:expr, [$($press:expr),+], $keys:literal, $hint:literal, $help:literal, $intent:expr;)*) => {
@@ -190,6 +208,9 @@ bindings! {
     SCREEN, [Code(Left), Char('h'), Code(BackTab), Shift(BackTab)], "left h", "", "The previous screen.", UserIntent::PreviousScreen;
     SCREEN, [Char(']')], "]", "", "The next server.", UserIntent::NextServer;
     SCREEN, [Char('[')], "[", "", "The previous server.", UserIntent::PreviousServer;
+    SCREEN, [Char(':')], ":", "command", "Type a command: every key has a name, too.", UserIntent::Palette;
+    SCREEN, [Char('o')], "o", "", "Sort the fleet or the requests by the next column.", UserIntent::SortColumn;
+    SCREEN, [Char('O')], "O", "", "Turn the order of the list around.", UserIntent::ReverseOrder;
     SCREEN, [Char('/')], "/", "filter", "Show only lines with this text.", UserIntent::Filter;
     SCREEN, [Char(' ')], "space", "freeze", "Freeze or unfreeze the view. No data are lost meanwhile.", UserIntent::Freeze;
     SCREEN, [Code(Enter)], "Enter", "open", "Open the selected line: a request, a server, or the return to a revision.", UserIntent::Enter;
@@ -215,10 +236,29 @@ bindings! {
     &[InputMode::Detail], [Char('q')], "q", "", "Back to the list.", UserIntent::Close;
     &[InputMode::Filter], [Code(Enter)], "Enter", "apply", "In the filter: apply it.", UserIntent::Enter;
     &[InputMode::Filter], [Code(Backspace)], "Backspace", "", "In the filter: delete a character.", UserIntent::Erase;
+    PALETTE, [Code(Enter)], "Enter", "run", "In the commands: run the selected one.", UserIntent::Enter;
+    PALETTE, [Code(Tab)], "Tab", "complete", "In the commands: complete the name.", UserIntent::Complete;
+    PALETTE, [Code(Down)], "down", "", "In the commands: select the one below.", UserIntent::Down;
+    PALETTE, [Code(Up)], "up", "", "In the commands: select the one above.", UserIntent::Up;
+    PALETTE, [Code(Backspace)], "Backspace", "", "In the commands: delete a character.", UserIntent::Erase;
     OPEN, [Code(Esc)], "Esc", "back", "Close what is open and change nothing.", UserIntent::Close;
     SCREEN, [Code(Esc)], "Esc", "", "Clear the filter, or the cursor among the rewards.", UserIntent::Close;
     ANYWHERE, [Ctrl('c')], "Ctrl-C", "", "Quit at once.", UserIntent::Quit;
     ANYWHERE, [Ctrl('z')], "Ctrl-Z", "", "Give the terminal back to the shell; fg returns.", UserIntent::Suspend;
+}
+
+impl KeyBinding {
+    /// Whether the key works on the screens themselves.
+    #[must_use]
+    pub fn on_screens(&self) -> bool {
+        self.modes.contains(&InputMode::Screen)
+    }
+
+    /// What the key asks for.
+    #[must_use]
+    pub fn intent(&self) -> UserIntent {
+        self.intent
+    }
 }
 
 /// What a key does in a mode.
@@ -240,7 +280,7 @@ pub fn intent(mode: InputMode, key: KeyEvent) -> Option<UserIntent> {
         return Some(binding.intent);
     }
     match (mode, press) {
-        (InputMode::Filter | InputMode::Form, Char(c)) => Some(UserIntent::Text(c)),
+        (InputMode::Filter | InputMode::Form | InputMode::Palette, Char(c)) => Some(UserIntent::Text(c)),
         _ => None,
     }
 }

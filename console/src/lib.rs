@@ -12,6 +12,7 @@ pub mod exit;
 pub mod exposition;
 pub mod input;
 pub mod log;
+pub mod palette;
 pub mod recording;
 pub mod report;
 pub mod screenshot;

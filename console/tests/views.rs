@@ -273,6 +273,13 @@ fn the_captures_of_the_documentation_are_what_is_drawn() {
 }
 
 #[test]
+fn the_prediction_for_a_threshold_that_is_looked_at() {
+    let mut app = on(Screen::Rewards, fixture::app());
+    (0..2).for_each(|_| drop(app.apply_intent(UserIntent::PageDown)));
+    insta::assert_snapshot!("rewards_cursor_80x24", screenshot_text(&app, &plain(), 80, 24));
+}
+
+#[test]
 fn the_help_has_every_key() {
     let mut app = fixture::app();
     app.apply_intent(UserIntent::Help);
@@ -397,8 +404,14 @@ fn a_fleet_of_own_servers_and_of_those_prometheus_knows() {
     fixture::feed(&mut app, 0);
     let known = FleetRow { instance: "three:1234".into(), up: true, acceptance: Some(0.5), ..FleetRow::default() };
     app.receive(SourceMessage { at_ms: START_MS + 89_000, target: 0, update: SourceUpdate::Fleet(vec![known]) });
-    let app = on(Screen::Fleet, app);
+    let mut app = on(Screen::Fleet, app);
     insta::assert_snapshot!("fleet_of_three_80x24", screenshot_text(&app, &plain(), 80, 24));
+    (0..3).for_each(|_| drop(app.apply_intent(UserIntent::SortColumn)));
+    insta::assert_snapshot!("fleet_sorted_80x24", screenshot_text(&app, &plain(), 80, 24));
+    app.apply_intent(UserIntent::Palette);
+    "re".chars().for_each(|c| drop(app.apply_intent(UserIntent::Text(c))));
+    insta::assert_snapshot!("palette_80x24", screenshot_text(&app, &plain(), 80, 24));
+    insta::assert_snapshot!("palette_60x20", screenshot_text(&app, &plain(), 60, 20));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::{draw_empty, draw_list, frame, framed, text, theme::Theme};
+use super::{draw_empty, draw_list, frame, framed, header_line, text, theme::Theme};
 use crate::{
     input::Screen,
     source::FleetRow,
@@ -21,10 +21,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     if lines.is_empty() {
         return draw_empty(frame, inside, "No server contains this text. Esc clears the filter.", theme);
     }
-    let header = Line::raw(format!(
-        " {:<22}{:<11}{:>9}{:>8}{:>7}{:>6}{:>7}{:>7}",
-        "server", "state", "accepted", "speedup", "tok/s", "wait", "delta", "alerts"
-    ));
+    let header = header_line(Screen::Fleet, &[22, 11, 9, 8, 7, 6, 7, 7], 2, app, theme);
     let data = app.shown();
     let rows = lines
         .iter()

@@ -11,6 +11,7 @@ pub mod history;
 mod logs;
 mod models;
 mod overview;
+mod palette;
 mod requests;
 mod rewards;
 pub mod text;
@@ -83,6 +84,9 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme) {
     if let Some(panel) = panel {
         change_dialog::draw(frame, panel, theme);
     }
+    if let Some(palette) = &app.ui.palette {
+        palette::draw(frame, body, palette, theme);
+    }
     if app.ui.help {
         help::draw(frame, body, app, theme);
     }
@@ -123,6 +127,25 @@ const ASCII_BORDER: ratatui::symbols::border::Set<'static> = ratatui::symbols::b
     horizontal_top: "-",
     horizontal_bottom: "-",
 };
+
+/// A header's columns with their widths, of which those from `right` on are aligned to the right; the one by which the
+/// list is sorted is marked.
+fn header_line(screen: Screen, widths: &[usize], right: usize, app: &App, theme: &Theme) -> Line<'static> {
+    let order = app.sort_order(screen);
+    let mut line = String::from(" ");
+    for (column, (name, width)) in App::sort_columns(screen).iter().zip(widths).enumerate() {
+        let mark = order
+            .filter(|order| order.column == column)
+            .map_or("", |order| theme.symbols.orders[usize::from(order.descending)]);
+        let name = format!("{name}{mark}");
+        line += &if column < right {
+            text::padded(&name, *width, theme.symbols.cut)
+        } else {
+            text::padded_left(&name, *width, theme.symbols.cut)
+        };
+    }
+    Line::raw(line)
+}
 
 /// Draws a list with a header, scrolled so that the selected line is visible.
 fn draw_list(

@@ -7,7 +7,7 @@ use ratatui::{
 };
 use rsd_protocol::trace::{RequestTrace, StepView, TraceSummary};
 
-use super::{draw_empty, draw_first_request, draw_list, draw_scrolled, framed, text, theme::Theme};
+use super::{draw_empty, draw_first_request, draw_list, draw_scrolled, framed, header_line, text, theme::Theme};
 use crate::{
     clock,
     input::Screen,
@@ -37,10 +37,8 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
         };
         return draw_empty(frame, inside, why, theme);
     }
-    let header = Line::raw(format!(
-        " {:<9}{:<9}{:>8}{:>6}{:>9}{:>8}  source of each step",
-        "ended", "outcome", "tokens", "steps", "accepted", "tok/s"
-    ));
+    let mut header = header_line(Screen::Requests, &[9, 9, 8, 6, 9, 8], 2, app, theme);
+    header.push_span("  source of each step");
     let room = usize::from(inside.width).saturating_sub(52);
     let rows = lines.iter().filter_map(|line| server.traces.get(*line)).map(|trace| row(trace, room, theme)).collect();
     draw_list(frame, inside, header, rows, cursor, theme);

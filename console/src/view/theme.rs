@@ -56,6 +56,8 @@ pub struct ThemeSymbols {
     pub trends: [&'static str; 3],
     /// The line of a threshold that is looked at.
     pub cursor_line: &'static str,
+    /// Behind the column by which a list is sorted: the smallest first, the largest first.
+    pub orders: [&'static str; 2],
     /// Before the selected line.
     pub cursor: &'static str,
     /// Before the word for the connection.
@@ -74,6 +76,7 @@ const UNICODE: ThemeSymbols = ThemeSymbols {
     restart: "╳",
     trends: ["↗", "→", "↘"],
     cursor_line: "╎",
+    orders: ["▲", "▼"],
     cursor: "▸",
     lamp: "●",
     cut: "…",
@@ -89,6 +92,7 @@ const ASCII: ThemeSymbols = ThemeSymbols {
     restart: "X",
     trends: ["^", ">", "v"],
     cursor_line: "'",
+    orders: ["^", "v"],
     cursor: ">",
     lamp: "*",
     cut: "~",

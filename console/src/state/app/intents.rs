@@ -2,7 +2,8 @@
 
 use super::{App, AppEffect, PAGE};
 use crate::{
-    input::{Screen, UserIntent},
+    input::{InputMode, Screen, UserIntent},
+    palette::CommandPalette,
     source::ServerCommand,
     state::{change_dialog::ChangeDialog, presets, server::ServerState},
 };
@@ -34,6 +35,10 @@ impl App {
             UserIntent::Left | UserIntent::Right | UserIntent::FarLeft | UserIntent::FarRight => self.sideways(intent),
             UserIntent::Freeze => self.freeze(),
             UserIntent::Filter => self.ui.filtering = true,
+            UserIntent::Palette => self.ui.palette = Some(CommandPalette::default()),
+            UserIntent::Complete => self.ui.palette.iter_mut().for_each(CommandPalette::complete),
+            UserIntent::SortColumn => self.sort_by_next_column(),
+            UserIntent::ReverseOrder => self.reverse_order(),
             UserIntent::Text(c) => self.text(c),
             UserIntent::Erase => self.erase(),
             UserIntent::EditDelta => self.open_form("policy.delta"),
@@ -85,6 +90,8 @@ impl App {
                 self.ui.dialog = ChangeDialog::Closed;
                 self.show_note("nothing was changed", false);
             }
+        } else if self.ui.palette.is_some() {
+            self.ui.palette = None;
         } else if self.ui.filtering {
             self.ui.filtering = false;
             self.ui.filter.clear();
@@ -101,6 +108,9 @@ impl App {
     }
 
     fn move_cursor(&mut self, intent: UserIntent) {
+        if self.mode() == InputMode::Palette {
+            return self.ui.palette.iter_mut().for_each(|palette| palette.move_cursor(intent == UserIntent::Down));
+        }
         if let ChangeDialog::Form(pending) = &mut self.ui.dialog
             && !self.ui.help
         {
@@ -159,6 +169,8 @@ impl App {
     fn text(&mut self, c: char) {
         if let ChangeDialog::Form(pending) = &mut self.ui.dialog {
             pending.type_char(c);
+        } else if let Some(palette) = &mut self.ui.palette {
+            palette.type_char(c);
         } else if self.ui.filtering && !c.is_control() && self.ui.filter.len() < 60 {
             self.ui.filter.push(c);
         }
@@ -167,6 +179,8 @@ impl App {
     fn erase(&mut self) {
         if let ChangeDialog::Form(pending) = &mut self.ui.dialog {
             pending.erase();
+        } else if let Some(palette) = &mut self.ui.palette {
+            palette.erase();
         } else {
             self.ui.filter.pop();
         }
@@ -177,12 +191,26 @@ impl App {
             ChangeDialog::Form(pending) => self.review_form(*pending),
             ChangeDialog::Review(review) => self.answer_review(*review),
             ChangeDialog::Conflict(conflict) => self.answer_conflict(*conflict),
+            ChangeDialog::Closed if self.ui.palette.is_some() => self.run_command(),
             ChangeDialog::Closed if self.ui.filtering => {
                 self.ui.filtering = false;
                 Vec::new()
             }
             ChangeDialog::Closed => self.open_line(),
         }
+    }
+
+    /// Runs the selected command of the palette.
+    fn run_command(&mut self) -> Vec<AppEffect> {
+        let Some(palette) = self.ui.palette.take() else { return Vec::new() };
+        let Some(command) = palette.selected() else {
+            self.show_note(format!("{}: no command has this name; press : for the list", palette.typed), true);
+            return Vec::new();
+        };
+        let effects = self.apply_intent(command.intent);
+        // A threshold can be typed behind the command.
+        self.edit_form(|pending| palette.argument().chars().for_each(|c| pending.type_char(c)));
+        effects
     }
 
     fn open_line(&mut self) -> Vec<AppEffect> {
