@@ -126,6 +126,10 @@ pub enum UserIntent {
     EditPresets,
     /// Return to the revision before the newest.
     Undo,
+    /// Undo the last change of all servers.
+    UndoAll,
+    /// Toggle whether the change is for all servers.
+    AllServers,
     /// Confirm a change that would otherwise be reverted.
     Confirm,
     /// Toggle whether the change is a trial.
@@ -195,6 +199,7 @@ bindings! {
     SCREEN, [Char('b')], "b", "budget", "Change the budget mode and its target rate.", UserIntent::EditBudget;
     SCREEN, [Char('p')], "p", "", "Change a preset, which is the policy of one model name.", UserIntent::EditPresets;
     SCREEN, [Char('u')], "u", "undo", "Undo the newest revision.", UserIntent::Undo;
+    SCREEN, [Char('U')], "U", "", "Undo the last change of all servers.", UserIntent::UndoAll;
     SCREEN, [Char('c'), Char('K')], "c", "", "Confirm a change that would otherwise be reverted.", UserIntent::Confirm;
     SCREEN, [Char('1')], "1", "", "Overview: acceptance rates, speedup, FLOP savings.", UserIntent::Show(Screen::Overview);
     SCREEN, [Char('2')], "2", "", "Rewards: their histogram, the threshold, the prediction for others.", UserIntent::Show(Screen::Rewards);
@@ -227,6 +232,7 @@ bindings! {
     FORM, [Shift(Right), Char('L')], "L", "", "In the settings: increase the value by ten steps.", UserIntent::FarRight;
     FORM, [Code(Backspace)], "Backspace", "", "In the settings: delete a typed character, or the new value.", UserIntent::Erase;
     FORM, [Char('t')], "t", "trial", "In the settings: revert the change after 60 s unless it is confirmed.", UserIntent::Trial;
+    FORM, [Char('a')], "a", "all", "In the settings: change all servers, not only this one.", UserIntent::AllServers;
     FORM, [Char('w')], "w", "write", "In the settings: also write the change into the deployment file.", UserIntent::Persist;
     FORM, [Code(Enter)], "Enter", "review", "In the settings: review what the server would do, before anything changes.", UserIntent::Enter;
     CONFIRM, [Code(Left), Char('h'), Code(BackTab), Shift(BackTab)], "left h", "", "In a question: the left answer.", UserIntent::Left;

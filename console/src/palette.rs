@@ -22,6 +22,7 @@ pub const COMMANDS: &[PaletteCommand] = &[
     command("budget", UserIntent::EditBudget),
     command("presets", UserIntent::EditPresets),
     command("undo", UserIntent::Undo),
+    command("undo-all", UserIntent::UndoAll),
     command("confirm", UserIntent::Confirm),
     command("overview", UserIntent::Show(Screen::Overview)),
     command("rewards", UserIntent::Show(Screen::Rewards)),

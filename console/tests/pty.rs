@@ -77,6 +77,37 @@ fn a_day_of_an_operator() {
 }
 
 #[test]
+fn two_servers_are_changed_and_undone_together() {
+    let fakes = [FakeServer::start(), FakeServer::start_on((0, 0), "second")];
+    let home = tempfile::tempdir().unwrap();
+    let mut targets = String::new();
+    for fake in &fakes {
+        fake.leave_token_file(&home.path().join("mistralrs-rsd"));
+        targets += &format!(" --target {}", fake.admin);
+    }
+    let mut pty = PseudoTerminal::open(home.path(), &format!("{CONSOLE}{targets}; {AFTER}"));
+    pty.wait("LIVE  delta 0.70");
+    pty.press("]");
+    pty.wait("[2/2]  ● LIVE  delta 0.70");
+    pty.press(":delta 0.3\ra\r");
+    pty.wait("apply to 2 servers");
+    assert_eq!(fakes.each_ref().map(FakeServer::delta), [0.7, 0.7], "nothing changes before the yes");
+    pty.press("l\r");
+    pty.wait("2 of 2 servers took it");
+    assert_eq!(fakes.each_ref().map(FakeServer::delta), [0.3, 0.3]);
+    pty.press("\r[");
+    pty.wait("[1/2]  ● LIVE  delta 0.30  rev 2");
+    pty.press("U");
+    pty.wait("apply to 2 servers");
+    pty.press("l\r");
+    pty.wait("2 of 2 servers took it");
+    assert_eq!(fakes.each_ref().map(FakeServer::delta), [0.7, 0.7]);
+    pty.press("\rq");
+    pty.wait("[finished]");
+    assert_restored(&pty, "code 0");
+}
+
+#[test]
 fn a_signal_gives_the_terminal_back() {
     for (signal, code) in [("-TERM", "code 143"), ("-HUP", "code 129"), ("-INT", "code 130")] {
         let fake = FakeServer::start();

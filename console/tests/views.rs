@@ -273,6 +273,51 @@ fn the_captures_of_the_documentation_are_what_is_drawn() {
 }
 
 #[test]
+fn a_change_of_all_servers_is_reported_server_by_server() {
+    let names = ["lab:1235", "night:1235", "東京:1235", "metrics:1234"];
+    let servers: Vec<_> = names.iter().map(|name| ((*name).to_owned(), *name != "metrics:1234")).collect();
+    let mut app = App::new(&servers, AppOptions::default());
+    (0..3).for_each(|server| fixture::feed(&mut app, server));
+    let mut app = on(Screen::Fleet, app);
+    app.apply_intent(UserIntent::EditDelta);
+    app.apply_intent(UserIntent::Left);
+    app.apply_intent(UserIntent::AllServers);
+    insta::assert_snapshot!("all_servers_form_80x24", screenshot_text(&app, &plain(), 80, 24));
+    app.apply_intent(UserIntent::Enter);
+    let say = |app: &mut App, ticket, answer| {
+        let update = SourceUpdate::Answer { ticket, answer: Box::new(answer) };
+        app.receive(SourceMessage { at_ms: START_MS + 90_000, target: 0, update });
+    };
+    let changed = |dry_run, revision| {
+        CommandAnswer::Changed(Box::new(ChangeResult {
+            dry_run,
+            revision,
+            differences: vec![SettingDifference { path: "policy.delta".into(), old: json!(0.7), new: json!(0.69) }],
+            prediction: dry_run.then(|| fixture::prediction(0.7, 0.69)),
+            warnings: Vec::new(),
+            persisted: None,
+            reverts: None,
+        }))
+    };
+    let refusal = CommandAnswer::Refused(Box::new(ErrorDetail {
+        code: ErrorCode::InvalidSettings,
+        message: "policy.delta cannot change in budget mode".into(),
+        problems: Vec::new(),
+        current: None,
+    }));
+    say(&mut app, 1, changed(true, 3));
+    say(&mut app, 2, refusal);
+    say(&mut app, 3, changed(true, 3));
+    insta::assert_snapshot!("all_servers_review_80x24", screenshot_text(&app, &plain(), 80, 24));
+    app.apply_intent(UserIntent::Right);
+    app.apply_intent(UserIntent::Enter);
+    say(&mut app, 4, changed(false, 4));
+    say(&mut app, 5, CommandAnswer::Failed("no answer within 5 s".into()));
+    insta::assert_snapshot!("all_servers_report_80x24", screenshot_text(&app, &plain(), 80, 24));
+    insta::assert_snapshot!("all_servers_report_60x20", screenshot_text(&app, &plain(), 60, 20));
+}
+
+#[test]
 fn the_prediction_for_a_threshold_that_is_looked_at() {
     let mut app = on(Screen::Rewards, fixture::app());
     (0..2).for_each(|_| drop(app.apply_intent(UserIntent::PageDown)));

@@ -67,8 +67,7 @@ impl ServerHeadline {
 pub fn example_request(server: &ServerState) -> Vec<String> {
     let named = || if server.name.contains(':') { format!("http://{}", server.name) } else { LOCAL.into() };
     let endpoint = server.status.as_ref().map_or_else(named, |status| status.endpoint.clone());
-    let names = server.status.as_ref().map(|status| status.model_names.as_slice()).unwrap_or_default();
-    let model = names.first().map_or("rsd", String::as_str);
+    let model = server.status.as_ref().and_then(|status| status.model_names.first()).map_or("rsd", String::as_str);
     vec![
         format!("curl {}/v1/chat/completions \\", endpoint.trim_end_matches('/')),
         "  -H 'Content-Type: application/json' \\".into(),

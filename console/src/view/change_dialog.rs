@@ -13,7 +13,7 @@ use rsd_protocol::{
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
-use super::{framed_over, rewards, text, theme::Theme};
+use super::{fleet_change, framed_over, rewards, text, theme::Theme};
 use crate::{
     clock,
     state::{
@@ -39,10 +39,20 @@ pub fn panel(area: Rect, app: &App, theme: &Theme) -> Option<DialogPanel> {
     let (title, lines, last) = match &app.ui.dialog {
         ChangeDialog::Closed => return None,
         ChangeDialog::Form(pending) => (
-            format!("settings of {server}, revision {}", pending.policy.revision),
+            if pending.all {
+                format!("settings of all {} servers, shown are those of {server}", app.data.servers.len())
+            } else {
+                format!("settings of {server}, revision {}", pending.policy.revision)
+            },
             form_lines(pending, app, theme),
             duration_line(pending, theme),
         ),
+        ChangeDialog::Fleet(fleet) => {
+            let (title, lines) = fleet_change::lines(fleet, app, theme);
+            let (left, right) = fleet_change::answers(fleet);
+            let last = if fleet.pending() { Line::raw("") } else { choice(left, &right, fleet.right, theme) };
+            (title, lines, last)
+        }
         ChangeDialog::Review(review) => {
             (format!("review: {server}"), review_lines(review, theme), review_answers(review, theme))
         }
@@ -52,7 +62,13 @@ pub fn panel(area: Rect, app: &App, theme: &Theme) -> Option<DialogPanel> {
         }
     };
     let width = area.width.saturating_sub(2).min(84);
-    let lines = text::fitted(lines, usize::from(width.saturating_sub(2)));
+    let mut lines = text::fitted(lines, usize::from(width.saturating_sub(2)));
+    let room = usize::from(area.height.saturating_sub(3)).max(1);
+    if lines.len() > room {
+        let more = format!("  and {} lines more: a taller terminal shows them", lines.len() + 1 - room);
+        lines.truncate(room - 1);
+        lines.push(Line::from(Span::styled(more, theme.dim)));
+    }
     let height = u16::try_from(lines.len() + 3).unwrap_or(u16::MAX).clamp(8, area.height);
     let area = Rect { x: area.x + (area.width - width) / 2, y: area.bottom() - height, width, height };
     Some(DialogPanel { title, lines, last, area })

@@ -4,6 +4,7 @@ mod alerts;
 mod change_dialog;
 mod curves;
 mod fleet;
+mod fleet_change;
 mod frame;
 pub mod graph;
 mod help;

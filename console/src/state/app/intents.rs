@@ -5,7 +5,7 @@ use crate::{
     input::{InputMode, Screen, UserIntent},
     palette::CommandPalette,
     source::ServerCommand,
-    state::{change_dialog::ChangeDialog, presets, server::ServerState},
+    state::{change_dialog::ChangeDialog, fleet_change::FleetPlan, presets, server::ServerState},
 };
 
 impl App {
@@ -46,6 +46,8 @@ impl App {
             UserIntent::EditBudget => self.open_form("policy.mode"),
             UserIntent::EditPresets => self.open_presets(),
             UserIntent::Undo => return self.undo(),
+            UserIntent::UndoAll => return self.undo_all(),
+            UserIntent::AllServers => self.toggle_all_servers(),
             UserIntent::Confirm => return self.confirm_change(),
             UserIntent::Trial => self.edit_form(|pending| pending.trial = !pending.trial),
             UserIntent::Persist => self.edit_form(|pending| pending.persist = !pending.persist),
@@ -84,11 +86,18 @@ impl App {
         if self.ui.help {
             self.ui.help = false;
         } else if self.ui.dialog != ChangeDialog::Closed {
-            if matches!(&self.ui.dialog, ChangeDialog::Review(review) if review.sent) {
+            let sent = match &self.ui.dialog {
+                ChangeDialog::Review(review) => review.sent,
+                ChangeDialog::Fleet(fleet) => fleet.pending(),
+                _ => false,
+            };
+            let changed = matches!(&self.ui.dialog, ChangeDialog::Fleet(fleet) if !fleet.taken().is_empty());
+            if sent {
                 self.show_note("the change was already sent; the server's answer will be shown", false);
             } else {
                 self.ui.dialog = ChangeDialog::Closed;
-                self.show_note("nothing was changed", false);
+                let note = if changed { "U undoes the change of all servers" } else { "nothing was changed" };
+                self.show_note(note, false);
             }
         } else if self.ui.palette.is_some() {
             self.ui.palette = None;
@@ -162,6 +171,10 @@ impl App {
             }
             ChangeDialog::Review(review) => review.apply = right && review.ready(),
             ChangeDialog::Conflict(conflict) => conflict.review_again = right,
+            ChangeDialog::Fleet(fleet) => {
+                let undo = fleet.plan == FleetPlan::Change && !fleet.pending() && !fleet.taken().is_empty();
+                fleet.right = right && (fleet.ready() || undo);
+            }
             ChangeDialog::Closed => {}
         }
     }
@@ -191,6 +204,7 @@ impl App {
             ChangeDialog::Form(pending) => self.review_form(*pending),
             ChangeDialog::Review(review) => self.answer_review(*review),
             ChangeDialog::Conflict(conflict) => self.answer_conflict(*conflict),
+            ChangeDialog::Fleet(fleet) => self.answer_fleet(*fleet),
             ChangeDialog::Closed if self.ui.palette.is_some() => self.run_command(),
             ChangeDialog::Closed if self.ui.filtering => {
                 self.ui.filtering = false;

@@ -2,13 +2,14 @@
 //! effects come out.
 
 mod changes;
+mod fleet;
 mod intents;
 pub mod lines;
 
 use std::{cell::Cell, collections::VecDeque};
 
 use self::lines::SortOrder;
-use super::{change_dialog::ChangeDialog, server::ServerState};
+use super::{change_dialog::ChangeDialog, fleet_change::TakenChange, server::ServerState};
 use crate::{
     input::{InputMode, Screen},
     palette::CommandPalette,
@@ -87,6 +88,8 @@ pub struct UiState {
     /// The threshold that is looked at among the rewards, in hundredths.
     pub probe: Option<u8>,
     pub dialog: ChangeDialog,
+    /// Who took the last change of all servers, for its undo.
+    pub last_fleet: Vec<TakenChange>,
     pub note: Option<StatusNote>,
 }
 
@@ -139,7 +142,7 @@ impl App {
             _ if self.ui.help => InputMode::Help,
             ChangeDialog::Closed if self.ui.palette.is_some() => InputMode::Palette,
             ChangeDialog::Form(_) => InputMode::Form,
-            ChangeDialog::Review(_) | ChangeDialog::Conflict(_) => InputMode::Confirm,
+            ChangeDialog::Review(_) | ChangeDialog::Conflict(_) | ChangeDialog::Fleet(_) => InputMode::Confirm,
             ChangeDialog::Closed if self.ui.filtering => InputMode::Filter,
             ChangeDialog::Closed if self.ui.detail => InputMode::Detail,
             ChangeDialog::Closed => InputMode::Screen,

@@ -174,7 +174,7 @@ fn figures(tile: &LargeTile, values: &[String], courses: &[Vec<GraphColumn>], th
         let word = format!("{} {} ", trend(columns, theme), figure.word);
         let width = rows[0].width().max(word.width()) + 1;
         for (line, row) in digits.iter_mut().zip(&rows) {
-            line.push_str(&format!(" {row:<width$}"));
+            line.extend([" ", row.as_str(), " ".repeat(width.saturating_sub(row.width())).as_str()]);
         }
         words.push(if figure.word.is_empty() {
             format!(" {}", word.trim_end()) + " "
