@@ -27,7 +27,7 @@ fn a_day_of_an_operator() {
     let home = home_of(&fake);
     let mut pty = PseudoTerminal::open(home.path(), &format!("{CONSOLE}; {AFTER}"));
     pty.wait("LIVE");
-    pty.wait("Acceptance rate 60 %");
+    pty.wait("Acceptance 60 %");
     assert!(pty.screen.lock().unwrap().screen().alternate_screen());
 
     // Change delta, see it served.
@@ -41,7 +41,7 @@ fn a_day_of_an_operator() {
     pty.wait("delta 0.30  rev 2");
     // Acceptance moves to what was predicted: 0.973 at 0.3.
     pty.wait_for("acceptance rises", |text| {
-        let rate = text.split("Acceptance rate ").nth(1).and_then(|rest| rest.split(' ').next());
+        let rate = text.split("Acceptance ").nth(1).and_then(|rest| rest.split(' ').next());
         rate.and_then(|rate| rate.parse::<u32>().ok()).is_some_and(|rate| rate > 80)
     });
 

@@ -173,7 +173,7 @@ fn paying(
     let flops = summary.flop_savings_total;
     let accepted = summary.step_acceptance.map_or_else(|| "-".into(), percent);
     let decided = summary.decided_steps.unwrap_or(0.0);
-    let basis = format!("acceptance rate {accepted} of {decided:.0} steps, last {seconds} s");
+    let basis = format!("Acceptance {accepted} of {decided:.0} steps, last {seconds} s.");
     let Some(speedup) = summary.speedup else {
         let statement = match flops {
             Some(saved) if saved > SAME_FLOPS => {
@@ -185,17 +185,13 @@ fn paying(
             Some(_) => "RSD needs as many FLOPs as the target alone; its speedup is not known yet".into(),
             None => "Whether RSD pays is not known yet: the target's speed has not been measured".into(),
         };
-        return neutral(statement, format!("{}.", capitalized(&basis)));
+        return neutral(statement, basis);
     };
     if speedup < 1.0 - SAME_SPEED {
-        let statement = match flops {
-            Some(saved) if saved > SAME_FLOPS => format!(
-                "RSD costs time: {speedup:.2}x the speed of the target alone; it saves {} of FLOPs",
-                percent(saved)
-            ),
-            _ => format!("RSD costs time: {speedup:.2}x the speed of the target alone"),
-        };
-        return bad(statement, advice(delta, preview, &accepted));
+        let saves = flops.filter(|saved| *saved > SAME_FLOPS).map(percent);
+        let saves = saves.map_or_else(String::new, |saved| format!(" It saves {saved} of FLOPs."));
+        let statement = format!("RSD costs time: {speedup:.2}x the speed of the target alone");
+        return bad(statement, format!("Acceptance {accepted}. {}{saves}", advice(delta, preview)));
     }
     let speed = if speedup > 1.0 + SAME_SPEED {
         format!("{speedup:.2}x as fast as the target alone")
@@ -213,29 +209,21 @@ fn paying(
         _ if speedup > 1.0 + SAME_SPEED => (format!("RSD is {speed}"), HeadlineTone::Good),
         _ => (format!("RSD makes no difference: it is {speed}"), HeadlineTone::Neutral),
     };
-    ServerHeadline { statement, detail: format!("{}.", capitalized(&basis)), tone }
+    ServerHeadline { statement, detail: basis, tone }
 }
 
 /// What to do about a server that RSD makes slower: the highest threshold for which the server predicts a speedup, or
 /// else the target alone.
-fn advice(delta: Option<f64>, preview: Option<&PolicyPreview>, accepted: &str) -> String {
+fn advice(delta: Option<f64>, preview: Option<&PolicyPreview>) -> String {
     let curve = preview.map(|preview| preview.curve.as_slice()).unwrap_or_default();
     let faster = curve.iter().rev().find_map(|point| {
         let speedup = point.speedup.map(|speedup| speedup.value).filter(|value| *value > 1.0 + SAME_SPEED)?;
         Some((point.delta, speedup)).filter(|(at, _)| delta.is_none_or(|delta| *at < delta))
     });
     match faster {
-        Some((at, speedup)) => format!(
-            "Acceptance rate {accepted}. Lower delta to {at:.2} (press d; predicted: {speedup:.2}x), or press s for the \
-             target alone."
-        ),
-        None if curve.is_empty() => {
-            format!("Acceptance rate {accepted}. Lower delta (press d), or press s to let the target answer alone.")
-        }
-        None => format!(
-            "Acceptance rate {accepted}. No lower delta is predicted to be faster: press s to let the target answer \
-             alone."
-        ),
+        Some((at, speedup)) => format!("Press d: delta {at:.2} (predicted {speedup:.2}x); s: target alone."),
+        None if curve.is_empty() => "Press d: lower delta; s: target alone.".into(),
+        None => "No delta is predicted to be faster; press s: target alone.".into(),
     }
 }
 
@@ -253,9 +241,4 @@ fn percent(fraction: f64) -> String {
 
 fn decimals(delta: Option<f64>) -> String {
     delta.map_or_else(|| "-".into(), |delta| format!("{delta:.2}"))
-}
-
-fn capitalized(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

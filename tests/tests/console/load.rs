@@ -18,7 +18,7 @@ const TOLERANCE: f64 = 25.0;
 
 /// The acceptance rate of steps, in percent, that the overview's headline names.
 fn shown(screen: &str) -> Option<f64> {
-    screen.split_once("Acceptance rate ")?.1.split(' ').next()?.parse().ok()
+    screen.split_once("Acceptance ")?.1.split(' ').next()?.parse().ok()
 }
 
 /// The acceptance rate of steps, in percent, that the review predicts for the pending threshold.
