@@ -17,6 +17,7 @@ mod requests;
 mod rewards;
 pub mod text;
 pub mod theme;
+mod waterfall;
 
 use ratatui::{
     Frame,

@@ -7,7 +7,9 @@ use ratatui::{
 };
 use rsd_protocol::trace::{RequestTrace, StepView, TraceSummary};
 
-use super::{draw_empty, draw_first_request, draw_list, draw_scrolled, framed, header_line, text, theme::Theme};
+use super::{
+    draw_empty, draw_first_request, draw_list, draw_scrolled, framed, header_line, text, theme::Theme, waterfall,
+};
 use crate::{
     clock,
     input::Screen,
@@ -110,6 +112,7 @@ fn detail_lines(trace: &RequestTrace, width: usize, theme: &Theme) -> Vec<Line<'
             theme.dim,
         ))),
     }
+    lines.extend(waterfall::lines(&trace.steps, width, theme));
     for (n, step) in trace.steps.iter().enumerate() {
         lines.extend(step_heading(n + 1, step, width, theme));
         if let Some(rejected) = &step.rejected_text {

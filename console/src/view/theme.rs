@@ -58,6 +58,8 @@ pub struct ThemeSymbols {
     pub cursor_line: &'static str,
     /// Behind the column by which a list is sorted: the smallest first, the largest first.
     pub orders: [&'static str; 2],
+    /// Bars of draft, reward and target.
+    pub roles: [&'static str; 3],
     /// Before the selected line.
     pub cursor: &'static str,
     /// Before the word for the connection.
@@ -77,6 +79,7 @@ const UNICODE: ThemeSymbols = ThemeSymbols {
     trends: ["↗", "→", "↘"],
     cursor_line: "╎",
     orders: ["▲", "▼"],
+    roles: ["░", "▒", "█"],
     cursor: "▸",
     lamp: "●",
     cut: "…",
@@ -93,6 +96,7 @@ const ASCII: ThemeSymbols = ThemeSymbols {
     trends: ["^", ">", "v"],
     cursor_line: "'",
     orders: ["^", "v"],
+    roles: [".", "+", "#"],
     cursor: ">",
     lamp: "*",
     cut: "~",
@@ -126,7 +130,7 @@ impl Theme {
         let [dim, accent, good, warn, bad] = match name {
             ThemeName::Mono => return mono,
             ThemeName::Dark => [Color::DarkGray, Color::Cyan, Color::Green, Color::Yellow, Color::LightRed],
-            ThemeName::Light => [Color::Gray, Color::Blue, Color::Green, Color::Magenta, Color::Red],
+            ThemeName::Light => [Color::DarkGray, Color::Blue, Color::Green, Color::Magenta, Color::Red],
         };
         Self {
             dim: plain.fg(dim),
