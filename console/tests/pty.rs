@@ -130,15 +130,20 @@ fn a_suspended_console_gives_the_terminal_back_and_returns_with_all_of_its_scree
     let pid = home.path().join("pid");
     // A shell with job control, which prints the terminal's mode while the console is stopped.
     let script = home.path().join("session");
+    // The marks differ, because the screen that is given back shows the earlier ones again.
+    let mark = |number: u32| AFTER.replace("[finished]", &format!("[given back {number}]"));
     let session = format!(
-        "set -m\nsh -c 'echo $$ > {0}; exec {CONSOLE}'\n{AFTER}; read key; echo back; fg\n{AFTER}; read key; fg\n{AFTER}",
-        pid.display()
+        "set -m\nsh -c 'echo $$ > {}; exec {CONSOLE}'\n{}; read key; fg\n{}; read key; fg\n{}",
+        pid.display(),
+        mark(1),
+        mark(2),
+        mark(3)
     );
-    std::fs::write(&script, session.replace("[finished]", "[given back]")).unwrap();
+    std::fs::write(&script, session).unwrap();
     let mut pty = PseudoTerminal::open(home.path(), &format!("sh -i {}; echo [finished]", script.display()));
     pty.wait("LIVE");
     pty.press("\u{1a}");
-    pty.wait("[given back]");
+    pty.wait("[given back 1]");
     assert_restored(&pty, "code 14");
     pty.press("\r");
     pty.wait("LIVE");
@@ -150,12 +155,12 @@ fn a_suspended_console_gives_the_terminal_back_and_returns_with_all_of_its_scree
     // Another process stops it.
     let id = std::fs::read_to_string(pid).unwrap();
     assert!(Command::new("kill").args(["-TSTP", id.trim()]).status().unwrap().success());
-    pty.wait("[given back]");
+    pty.wait("[given back 2]");
     assert_restored(&pty, "code 14");
     pty.press("\r");
     pty.wait("[3 models]");
     pty.press("q");
-    pty.wait("[finished]");
+    pty.wait("[given back 3]");
     assert_restored(&pty, "code 0");
 }
 

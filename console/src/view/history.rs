@@ -12,12 +12,12 @@ use super::{draw_empty, draw_list, framed, text, theme::Theme};
 use crate::{
     clock,
     input::Screen,
-    state::{app::App, presets},
+    state::{app::App, presets, summary::MetricSummary},
 };
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let Some(server) = app.server() else { return };
-    let [top, bottom] = Layout::vertical([Constraint::Min(6), Constraint::Length(7)]).areas(area);
+    let [top, bottom] = Layout::vertical([Constraint::Min(6), Constraint::Length(8)]).areas(area);
     let inside = framed(frame, top, "revisions, times in UTC; Enter returns to one", theme);
     let lines = app.filtered_lines(Screen::History);
     if lines.is_empty() {
@@ -36,7 +36,10 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     }
     let inside = framed(frame, bottom, "in full", theme);
     if let Some(entry) = entries.get(cursor) {
-        frame.render_widget(Paragraph::new(text::fitted(full(entry, theme), usize::from(inside.width))), inside);
+        let mut lines = full(entry, theme);
+        let around = server.around_revision(entry.revision, app.options.window_ms);
+        lines.extend(around.iter().flat_map(comparison).map(Line::raw));
+        frame.render_widget(Paragraph::new(text::fitted(lines, usize::from(inside.width))), inside);
     }
 }
 
@@ -67,6 +70,20 @@ pub fn differences_text(differences: &[SettingDifference]) -> String {
     let each: Vec<_> =
         presets::expand_presets(differences).iter().map(|d| format!("{} {} -> {}", d.path, d.old, d.new)).collect();
     each.join(", ")
+}
+
+/// What was measured before a revision and after it.
+fn comparison([before, after]: &[MetricSummary; 2]) -> [String; 2] {
+    let measured = |word: &str, summary: &MetricSummary| {
+        format!(
+            "{word:<8}accepted {} of {}, speedup {}, FLOPs {}",
+            text::percent(summary.step_acceptance),
+            text::count(summary.decided_steps),
+            text::factor(summary.speedup),
+            text::percent(summary.flop_savings_total)
+        )
+    };
+    [measured("before:", before), measured("after:", after)]
 }
 
 fn full(entry: &PolicyRevision, theme: &Theme) -> Vec<Line<'static>> {
