@@ -1,6 +1,5 @@
 //! Every screen, at every size, in every state and theme.
 
-use proptest::prelude::*;
 use ratatui::{Terminal, backend::TestBackend, style::Color};
 use rsd_console::{
     input::{Screen, UserIntent},
@@ -18,13 +17,12 @@ use rsd_protocol::{
     settings::{ChangeResult, SettingDifference},
 };
 use serde_json::json;
-use unicode_width::UnicodeWidthStr;
 
 use rsd_console::test_support::fixture::{self, START_MS};
 
 const SIZES: [(u16, u16); 4] = [(60, 20), (80, 24), (120, 35), (200, 50)];
 
-fn plain() -> Theme {
+pub fn plain() -> Theme {
     Theme::new(ThemeName::Mono, false)
 }
 
@@ -62,7 +60,7 @@ fn unused() -> App {
     app
 }
 
-fn on(screen: Screen, mut app: App) -> App {
+pub fn on(screen: Screen, mut app: App) -> App {
     app.apply_intent(UserIntent::Show(screen));
     app
 }
@@ -371,74 +369,6 @@ fn a_server_that_nobody_has_used_yet_says_what_to_do_on_every_screen() {
     for screen in [Screen::Rewards, Screen::Requests, Screen::History, Screen::Alerts, Screen::Logs] {
         let name = format!("unused_{}_80x24", screen.name());
         insta::assert_snapshot!(name, screenshot_text(&on(screen, unused()), &plain(), 80, 24));
-    }
-}
-
-/// A console with this text wherever a server, a person or a client can put one.
-fn named(text: &str) -> App {
-    let name = format!("{text}{text}");
-    let mut app = App::new(&[(name.clone(), true)], AppOptions { by: Some(name.clone()), ..AppOptions::default() });
-    fixture::feed(&mut app, 0);
-    let mut say = |update| app.receive(SourceMessage { at_ms: START_MS + 89_000, target: 0, update });
-    let mut history = fixture::history();
-    history[0].by = Some(name.clone());
-    history[0].why = Some(name.clone());
-    say(SourceUpdate::History(history));
-    let mut traces = fixture::traces();
-    traces[0].outcome.clone_from(&name);
-    traces[1].sources.clone_from(&name);
-    say(SourceUpdate::Traces(traces));
-    let mut status = fixture::status("http://127.0.0.1:1234", &fixture::live(0.7), 3, true);
-    status.roles[0].model.clone_from(&name);
-    status.reward.clone_from(&name);
-    say(SourceUpdate::Status(Box::new(status)));
-    say(SourceUpdate::Fleet(vec![FleetRow { instance: name, up: true, ..FleetRow::default() }]));
-    app
-}
-
-/// Asserts that every row takes the terminal's columns as the terminal counts them, symbol by symbol, and that a row that
-/// begins with a frame ends with it.
-fn assert_rows_fit(app: &App, columns: u16, rows: u16) {
-    let buffer = draw_buffer(app, &plain(), columns, rows);
-    for y in 0..rows {
-        let mut x = 0;
-        let mut last = "";
-        while x < columns {
-            last = buffer[(x, y)].symbol();
-            x += u16::try_from(last.width()).unwrap().max(1);
-        }
-        let row = || screenshot_text(app, &plain(), columns, rows);
-        assert_eq!(x, columns, "row {y} is too wide:\n{}", row());
-        if app.ui.screen != Screen::Overview && buffer[(0, y)].symbol() == "│" {
-            assert_eq!(last, "│", "row {y} leaves its frame:\n{}", row());
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
-
-    #[test]
-    fn no_row_is_wider_than_the_terminal_and_no_column_moves_whatever_a_name_is(
-        text in prop_oneof![any::<String>(), r"[a-c 日本語数学👍é👩‍🔬🇯🇵ｶ가]{0,24}"],
-    ) {
-        let app = named(&text);
-        for screen in Screen::ALL {
-            let mut app = on(screen, app.clone());
-            for (columns, rows) in [(60, 20), (80, 24)] {
-                assert_rows_fit(&app, columns, rows);
-                app.apply_intent(UserIntent::EditDelta);
-                assert_rows_fit(&app, columns, rows);
-                app.apply_intent(UserIntent::Close);
-            }
-        }
-        // Behind the name of a server is the state of its connection, whatever the name is.
-        let buffer = draw_buffer(&on(Screen::Fleet, app.clone()), &plain(), 80, 24);
-        let from = |x: u16, y: u16| (x..x + 4).map(|x| buffer[(x, y)].symbol()).collect::<String>();
-        prop_assert_eq!((from(24, 5), from(24, 6)), ("LIVE".into(), "up  ".into()));
-        let buffer = draw_buffer(&on(Screen::History, app), &plain(), 80, 24);
-        let what: String = (41..53).map(|x| buffer[(x, 5)].symbol()).collect();
-        prop_assert_eq!(what, "policy.delta");
     }
 }
 
