@@ -16,7 +16,7 @@ use rsd_protocol::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ConnectionLimits, RewardConfig};
+use super::{ConnectionLimits, RemoteConfig, RewardConfig};
 
 /// A deployment: the models, how steps are cut and scored, limits, and the servers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -82,10 +82,13 @@ pub struct RoleConfig {
     /// files of a model.
     #[schemars(length(min = 1))]
     pub bundled: Option<String>,
+    /// The model is on a remote engine. Excludes every other setting of the role but `tokenizer`, `context_length` and
+    /// `parameters`.
+    pub remote: Option<RemoteConfig>,
     /// Hugging Face model id, or a local folder.
     #[schemars(length(min = 1), extend("x-path" = "model"))]
     pub model_id: Option<String>,
-    /// Path of a tokenizer.json.
+    /// Path of a tokenizer.json. With `remote`, default: the tokenizer of the other model, if that is in this process.
     #[schemars(extend("x-path" = "file"))]
     pub tokenizer: Option<PathBuf>,
     /// Architecture, if it is not detected.

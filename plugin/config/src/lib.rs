@@ -20,6 +20,7 @@ mod option_conflicts;
 mod overrides;
 mod parse_value;
 mod prm_family;
+mod remote_config;
 mod reward_config;
 mod rules;
 mod runtime_settings;
@@ -44,6 +45,7 @@ pub use self::{
     },
     overrides::{OverrideError, SettingOverride, environment},
     prm_family::PrmFamily,
+    remote_config::{RemoteConfig, RemoteEngine, RemoteTimeouts},
     reward_config::{CheckKind, HttpScorerConfig, PrmFormat, RewardConfig, RewardScorer, WeightedScorer},
     schema::schema,
     show::{SettingEntry, table},

@@ -91,6 +91,17 @@ pub(super) fn mask(path: &FieldPath, text: &str) -> String {
     }
 }
 
+/// Whether this is the URL of a server, to which paths such as `/v1/completions` are added.
+pub(super) fn is_base_url(url: &str) -> bool {
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    rest.is_some_and(|rest| {
+        !rest.is_empty()
+            && !rest.starts_with(['/', ':'])
+            && !rest.contains([' ', '@', '?', '#'])
+            && !rest.trim_end_matches('/').ends_with("/v1")
+    })
+}
+
 /// Whether this can be the name of an environment variable.
 pub(super) fn is_variable_name(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')

@@ -84,6 +84,16 @@ pub fn uniform(seed: u64, stream: u64, position: u64) -> f64 {
     rng.random()
 }
 
+/// A seed below 2^63 for one request to an engine that draws by itself: a function of the seed of the answer, the stream
+/// and the position at which the engine goes on.
+#[must_use]
+pub fn request_seed(seed: u64, stream: u64, position: u64) -> u64 {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(stream);
+    rng.set_word_pos(u128::from(position) * 2);
+    rng.random::<u64>() >> 1
+}
+
 /// The seed of choice `index` of a request with `n > 1`; choice 0 has the seed of the request.
 #[must_use]
 pub fn choice_seed(seed: u64, index: u64) -> u64 {

@@ -39,6 +39,11 @@ pub const TOKEN_SECONDS_BUCKETS: &[f64] =
 pub const ROLES: &[&str] = &["draft", "reward", "target"];
 /// Values of the label `source`: the model that decoded the tokens of the answer.
 pub const SOURCES: &[&str] = &["draft", "target"];
+/// Values of the label `kind` of an error of a remote engine.
+pub const REMOTE_ERRORS: &[&str] =
+    &["setup", "connect", "timeout", "reset", "status", "event", "malformed", "too_large", "unavailable"];
+/// Values of the label `state` of an address of a remote engine.
+pub const ENDPOINT_STATES: &[&str] = &["usable", "left_alone"];
 /// Values of the label `accounting`.
 pub const ACCOUNTINGS: &[&str] = &["generated", "with_prm", "total"];
 /// Values of the label `phase`.
@@ -99,6 +104,15 @@ metrics! {
     FALLBACK_ACTIVE = MetricKind::Gauge, "rsd_fallback_active", [], "1 from a step without a score, or a failed draft, until the next score.";
     MODEL_FAILURES = MetricKind::Counter, "rsd_model_failures_total", ["role": ROLES], "Calls of a model that failed, and deaths of its engine.";
     MODEL_UP = MetricKind::Gauge, "rsd_model_up", ["role": ROLES], "0 from a failed call of the model until its next successful one, and while its engine does not run.";
+    REMOTE_REQUESTS = MetricKind::Counter, "rsd_remote_requests_total", ["role": SOURCES], "Requests to the model's remote engine, retries not counted.";
+    REMOTE_RETRIES = MetricKind::Counter, "rsd_remote_retries_total", ["role": SOURCES], "Requests to the remote engine that were repeated.";
+    REMOTE_FAILOVERS = MetricKind::Counter, "rsd_remote_failovers_total", ["role": SOURCES], "Retries at another address of the remote engine.";
+    REMOTE_FAILURES = MetricKind::Counter, "rsd_remote_errors_total", ["role": SOURCES, "kind": REMOTE_ERRORS], "Failed attempts at the remote engine.";
+    REMOTE_FIRST_PARTS = MetricKind::Counter, "rsd_remote_first_parts_total", ["role": SOURCES], "Replies of the remote engine that began.";
+    REMOTE_FIRST_PART_SECONDS = MetricKind::Counter, "rsd_remote_first_part_seconds_total", ["role": SOURCES], "Seconds until replies of the remote engine began: of a stream its first event.";
+    REMOTE_IN_FLIGHT = MetricKind::Gauge, "rsd_remote_requests_in_flight", ["role": SOURCES], "Requests under way to the remote engine.";
+    REMOTE_WAITING = MetricKind::Gauge, "rsd_remote_requests_waiting", ["role": SOURCES], "Requests that wait because max_concurrency is reached.";
+    REMOTE_ENDPOINTS = MetricKind::Gauge, "rsd_remote_endpoints", ["role": SOURCES, "state": ENDPOINT_STATES], "Addresses of the remote engine; one is left alone for a while after it failed too often.";
     CACHE_BYTES = MetricKind::Gauge, "rsd_cache_bytes", ["role": ROLES], "Estimated bytes in the model's prefix cache. Absent if mistral.rs manages it, as on a GPU.";
     CACHE_FLUSHES = MetricKind::Counter, "rsd_cache_flushes_total", ["role": ROLES], "How often the model's prefix cache was emptied, on purpose or by a failure.";
     DELTA = MetricKind::Gauge, "rsd_policy_delta", [], "The active threshold.";

@@ -1,7 +1,19 @@
 //! A draft or a target on another machine, behind an engine that answers over HTTP.
 //!
 //! [`adapters`] knows what each engine's requests and replies look like and does no input or output. [`transport`] sends
-//! requests, repeats those that may be repeated, and knows nothing about models.
+//! requests, repeats those that may be repeated, and knows nothing about models. [`RemoteModel`] is a
+//! [`Generator`](rsd_core::pipeline::roles::Generator) on top of both.
 
 pub mod adapters;
+mod chat_prompt;
+mod completion;
+mod connect;
+mod model;
+mod run;
+mod sent_prefixes;
+#[cfg(test)]
+mod tests;
 pub mod transport;
+
+pub use connect::{ConnectError, RemoteSettings};
+pub use model::RemoteModel;

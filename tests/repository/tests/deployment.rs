@@ -12,7 +12,7 @@ fn deploy(file: &str) -> String {
 fn serve_arguments(file: &str, line: &str) -> Vec<String> {
     let text = deploy(file);
     let line = text.lines().find(|found| found.trim_start().starts_with(line));
-    let line = line.unwrap_or_else(|| panic!("{file} has no line {line}"));
+    let line = line.unwrap_or_else(|| panic!("{file} does not start the server"));
     let words = line.split(|c: char| c.is_whitespace() || "[],\"=".contains(c)).filter(|word| !word.is_empty());
     words.skip_while(|word| *word != "serve").map(str::to_owned).collect()
 }

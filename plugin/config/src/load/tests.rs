@@ -151,7 +151,7 @@ fn missing_parts_are_named() {
     3 problems in the configuration:
       deploy.yaml:1:10: version: expected 1, found the number 2
       deploy.yaml:2:1: roles.target: is missing: expected a model, here or on the command line (`serve -m MODEL`)
-      deploy.yaml:3:3: roles.draft: names no model: expected `bundled` or `model_id`
+      deploy.yaml:3:3: roles.draft: names no model: expected `bundled`, `model_id` or `remote`
     ");
 }
 

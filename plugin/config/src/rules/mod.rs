@@ -1,5 +1,6 @@
 //! Rules between the settings of a deployment, in addition to the type and range of each one.
 
+mod remote;
 mod reward;
 
 use super::{
@@ -106,6 +107,9 @@ impl RuleChecker {
     }
 
     fn role(&mut self, at: &str, role: &RoleConfig) {
+        if let Some(remote) = &role.remote {
+            return self.remote_role(at, role, remote);
+        }
         self.source(at, role);
         self.conflicts(at, role);
         self.quantization(at, role);
@@ -137,7 +141,7 @@ impl RuleChecker {
                 self.report(
                     at,
                     &[&bundled, &format!("{at}.model_id")],
-                    "names no model: expected `bundled` or `model_id`".to_owned(),
+                    "names no model: expected `bundled`, `model_id` or `remote`".to_owned(),
                 );
             }
             return;

@@ -25,7 +25,7 @@ impl RuleChecker {
 
     fn scorer(&mut self, at: &str, scorer: &RewardScorer) {
         match scorer {
-            RewardScorer::Judge { model: Some(role) } => self.role(&format!("{at}.model"), role),
+            RewardScorer::Judge { model: Some(role) } => self.local_role(&format!("{at}.model"), role),
             RewardScorer::Judge { model: None } | RewardScorer::Resident { .. } => {}
             RewardScorer::Prm { model, head, format, separator } => {
                 self.prm(at, model, head.is_some());
@@ -43,7 +43,7 @@ impl RuleChecker {
     }
 
     fn prm(&mut self, at: &str, model: &RoleConfig, head: bool) {
-        self.role(&format!("{at}.model"), model);
+        self.local_role(&format!("{at}.model"), model);
         let excluded = [
             ("lora", model.lora.is_some()),
             ("xlora", model.xlora.is_some()),

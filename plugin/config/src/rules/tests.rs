@@ -81,7 +81,7 @@ fn roles_that_contradict_themselves_are_invalid() {
     });
     insta::assert_snapshot!(text, @r#"
     12 problems in the configuration:
-      reward.model: names no model: expected `bundled` or `model_id`
+      reward.model: names no model: expected `bundled`, `model_id` or `remote`
       roles.draft.isq: describes the files of a model, as `bundled` does: leave one of them out
       roles.draft.model_id: describes the files of a model, as `bundled` does: leave one of them out
       roles.target.device_layers: expected DEVICE:LAYERS in every item, such as 0:16, found "1"
@@ -184,4 +184,53 @@ fn a_reward_is_checked_with_all_its_parts() {
     let good = r#"{"kind": "resident", "head": "h", "checks": ["arithmetic", "python"], "reject_false": true}"#;
     let reward: crate::RewardConfig = serde_json::from_str(good).unwrap();
     assert_eq!(reward.checks.len(), 2);
+}
+
+fn remote(urls: &[&str]) -> RoleConfig {
+    let remote = crate::RemoteConfig {
+        engine: crate::RemoteEngine::Vllm,
+        urls: urls.iter().map(|url| (*url).to_owned()).collect(),
+        model: None,
+        api_key_env: None,
+        api_key_file: None,
+        ca_file: None,
+        max_concurrency: 16,
+        retries: 2,
+        timeouts: crate::RemoteTimeouts::default(),
+    };
+    RoleConfig { remote: Some(remote), ..RoleConfig::default() }
+}
+
+#[test]
+fn a_role_on_a_remote_engine_needs_only_its_url() {
+    let mut deployment = good();
+    deployment.roles.target = Some(RoleConfig {
+        tokenizer: Some("tokenizer.json".into()),
+        context_length: Some(4096),
+        parameters: Some(7_000_000_000),
+        ..remote(&["https://big.example:8000/prefix/", "http://10.0.0.5:8000"])
+    });
+    deployment.validate(TargetRule::Required).unwrap();
+}
+
+#[test]
+fn settings_that_mean_nothing_to_a_remote_engine_are_named() {
+    let text = problems(|deployment| {
+        deployment.roles.draft = RoleConfig {
+            model_id: Some("small".to_owned()),
+            cpu: true,
+            ..remote(&["http://user:pass@10.0.0.5:8000", "http://10.0.0.5:8000/v1"])
+        };
+        deployment.roles.target = Some(remote(&[]));
+        deployment.reward.scorer = crate::RewardScorer::Judge { model: Some(Box::new(remote(&["http://a"]))) };
+    });
+    insta::assert_snapshot!(text, @r#"
+    6 problems in the configuration:
+      reward.model.remote: is for `roles.draft` and `roles.target`: a reward model runs in this process, or behind `kind: http`
+      roles.draft.cpu: is a setting of a model in this process: leave it out, or leave `remote` out
+      roles.draft.model_id: is a setting of a model in this process: leave it out, or leave `remote` out
+      roles.draft.remote.urls: expected URLs without a password, a query or `/v1` at their end, such as http://10.0.0.5:8000; found "10.0.0.5:8000"
+      roles.draft.remote.urls: expected URLs without a password, a query or `/v1` at their end, such as http://10.0.0.5:8000; found "http://10.0.0.5:8000/v1"
+      roles.target.remote.urls: expected at least one URL, found an empty list
+    "#);
 }

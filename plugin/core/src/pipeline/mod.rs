@@ -14,6 +14,7 @@ mod request;
 pub mod roles;
 pub mod segment;
 mod session;
+pub mod step_builder;
 #[cfg(any(test, feature = "test-support"))]
 #[allow(
     clippy::expect_used,

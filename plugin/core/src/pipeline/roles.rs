@@ -292,6 +292,40 @@ impl Default for ModelHealth {
     }
 }
 
+/// Requests to a model on a remote engine, from the start.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RemoteTraffic {
+    /// Requests, retries not counted.
+    pub requests: u64,
+    /// Requests that were repeated.
+    pub retries: u64,
+    /// Retries at another address.
+    pub failovers: u64,
+    /// Failed attempts by kind.
+    pub errors: Vec<(&'static str, u64)>,
+    /// Requests that wait for their turn.
+    pub waiting: u64,
+    /// Requests under way.
+    pub in_flight: u64,
+    /// Replies that began.
+    pub first_parts: u64,
+    /// Seconds until they did, summed.
+    pub first_part_seconds: f64,
+    /// The addresses of the engine.
+    pub endpoints: Vec<RemoteEndpoint>,
+}
+
+/// An address of a remote engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteEndpoint {
+    /// Its base URL.
+    pub url: String,
+    /// False while it is left alone because it failed too often.
+    pub usable: bool,
+    /// How often it was given up.
+    pub openings: u64,
+}
+
 /// A language model that continues a prefix step by step.
 #[async_trait]
 pub trait Generator: Send + Sync {
@@ -332,6 +366,10 @@ pub trait Generator: Send + Sync {
     /// Whether the engine runs; returns without waiting.
     fn health(&self) -> ModelHealth {
         ModelHealth::default()
+    }
+    /// The requests to the engine, if it is a remote one; returns without waiting.
+    fn traffic(&self) -> Option<RemoteTraffic> {
+        None
     }
     /// Clears the prefix cache, if its content could change later answers.
     async fn clear_cache(&self) -> Result<(), RoleError> {

@@ -226,7 +226,7 @@ pub async fn deploy_random_weights(
             reward_timeout: std::time::Duration::from_secs(10),
         },
     };
-    Ok(LoadedDeployment { rsd, target })
+    Ok(LoadedDeployment { rsd, target: Some(target) })
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ pub(super) async fn encode(core: &Arc<EngineCore>, messages: &[ChatMessage]) -> 
             .map_err(|error| RoleError::Invalid(format!("the chat template rejected the messages: {error}")))?;
         drop(pipeline);
         match mask {
-            Some(mask) => core.vocabulary.encode_rendered(&text, &mask).map_err(RoleError::Invalid),
+            Some(mask) => core.vocabulary.encode_rendered(&text, &mask, true).map_err(RoleError::Invalid),
             None => Ok(ids),
         }
     });

@@ -9,13 +9,13 @@ use std::{
 use candle_core::Device;
 use mistralrs_core::{DefaultSchedulerMethod, LoaderBuilder, MistralRs, MistralRsBuilder, Pipeline, SchedulerConfig};
 use parking_lot::Mutex;
+use rsd_vocabulary::Vocabulary;
 use tokio::sync::Semaphore;
 
 use super::{
     DeviceKind, Engine, EngineCore, EngineSpec, SpecError,
     cache::CacheMirror,
     health::{self, EngineHealth},
-    vocabulary::Vocabulary,
     weight_files,
 };
 

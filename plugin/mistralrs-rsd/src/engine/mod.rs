@@ -10,7 +10,6 @@
 
 mod cache;
 mod chat_prompt;
-mod control_tokens;
 mod gate;
 mod health;
 mod load;
@@ -24,7 +23,6 @@ mod sampler_hook;
 mod spec;
 mod step_sampler;
 mod threads;
-mod vocabulary;
 mod weight_files;
 
 use std::sync::{
@@ -51,7 +49,7 @@ use rsd_core::pipeline::roles::{
     TokenPrompt,
 };
 use rsd_head::state_layout::StateLayout;
-use vocabulary::Vocabulary;
+use rsd_vocabulary::Vocabulary;
 
 /// A loaded model that continues token prefixes. Clones share the model.
 #[derive(Clone)]
@@ -132,6 +130,12 @@ impl Engine {
         self.0.vocabulary.tokenizer()
     }
 
+    /// The model's tokens.
+    #[must_use]
+    pub fn tokens(&self) -> Arc<Vocabulary> {
+        self.0.vocabulary.clone()
+    }
+
     /// The token that spells `text`, if a single one does.
     #[must_use]
     pub fn single_token(&self, text: &str) -> Option<u32> {
@@ -210,7 +214,7 @@ impl Generator for Engine {
     }
 
     fn vocabulary(&self) -> Arc<str> {
-        self.0.vocabulary.fingerprint.clone()
+        self.0.vocabulary.fingerprint()
     }
 
     fn context_length(&self) -> usize {

@@ -31,7 +31,7 @@ pub(super) async fn answer(
     let answered = tokio::spawn(async move {
         let _permit = permit;
         let (response, mut answer) = mpsc::channel(4);
-        let sentinel = core.vocabulary.sentinel;
+        let sentinel = core.vocabulary.sentinel();
         let base = normal_request(prompt, response, None, sentinel);
         let request = NormalRequest {
             is_streaming: false,

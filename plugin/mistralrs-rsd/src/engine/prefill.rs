@@ -87,7 +87,7 @@ impl EngineCore {
         begins: bool,
     ) -> Result<Result<usize, String>, RoleError> {
         let Some((&last, head)) = tokens.split_last() else { return Ok(Ok(0)) };
-        let reader = LogitReader::new(last, LogitSelection::Tokens(Vec::new()), self.vocabulary.sentinel);
+        let reader = LogitReader::new(last, LogitSelection::Tokens(Vec::new()), self.vocabulary.sentinel());
         let reader = Arc::new(Mutex::new(reader));
         Ok(match self.run_request(head.to_vec(), &reader, begins).await? {
             RequestEnd::Ended => Ok(reader.lock().computed_prompt()),

@@ -94,7 +94,7 @@ impl EngineCore {
         }
         let (response, mut answers) = mpsc::channel(4);
         let length = prompt.len();
-        self.send(raw_request(prompt.to_vec(), response, self.vocabulary.sentinel)).await?;
+        self.send(raw_request(prompt.to_vec(), response, self.vocabulary.sentinel())).await?;
         let answer = answers.recv().await;
         // The engine runs one more decode step before it finishes the request.
         while answers.recv().await.is_some() {}

@@ -71,9 +71,9 @@ impl EngineCore {
         let begins = self.answer_begins.swap(false, Ordering::Relaxed) || begins;
         self.make_room(&prompt, begins).await?;
         let hook: Arc<dyn CustomLogitsProcessor> =
-            Arc::new(SamplerHook::new(selector.clone(), self.vocabulary.sentinel));
+            Arc::new(SamplerHook::new(selector.clone(), self.vocabulary.sentinel()));
         let (response, mut answers) = mpsc::channel(64);
-        let request = normal_request(prompt.clone(), response, Some(hook), self.vocabulary.sentinel);
+        let request = normal_request(prompt.clone(), response, Some(hook), self.vocabulary.sentinel());
         self.send(Request::Normal(Box::new(request))).await?;
 
         // The receiver lives until the end. A run is cancelled through the sampler, which leaves the cache intact.
@@ -109,12 +109,12 @@ impl EngineCore {
     /// Records the one or two keys that a request leaves in the prefix cache.
     fn record_cache_keys(&self, mut key: Vec<u32>, selector: &impl TokenSelector) {
         key.extend_from_slice(selector.fed());
-        key.push(self.vocabulary.sentinel);
+        key.push(self.vocabulary.sentinel());
         let mut cache = self.cache.lock();
         // A CPU engine runs a request that ends with its first token once more, and this run leaves a second key.
         if selector.fed().is_empty() && self.device == DeviceKind::Cpu {
             let mut second = key.clone();
-            second.push(self.vocabulary.sentinel);
+            second.push(self.vocabulary.sentinel());
             cache.insert(second);
         }
         cache.insert(key);
@@ -132,7 +132,7 @@ impl EngineCore {
     pub(super) async fn empty_cache(&self) -> Result<(), RoleError> {
         tracing::debug!(role = %self.role, bytes = self.cache.lock().bytes(), "emptying the prefix cache");
         let (response, mut answer) = mpsc::channel(4);
-        let request = normal_request(vec![NO_TOKEN], response, None, self.vocabulary.sentinel);
+        let request = normal_request(vec![NO_TOKEN], response, None, self.vocabulary.sentinel());
         self.send(Request::Normal(Box::new(request))).await?;
         while answer.recv().await.is_some() {}
         self.cache.lock().clear();

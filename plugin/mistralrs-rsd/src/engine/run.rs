@@ -161,7 +161,7 @@ pub(super) async fn read_logits(
             return Err(core.failed("nobody waits for these logits any more"));
         }
         for attempt in 1..=ATTEMPTS {
-            let reader = Arc::new(Mutex::new(LogitReader::new(last, selection.clone(), core.vocabulary.sentinel)));
+            let reader = Arc::new(Mutex::new(LogitReader::new(last, selection.clone(), core.vocabulary.sentinel())));
             match core.run_request(head.clone(), &reader, false).await? {
                 RequestEnd::Ended => {
                     let mut reader = reader.lock();

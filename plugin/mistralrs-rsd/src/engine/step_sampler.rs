@@ -12,17 +12,18 @@ use std::{
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{gate::StepGate, vocabulary::Vocabulary};
+use super::gate::StepGate;
 use rsd_core::{
     features::FeatureCollector,
     logits::normalizer_and_entropy,
     pipeline::{
         roles::{RoleError, RunRequest, Step, StepEnd, TokenLogprob},
-        segment::StepCut,
+        step_builder::StepBuilder,
     },
     sampling::{TokenCounts, uniform},
 };
 use rsd_head::state_layout::StateLayout;
+use rsd_vocabulary::Vocabulary;
 
 /// What a run sends to its caller.
 #[derive(Debug)]
@@ -61,16 +62,10 @@ pub(super) struct StepSampler {
     /// Tokens to take instead of sampled ones. The answer ends after them.
     script: Option<Vec<u32>>,
     counts: TokenCounts,
-    /// Every token selected so far, in order.
-    recorded: Vec<u32>,
-    /// True if the engine got the sentinel instead of the last recorded token.
+    /// Every token selected so far, cut into steps.
+    builder: StepBuilder,
+    /// True if the engine got the sentinel instead of the last token of `builder`.
     withheld: bool,
-    /// The index in `recorded` at which the current step begins.
-    step_start: usize,
-    bytes: Vec<u8>,
-    logprobs: Vec<TokenLogprob>,
-    steps: usize,
-    step_clock: Instant,
     /// Time spent waiting at the gate, during which the model is idle.
     waited: Duration,
     first_token: Option<Instant>,
@@ -94,6 +89,7 @@ impl StepSampler {
             TokenCounts::default()
         };
         Self {
+            builder: StepBuilder::new(&request),
             request,
             vocabulary,
             gate,
@@ -102,13 +98,7 @@ impl StepSampler {
             states,
             script: None,
             counts,
-            recorded: Vec::new(),
             withheld: false,
-            step_start: 0,
-            bytes: Vec::new(),
-            logprobs: Vec::new(),
-            steps: 0,
-            step_clock: Instant::now(),
             waited: Duration::ZERO,
             first_token: None,
             computed_prompt: 0,
@@ -130,13 +120,13 @@ impl StepSampler {
     /// The prefix and the recorded tokens. A retry after a dead engine continues from them.
     pub(super) fn prompt_so_far(&self) -> Vec<u32> {
         let mut prompt = self.request.prefix.clone();
-        prompt.extend_from_slice(&self.recorded);
+        prompt.extend_from_slice(self.builder.tokens());
         prompt
     }
 
     /// Tokens selected so far.
     pub(super) fn generated(&self) -> usize {
-        self.recorded.len()
+        self.builder.tokens().len()
     }
 
     /// Time spent waiting for decisions.
@@ -147,88 +137,50 @@ impl StepSampler {
     /// Waits until enough steps are decided; false if the run must end.
     fn wait_for_decisions(&mut self) -> bool {
         let began = Instant::now();
-        let continues = self.gate.wait_to_continue(self.steps, self.request.lookahead);
+        let continues = self.gate.wait_to_continue(self.builder.steps(), self.request.lookahead);
         self.waited += began.elapsed();
         continues
     }
 
     fn end(&mut self) -> u32 {
         self.ended = true;
-        self.vocabulary.sentinel
+        self.vocabulary.sentinel()
     }
 
-    /// Samples the next token. `output` is a row of the output matrix: the logits of the vocabulary, then the hidden
-    /// state. `None` if the row is too short for both.
-    fn sample(&mut self, output: &mut [f32]) -> Option<u32> {
+    /// Samples the next token and reports its log-probability if the request asks for it. `output` is a row of the output
+    /// matrix: the logits of the vocabulary, then the hidden state. `None` if the row is too short for both.
+    fn sample(&mut self, output: &mut [f32]) -> Option<(u32, Option<TokenLogprob>)> {
         let vocabulary = match self.states {
             StateLayout::Last(_) => self.states.range(output.len())?.start,
             StateLayout::NotExposed | StateLayout::First(_) => output.len(),
         };
         let (logits, state) = output.split_at_mut(vocabulary);
-        let position = (self.request.position + self.recorded.len()) as u64;
+        let position = (self.request.position + self.builder.tokens().len()) as u64;
         let sampling = &self.request.sampling;
         let u = if sampling.temperature > 0.0 { uniform(sampling.seed, self.request.stream, position) } else { 0.0 };
         let needs_raw = self.collector.is_some() || self.request.logprobs.is_some();
         let unchanged = (needs_raw && sampling.changes_logits()).then(|| logits.to_vec());
         let token = match &self.script {
-            Some(script) => match script.get(self.recorded.len()) {
+            Some(script) => match script.get(self.builder.tokens().len()) {
                 Some(&token) => token,
                 None => self.vocabulary.likeliest_end(logits),
             },
             None => sampling.pick(logits, &self.counts, u),
         };
         let raw = unchanged.as_deref().unwrap_or(logits);
-        if let Some(top) = self.request.logprobs {
-            self.logprobs.push(logprob_of(token, raw, top));
-        }
+        let logprob = self.request.logprobs.map(|top| logprob_of(token, raw, top));
         if let Some(collector) = &mut self.collector {
             collector.add_token(raw, state, token);
         }
-        Some(token)
+        Some((token, logprob))
     }
 
     /// Sends the current step to the caller and begins the next one.
     fn send_step(&mut self, end: StepEnd) {
         let features = self.collector.as_mut().and_then(FeatureCollector::take_features);
-        let step = Step {
-            tokens: self.recorded[self.step_start..].to_vec(),
-            bytes: std::mem::take(&mut self.bytes),
-            end,
-            features: features.map(Box::new),
-            logprobs: std::mem::take(&mut self.logprobs),
-            seconds: self.step_clock.elapsed().as_secs_f64(),
-        };
-        self.step_start = self.recorded.len();
-        self.steps += 1;
+        let step = self.builder.take_step(end, features);
         // If the caller has gone, the gate is stopped and the run ends at the next token.
         let _ = self.events.send(RunEvent::Step(step));
-    }
-
-    fn stop_string_completed(&self, new: usize) -> bool {
-        self.request.stop.iter().any(|stop| {
-            let window = stop.len().saturating_sub(1);
-            let from = new.saturating_sub(window);
-            let missing = window.saturating_sub(new);
-            let tail = &self.request.tail[self.request.tail.len().saturating_sub(missing)..];
-            let mut text = tail.to_vec();
-            text.extend_from_slice(&self.bytes[from..]);
-            contains(&text, stop.as_bytes())
-        })
-    }
-
-    /// The reason why the step ends with the token whose bytes begin at `new`, or `None` if it does not end.
-    fn step_end(&self, new: usize) -> Option<StepEnd> {
-        if self.stop_string_completed(new) {
-            return Some(StepEnd::StopString);
-        }
-        if self.recorded.len() >= self.request.max_tokens {
-            return Some(StepEnd::Length);
-        }
-        let tokens = self.recorded.len() - self.step_start;
-        match self.request.segmentation.cut(&self.bytes, new, tokens)? {
-            StepCut::Boundary => Some(StepEnd::Boundary),
-            StepCut::Limit => Some(StepEnd::StepLimit),
-        }
     }
 }
 
@@ -241,41 +193,28 @@ impl TokenSelector for StepSampler {
         if self.ended || self.gate.is_stopped() {
             return self.end();
         }
-        let Some(token) = self.sample(logits) else {
+        let Some((token, logprob)) = self.sample(logits) else {
             let reason = format!("its output row of {} numbers is too short for its hidden states", logits.len());
             let _ = self.events.send(RunEvent::Failed(RoleError::Failed { role: "draft".to_owned(), reason }));
             return self.end();
         };
         self.first_token.get_or_insert_with(Instant::now);
         if self.vocabulary.is_end(token) {
-            self.logprobs.truncate(self.recorded.len() - self.step_start);
             self.send_step(StepEnd::EndOfText);
             return self.end();
         }
-        self.recorded.push(token);
         if self.request.sampling.uses_counts() {
             self.counts.add(token);
         }
-        let new = self.bytes.len();
-        self.bytes.extend_from_slice(&self.vocabulary.bytes(token));
-
-        let Some(end) = self.step_end(new) else {
+        let Some(end) = self.builder.push(token, &self.vocabulary.bytes(token), logprob) else {
             return token;
         };
-        // A stop string may begin in an earlier step, so as many bytes are saved as it could begin with.
-        let saved = self.request.stop.iter().map(String::len).max().unwrap_or(0);
-        if saved > 0 {
-            self.request.tail.extend_from_slice(&self.bytes);
-            let from = self.request.tail.len().saturating_sub(saved);
-            self.request.tail.drain(..from);
-        }
         self.send_step(end);
-        let done = end.is_final() || self.request.max_steps.is_some_and(|max| self.steps >= max);
-        if done || !self.wait_for_decisions() {
+        if self.builder.is_last(end) || !self.wait_for_decisions() {
             self.withheld = true;
             return self.end();
         }
-        self.step_clock = Instant::now();
+        self.builder.restart_clock();
         token
     }
 
@@ -288,16 +227,13 @@ impl TokenSelector for StepSampler {
     }
 
     fn fed(&self) -> &[u32] {
-        &self.recorded[..self.recorded.len() - usize::from(self.withheld)]
+        let tokens = self.builder.tokens();
+        &tokens[..tokens.len() - usize::from(self.withheld)]
     }
 
     fn first_token(&self) -> Option<Instant> {
         self.first_token
     }
-}
-
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    !needle.is_empty() && haystack.windows(needle.len()).any(|window| window == needle)
 }
 
 fn logprob_of(token: u32, logits: &[f32], top: usize) -> TokenLogprob {

@@ -1,7 +1,20 @@
 //! What each engine's requests and replies look like. Everything here is pure.
 
+mod llama_server;
+mod openai;
+mod reply_fields;
+mod sglang;
+#[cfg(test)]
+mod testing;
+mod vllm;
+
 use rsd_core::{pipeline::roles::TokenLogprob, sampling::Sampling};
 use serde_json::Value;
+
+pub use llama_server::LlamaServerAdapter;
+pub use openai::OpenAiAdapter;
+pub use sglang::SglangAdapter;
+pub use vllm::VllmAdapter;
 
 use crate::transport::EngineRequest;
 
@@ -84,6 +97,8 @@ pub struct CompletionDelta {
     pub end: Option<CompletionEnd>,
     /// The prompt, where this part tells it.
     pub prompt: Option<PromptUse>,
+    /// Seconds of prefill, where the engine tells them. Otherwise the first token shows when it was over.
+    pub prefill_seconds: Option<f64>,
 }
 
 /// Why a reply cannot be used.
@@ -126,6 +141,8 @@ pub enum ChatEncoding {
 pub trait EngineAdapter: Send + Sync {
     /// The value of `engine` in a deployment file.
     fn name(&self) -> &'static str;
+    /// The sampling parameter that the engine cannot express, if one was given.
+    fn unsupported(&self, sampling: &Sampling) -> Option<&'static str>;
     /// What it can do.
     fn abilities(&self) -> EngineAbilities;
     /// A completion.
@@ -146,6 +163,4 @@ pub trait EngineAdapter: Send + Sync {
     /// # Errors
     /// It does not look as the engine's replies do.
     fn model_info_reply(&self, reply: &Value) -> Result<Vec<(String, Option<usize>)>, ReplyError>;
-    /// The path that answers with success while the engine is well.
-    fn health(&self) -> &'static str;
 }

@@ -1,6 +1,23 @@
-//! Sends requests to an engine.
+//! Sends requests to an engine: failover between its addresses, time-outs, bounded retries, streams of events.
+//!
+//! It knows nothing about models. A request is repeated only before a part of its reply was handed to the caller, so
+//! nothing arrives twice.
+
+mod breaker;
+mod client;
+mod endpoint;
+mod error;
+mod event_stream;
+mod retry_budget;
+mod settings;
+mod traffic;
 
 use serde_json::Value;
+
+pub use client::EngineClient;
+pub use error::{TimeoutPhase, TransportError};
+pub use event_stream::EventStream;
+pub use settings::TransportSettings;
 
 /// A request to an engine, without the address and the key of the engine.
 #[derive(Debug, Clone, PartialEq)]

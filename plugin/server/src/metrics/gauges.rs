@@ -15,7 +15,7 @@ use rsd_protocol::{
     preview::UnitCosts,
 };
 
-use super::collector_registry::CollectorRegistry;
+use super::{collector_registry::CollectorRegistry, remote::RemoteMetrics};
 
 /// The number of requests in the server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -67,6 +67,7 @@ pub(super) struct StateGauges {
     unit_seconds: [[Gauge; 2]; 3],
     cache_bytes: [Gauge; 3],
     cache_flushes: [IntCounter; 3],
+    remote: RemoteMetrics,
     /// Deaths of the engines that are counted already.
     deaths: [u64; 3],
 }
@@ -84,6 +85,7 @@ impl StateGauges {
             unit_seconds: register.labeled_twice(&UNIT_SECONDS)?,
             cache_bytes: register.labeled(&CACHE_BYTES)?,
             cache_flushes: register.labeled(&CACHE_FLUSHES)?,
+            remote: RemoteMetrics::new(register)?,
             deaths: [0; 3],
         })
     }
@@ -121,6 +123,11 @@ impl StateGauges {
         for ((bytes, flushes), cache) in self.cache_bytes.iter().zip(&self.cache_flushes).zip(caches) {
             bytes.set(cache.bytes.map_or(f64::NAN, |bytes| bytes as f64));
             flushes.inc_by(cache.flushes.saturating_sub(flushes.get()));
+        }
+        for (role, model) in [&sources.draft, &sources.target].into_iter().enumerate() {
+            if let Some(traffic) = model.traffic() {
+                self.remote.update(role, &traffic);
+            }
         }
     }
 }

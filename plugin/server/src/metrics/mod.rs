@@ -15,6 +15,7 @@ mod decisions;
 mod documents;
 mod gauges;
 mod observer;
+mod remote;
 mod requests;
 mod target_only;
 #[cfg(test)]

@@ -181,6 +181,8 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<()> {
     );
     let prompts = args.prompts()?;
     let LoadedDeployment { rsd, target } = args.deploy().await?;
+    let target = target
+        .ok_or_else(|| anyhow::anyhow!("bench compares with mistral.rs, so the target must be in this process"))?;
     let (rounds, max_tokens) = if args.quick { QUICK } else { (args.rounds.into(), args.max_tokens as usize) };
     let bench = BenchSetup { rsd, prompts, rounds, max_tokens };
     let (machine, command) = (provenance::machine(), provenance::command());

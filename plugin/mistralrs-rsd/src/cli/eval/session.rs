@@ -213,7 +213,7 @@ impl EvalSession {
 
 fn raise_cache_budget(deployment: &mut Deployment) {
     let roles = &mut deployment.roles;
-    for role in std::iter::once(&mut roles.draft).chain(&mut roles.target) {
+    for role in std::iter::once(&mut roles.draft).chain(&mut roles.target).filter(|role| role.remote.is_none()) {
         role.prefix_cache_mb.get_or_insert(PREFIX_CACHE_MB);
     }
 }

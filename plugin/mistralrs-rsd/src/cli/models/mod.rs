@@ -1,5 +1,7 @@
 //! `mistralrs-rsd models`: lists, pulls and verifies the bundled models.
 
+mod tokenizer;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -14,6 +16,8 @@ use rsd_head::{
     models::{self, BundledModel, CacheState, ModelCatalog, ModelStore},
     progress::ProgressReporter,
 };
+
+use tokenizer::TokenizerArgs;
 
 /// List, fetch and verify the bundled models.
 #[derive(Debug, Clone, Args)]
@@ -30,6 +34,8 @@ enum ModelsAction {
     Pull(PullArgs),
     /// Hash model files again; the exit status is 1 if one does not have the recorded hash
     Verify(VerifyArgs),
+    /// Write the tokenizer of a GGUF as a tokenizer.json, for a model on a remote engine
+    Tokenizer(TokenizerArgs),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -66,12 +72,17 @@ struct VerifyArgs {
 
 impl ModelsCommand {
     pub(super) async fn run(self) -> anyhow::Result<()> {
+        let action = match self.action {
+            ModelsAction::Tokenizer(tokenizer) => return tokenizer.run().await,
+            action => action,
+        };
         tokio::task::spawn_blocking(move || {
             let store = ModelStore::from_env()?;
-            match self.action {
+            match action {
                 ModelsAction::List(list) => list.run(&store),
                 ModelsAction::Pull(pull) => pull.run(store),
                 ModelsAction::Verify(verify) => verify.run(&store),
+                ModelsAction::Tokenizer(_) => Ok(()),
             }
         })
         .await

@@ -73,9 +73,13 @@ pub(in crate::cli) async fn run(args: ServeArgs) -> anyhow::Result<()> {
             }
         }
     }
-    let names = target.model().to_owned();
-    let native_routes = MistralRsServerRouterBuilder::new().with_mistralrs(target.mistral()).build().await?;
-    let app = AppState::new(rsd, deployment.server.model_name.clone(), names, deployment.limits.clone())
+    let native_routes = match &target {
+        Some(engine) => MistralRsServerRouterBuilder::new().with_mistralrs(engine.mistral()).build().await?,
+        // A target on a remote engine has its own server.
+        None => axum::Router::new(),
+    };
+    let target_name = rsd.target.name();
+    let app = AppState::new(rsd, deployment.server.model_name.clone(), target_name, deployment.limits.clone())
         .with_api_key(key)
         .with_connection_limits(deployment.server.limits.clone())
         .with_allowed_hosts(deployment.server.allowed_hosts.clone())

@@ -17,7 +17,7 @@ const THOUGHTS: [&str; 2] = ["<think>", "</think>"];
 const PRIVATE_USE: [std::ops::RangeInclusive<u32>; 2] = [0xF_0000..=0xF_FFFD, 0x10_0000..=0x10_FFFD];
 
 /// The control tokens of a tokenizer.
-pub(super) struct ControlTokens {
+pub struct ControlTokens {
     /// Their spellings, longest first, because the tokenizer takes the longest one that fits.
     spellings: Vec<String>,
     /// Every added token, control token or not: the tokenizer splits a text at these first.
@@ -27,13 +27,13 @@ pub(super) struct ControlTokens {
 }
 
 /// Which character stands for which control token.
-pub(super) struct ControlMask<'a> {
+pub struct ControlMask<'a> {
     spellings: &'a [String],
     first: u32,
 }
 
 impl ControlTokens {
-    pub(super) fn new(tokenizer: &Tokenizer) -> Self {
+    pub fn new(tokenizer: &Tokenizer) -> Self {
         let added = tokenizer.get_added_tokens_decoder();
         let mut spellings: Vec<String> =
             added.values().filter(|token| is_control(token)).map(|token| token.content.clone()).collect();
@@ -46,7 +46,7 @@ impl ControlTokens {
     ///
     /// # Errors
     /// The texts leave no private-use characters for the mask.
-    pub(super) fn mask(&self, texts: &[&str]) -> Result<Option<ControlMask<'_>>, String> {
+    pub fn mask(&self, texts: &[&str]) -> Result<Option<ControlMask<'_>>, String> {
         if !texts.iter().any(|text| find(&self.spellings, text).is_some()) {
             return Ok(None);
         }
@@ -65,14 +65,15 @@ impl ControlTokens {
     }
 
     /// Tokenizes a rendered template whose messages were masked.
-    pub(super) fn encode_rendered(
+    pub fn encode_rendered(
         &self,
         tokenizer: &Tokenizer,
         rendered: &str,
         mask: &ControlMask<'_>,
+        special: bool,
     ) -> Result<Vec<u32>, String> {
         let failed = |error: tokenizers::Error| format!("the prompt could not be tokenized: {error}");
-        let encoding = tokenizer.encode(rendered, true).map_err(failed)?;
+        let encoding = tokenizer.encode(rendered, special).map_err(failed)?;
         let (all, offsets, around) = (encoding.get_ids(), encoding.get_offsets(), encoding.get_special_tokens_mask());
         let is_around = |index: usize| around.get(index) == Some(&1);
         let is_added = |index: usize| {
@@ -102,7 +103,7 @@ impl ControlTokens {
     }
 
     /// Tokenizes text in which a spelled control token is plain text.
-    pub(super) fn encode_plain(&self, tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, String> {
+    pub fn encode_plain(&self, tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, String> {
         let plain = if find(&self.spellings, text).is_none() {
             tokenizer
         } else {
@@ -124,7 +125,8 @@ impl ControlTokens {
 
 impl ControlMask<'_> {
     /// The text with its control tokens replaced by private-use characters.
-    pub(super) fn masked(&self, text: &str) -> String {
+    #[must_use]
+    pub fn masked(&self, text: &str) -> String {
         let mut masked = String::with_capacity(text.len());
         let mut rest = text;
         while let Some((at, which)) = find(self.spellings, rest) {
@@ -210,7 +212,7 @@ mod tests {
         let typed = "so <|end|>\n<|user|>x<|end|>";
         let mask = control.mask(&["plain", typed]).unwrap().unwrap();
         let rendered = format!("<|user|>{}<|end|>\n<|user|>", mask.masked(typed));
-        let encoded = control.encode_rendered(&tokenizer, &rendered, &mask).unwrap();
+        let encoded = control.encode_rendered(&tokenizer, &rendered, &mask, true).unwrap();
         let [end, user] = ["<|end|>", "<|user|>"].map(|token| tokenizer.token_to_id(token).unwrap());
         assert_eq!(encoded.iter().filter(|id| **id == user).count(), 2);
         assert_eq!(encoded.iter().filter(|id| **id == end).count(), 1);
@@ -231,7 +233,7 @@ mod tests {
         let control = ControlTokens::new(&tokenizer);
         let mask = control.mask(&["<|end|>"]).unwrap().unwrap();
         let rendered = format!("<|user|>hello</think> there<|end|>{}<|end|>bye", mask.masked("<|end|>"));
-        let encoded = control.encode_rendered(&tokenizer, &rendered, &mask).unwrap();
+        let encoded = control.encode_rendered(&tokenizer, &rendered, &mask, true).unwrap();
         let plain = control.encode_plain(&tokenizer, "<|end|>").unwrap();
         let expected = [ids(&tokenizer, "<|user|>hello</think> there<|end|>"), plain, ids(&tokenizer, "<|end|>bye")];
         assert_eq!(encoded, expected.concat());

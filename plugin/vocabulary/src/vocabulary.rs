@@ -1,12 +1,13 @@
-//! The bytes of a model's tokens, its end tokens, and the sentinel token that ends our requests.
+//! The bytes of a model's tokens, its end tokens, and a token that can end a request.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
-use mistralrs_core::llguidance::toktrie::TokEnv;
 use sha2::{Digest, Sha256};
 use tokenizers::Tokenizer;
+use toktrie::TokEnv;
+use toktrie_hf_tokenizers::ByteTokenizer;
 
-use super::control_tokens::{ControlMask, ControlTokens};
+use crate::control_tokens::{ControlMask, ControlTokens};
 
 /// Tokens with which models end text and that chat templates do not put into prompts, in order of preference.
 const SENTINELS: [&str; 6] = ["<|endoftext|>", "<|end_of_text|>", "<|end▁of▁sentence|>", "<unk>", "<pad>", "</s>"];
@@ -23,20 +24,22 @@ const END_TOKENS: [&str; 8] = [
     "<|end▁of▁sentence|>",
 ];
 
-pub(super) struct Vocabulary {
+/// The tokens of one model.
+pub struct Vocabulary {
     tokenizer: Arc<Tokenizer>,
     trie: TokEnv,
     control: ControlTokens,
     ends: BTreeSet<u32>,
-    /// The token that ends a request of ours; see `step_sampler`.
-    pub(super) sentinel: u32,
-    /// A digest of all tokens and their ids. It is equal for models whose token ids mean the same.
-    pub(super) fingerprint: Arc<str>,
+    sentinel: u32,
+    fingerprint: Arc<str>,
 }
 
 impl Vocabulary {
-    /// `ends` are the end tokens that the model's files list.
-    pub(super) fn new(tokenizer: Arc<Tokenizer>, trie: TokEnv, ends: &[u32]) -> Result<Self, String> {
+    /// `trie` holds the bytes of the tokenizer's tokens, `ends` are the end tokens that the model's files list.
+    ///
+    /// # Errors
+    /// No token can end a request.
+    pub fn new(tokenizer: Arc<Tokenizer>, trie: TokEnv, ends: &[u32]) -> Result<Self, String> {
         let mut all: BTreeSet<u32> = ends.iter().copied().collect();
         all.extend(END_TOKENS.iter().filter_map(|text| tokenizer.token_to_id(text)));
         // mistral.rs rejects a stop token that is a prefix of other tokens, unless the model lists it as an end token.
@@ -54,43 +57,84 @@ impl Vocabulary {
         Ok(Self { tokenizer, trie, control, ends: all, sentinel, fingerprint })
     }
 
-    pub(super) fn tokenizer(&self) -> Arc<Tokenizer> {
+    /// The vocabulary of a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not such a file.
+    pub fn from_file(path: &Path) -> Result<Self, String> {
+        let tokenizer = Tokenizer::from_file(path).map_err(|error| error.to_string())?;
+        let trie = ByteTokenizer::from_tokenizer(tokenizer.clone()).and_then(|bytes| bytes.into_tok_env(None));
+        Self::new(Arc::new(tokenizer), trie.map_err(|error| error.to_string())?, &[])
+    }
+
+    /// A token with which an engine in this process ends a request. No chat template uses it.
+    #[must_use]
+    pub fn sentinel(&self) -> u32 {
+        self.sentinel
+    }
+
+    /// A digest of all tokens and their ids. It is equal for models whose token ids mean the same.
+    #[must_use]
+    pub fn fingerprint(&self) -> Arc<str> {
+        self.fingerprint.clone()
+    }
+
+    /// The tokenizer.
+    #[must_use]
+    pub fn tokenizer(&self) -> Arc<Tokenizer> {
         self.tokenizer.clone()
     }
 
-    pub(super) fn is_end(&self, token: u32) -> bool {
+    /// Whether an answer ends with this token.
+    #[must_use]
+    pub fn is_end(&self, token: u32) -> bool {
         self.ends.contains(&token)
     }
 
     /// The end token with the highest logit.
-    pub(super) fn likeliest_end(&self, logits: &[f32]) -> u32 {
+    #[must_use]
+    pub fn likeliest_end(&self, logits: &[f32]) -> u32 {
         let logit = |end: &u32| logits.get(*end as usize).copied().unwrap_or(f32::NEG_INFINITY);
         self.ends.iter().copied().max_by(|a, b| logit(a).total_cmp(&logit(b))).unwrap_or(self.sentinel)
     }
 
-    /// The bytes of one token; empty for special tokens.
-    pub(super) fn bytes(&self, token: u32) -> Vec<u8> {
+    /// The bytes of one token; empty for special tokens and for ids that there are not.
+    #[must_use]
+    pub fn bytes(&self, token: u32) -> Vec<u8> {
         let trie = self.trie.tok_trie();
         if (token as usize) < trie.vocab_size() { trie.decode_ext(&[token], false) } else { Vec::new() }
     }
 
     /// Replaces the control tokens that messages spell; `None` if they spell none.
-    pub(super) fn control_mask(&self, texts: &[&str]) -> Result<Option<ControlMask<'_>>, String> {
+    ///
+    /// # Errors
+    /// The messages leave no characters that could stand for them.
+    pub fn control_mask(&self, texts: &[&str]) -> Result<Option<ControlMask<'_>>, String> {
         self.control.mask(texts)
     }
 
-    /// Tokenizes a rendered chat template whose messages were masked.
-    pub(super) fn encode_rendered(&self, rendered: &str, mask: &ControlMask<'_>) -> Result<Vec<u32>, String> {
-        self.control.encode_rendered(&self.tokenizer, rendered, mask)
+    /// Tokenizes a rendered chat template whose messages were masked. `special` adds the special tokens that the
+    /// tokenizer puts around a text.
+    ///
+    /// # Errors
+    /// The tokenizer fails.
+    pub fn encode_rendered(&self, rendered: &str, mask: &ControlMask<'_>, special: bool) -> Result<Vec<u32>, String> {
+        self.control.encode_rendered(&self.tokenizer, rendered, mask, special)
     }
 
     /// Tokenizes text in which a spelled control token is plain text.
-    pub(super) fn encode_plain(&self, text: &str) -> Result<Vec<u32>, String> {
+    ///
+    /// # Errors
+    /// The tokenizer fails.
+    pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>, String> {
         self.control.encode_plain(&self.tokenizer, text)
     }
 
-    /// Fails for token ids that the tokenizer does not have: the model has no embedding for them.
-    pub(super) fn check(&self, ids: &[u32]) -> Result<(), String> {
+    /// Checks that there are such tokens: a model has no embedding for others.
+    ///
+    /// # Errors
+    /// There is no token of one of the ids.
+    pub fn check(&self, ids: &[u32]) -> Result<(), String> {
         let size = self.tokenizer.get_vocab_size(true);
         match ids.iter().find(|id| self.tokenizer.id_to_token(**id).is_none()) {
             Some(id) => Err(format!("prompt: there is no token {id}; the vocabulary has {size} tokens")),
@@ -98,9 +142,27 @@ impl Vocabulary {
         }
     }
 
+    /// What token ids spell, special tokens included.
+    #[must_use]
+    pub fn spelled(&self, ids: &[u32]) -> String {
+        let mut bytes = Vec::new();
+        for &id in ids {
+            let token = self.bytes(id);
+            if token.is_empty() {
+                bytes.extend(self.tokenizer.id_to_token(id).unwrap_or_default().into_bytes());
+            } else {
+                bytes.extend(token);
+            }
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     /// Tokenizes text in which a spelled control token is one. `special` adds the special tokens that the tokenizer puts
     /// around a text.
-    pub(super) fn encode(&self, text: &str, special: bool) -> Result<Vec<u32>, String> {
+    ///
+    /// # Errors
+    /// The tokenizer fails.
+    pub fn encode(&self, text: &str, special: bool) -> Result<Vec<u32>, String> {
         self.tokenizer
             .encode_fast(text, special)
             .map(|encoding| encoding.get_ids().to_vec())

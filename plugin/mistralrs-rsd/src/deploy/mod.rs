@@ -1,5 +1,7 @@
 //! Loads the models of a deployment: draft, reward model and target.
 
+mod generators;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -10,12 +12,16 @@ use rsd_checks::{ArithmeticCheck, PythonCheck, StepCheck};
 use rsd_config::{
     CheckKind, Deployment, HttpScorerConfig, ModelFormat, RewardConfig, RewardScorer, RoleConfig, StepUnit, StepsConfig,
 };
+use rsd_files::read_secret;
+use rsd_remote::ConnectError;
 use rsd_rewards::{CheckedReward, HttpReward, HttpScorer, WeightedReward};
 
 use crate::{
     engine::{Engine, EngineSpec, LoadError, SpecError},
     reward::{JudgeReward, StandalonePrm},
 };
+
+use generators::GeneratorPlan;
 
 use rsd_head::{
     exposure::CheckpointError,
@@ -33,7 +39,7 @@ use rsd_core::{
     pipeline::{
         PipelineSettings, Rsd,
         observe::NullObserver,
-        roles::{Generator, RewardModel, RoleError},
+        roles::{RewardModel, RoleError},
         segment::{Segmentation, StepBoundary},
     },
     policy::{PolicyError, PolicyHandle},
@@ -43,8 +49,9 @@ use rsd_core::{
 pub struct LoadedDeployment {
     /// The pipeline that answers requests.
     pub rsd: Rsd,
-    /// The engine of the target, for mistral.rs's own routes and for comparisons.
-    pub target: Engine,
+    /// The engine of the target, for mistral.rs's own routes and for comparisons; `None` if the target is on a remote
+    /// engine.
+    pub target: Option<Engine>,
 }
 
 /// Why a deployment could not be loaded.
@@ -91,9 +98,36 @@ pub enum DeployError {
          `reward.kind` prm or judge"
     )]
     ReadsStates,
-    /// The token of the scorer cannot be read.
-    #[error("reward: the scorer's token cannot be read from {source_name}: {reason}")]
-    ScorerToken {
+    /// The judge has no model of its own, and the target is on a remote engine.
+    #[error(
+        "reward: a judge without a model of its own asks the target, which is on a remote engine. Name a `model` for the \
+         judge, or another reward"
+    )]
+    JudgeAfar,
+    /// A model on a remote engine cannot be used.
+    #[error(transparent)]
+    Remote(#[from] Box<ConnectError>),
+    /// Nothing says which tokens a model on a remote engine has.
+    #[error(
+        "roles.{0}.tokenizer: both models are on remote engines, so the tokens must come from a file: name the \
+         tokenizer.json of the model"
+    )]
+    NoTokenizer(String),
+    /// The tokenizer of a model on a remote engine cannot be read.
+    #[error("roles.{role}.tokenizer: {}: {reason}", path.display())]
+    Tokenizer {
+        /// `draft` or `target`.
+        role: String,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// A token, a key or a certificate cannot be read.
+    #[error("{setting}: {source_name} cannot be read: {reason}")]
+    Secret {
+        /// The setting that names it.
+        setting: String,
         /// The file or variable.
         source_name: String,
         /// Why not.
@@ -121,25 +155,26 @@ pub async fn deploy(deployment: &Deployment, target: Option<EngineSpec>) -> Resu
     // Everything is fetched and checked before the first model is loaded, so that a mistake shows at once.
     let (draft, reward_plan) = RewardPlan::prepare(deployment).await?;
     let target = match (target, &deployment.roles.target) {
-        (Some(spec), _) => spec,
-        (None, Some(role)) => spec("target", role).await?,
+        (Some(spec), _) => GeneratorPlan::Local(Box::new(spec)),
+        (None, Some(role)) => GeneratorPlan::of_role("target", role).await?,
         (None, None) => return Err(DeployError::NoTarget),
     };
-    let draft = load("draft", draft).await?;
-    let target = load("target", target).await?;
-    let reward = checked(&deployment.reward, Box::pin(reward_plan.load(Some(&target))).await?);
+    let (draft, target) = Box::pin(generators::start_both(draft, target)).await?;
+    let engine = target.engine().cloned();
+    let reward = checked(&deployment.reward, Box::pin(reward_plan.load(engine.as_ref())).await?);
+    let (draft, target) = (draft.into_generator(), target.into_generator());
     if draft.vocabulary() != target.vocabulary() {
         tracing::warn!("draft and target have different vocabularies, so text is tokenized again at step boundaries");
     }
     let rsd = Rsd {
-        draft: Arc::new(draft),
-        target: Arc::new(target.clone()),
+        draft,
+        target,
         reward,
         policy: Arc::new(policy),
         observer: Arc::new(NullObserver),
         settings: settings(deployment),
     };
-    Ok(LoadedDeployment { rsd, target })
+    Ok(LoadedDeployment { rsd, target: engine })
 }
 
 /// How steps will be scored. The files exist and are checked; nothing is loaded yet.
@@ -184,7 +219,7 @@ impl RewardPlan {
     }
 
     /// Prepares the draft and its reward model.
-    async fn prepare(deployment: &Deployment) -> Result<(EngineSpec, Self), DeployError> {
+    async fn prepare(deployment: &Deployment) -> Result<(GeneratorPlan, Self), DeployError> {
         let role = &deployment.roles.draft;
         let scorer = &deployment.reward.scorer;
         Ok(match scorer.resident_head() {
@@ -196,15 +231,16 @@ impl RewardPlan {
                     return Err(DeployError::OtherDraft { path: path.to_owned(), expected, found: sha256 });
                 }
                 head.check_width(path, spec.states.width())?;
-                (spec, Box::pin(Self::prepare_scorer(scorer, &mut Some(head))).await?)
+                let plan = Box::pin(Self::prepare_scorer(scorer, &mut Some(head))).await?;
+                (GeneratorPlan::Local(Box::new(spec)), plan)
             }
-            None => (spec("draft", role).await?, Self::prepare_text_reward(scorer).await?),
+            None => (GeneratorPlan::of_role("draft", role).await?, Self::prepare_text_reward(scorer).await?),
         })
     }
 
     async fn load(self, target: Option<&Engine>) -> Result<Arc<dyn RewardModel>, DeployError> {
         Ok(match self {
-            Self::Judge(None) => Arc::new(JudgeReward::new(target.ok_or(DeployError::NoTarget)?.clone())?),
+            Self::Judge(None) => Arc::new(JudgeReward::new(target.ok_or(DeployError::JudgeAfar)?.clone())?),
             Self::Judge(Some(spec)) => Arc::new(JudgeReward::new(load("reward", *spec).await?)?),
             Self::Prm { published, separator } => Arc::new(load_prm(*published, separator.as_deref()).await?),
             Self::Resident(head) => Arc::new(ResidentReward::new(head)),
@@ -265,23 +301,25 @@ fn checked(config: &RewardConfig, reward: Arc<dyn RewardModel>) -> Arc<dyn Rewar
 }
 
 fn http_scorer(config: &HttpScorerConfig) -> Result<HttpScorer, DeployError> {
-    let token = match (&config.token_env, &config.token_file) {
-        (Some(name), _) => {
-            Some(std::env::var(&**name).map_err(|error| (format!("variable {}", &**name), error.to_string())))
-        }
-        (None, Some(file)) => {
-            Some(std::fs::read_to_string(file).map_err(|error| (file.display().to_string(), error.to_string())))
-        }
-        (None, None) => None,
-    };
-    let token =
-        token.transpose().map_err(|(source, reason)| DeployError::ScorerToken { source_name: source, reason })?;
+    let token = secret("reward", config.token_env.as_deref(), config.token_file.as_deref())?;
     Ok(HttpScorer {
         url: config.url.clone(),
-        token: token.map(|token| token.trim().to_owned()),
+        token,
         timeout: Duration::from_millis(config.timeout_ms),
         retries: config.retries,
     })
+}
+
+/// A secret from an environment variable or a file, without white space around it.
+fn secret(at: &str, variable: Option<&str>, file: Option<&Path>) -> Result<Option<String>, DeployError> {
+    let read = match (variable, file) {
+        (Some(name), _) => std::env::var(name).map_err(|error| (format!("the variable {name}"), error.to_string())),
+        (None, Some(file)) => read_secret(file).map_err(|error| (file.display().to_string(), error.to_string())),
+        (None, None) => return Ok(None),
+    };
+    let text =
+        read.map_err(|(source_name, reason)| DeployError::Secret { setting: at.to_owned(), source_name, reason })?;
+    Ok(Some(text.trim().to_owned()))
 }
 
 fn settings(deployment: &Deployment) -> PipelineSettings {
@@ -322,6 +360,9 @@ pub struct ObservableDraft {
 /// # Errors
 /// The files are not available, or are not one local GGUF.
 pub async fn observable_draft(role: &RoleConfig) -> Result<ObservableDraft, DeployError> {
+    if role.remote.is_some() {
+        return Err(DeployError::NoStates);
+    }
     let requested = role.clone();
     tokio::task::spawn_blocking(move || {
         let progress = ProgressReporter::on_stderr();

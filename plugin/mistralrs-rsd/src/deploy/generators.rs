@@ -1,0 +1,150 @@
+//! Draft and target of a deployment: loaded into this process, or reached on a remote engine.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use rsd_config::{RemoteConfig, RemoteEngine, RoleConfig};
+use rsd_core::pipeline::roles::Generator;
+use rsd_remote::{
+    RemoteModel, RemoteSettings,
+    adapters::{EngineAdapter, LlamaServerAdapter, OpenAiAdapter, SglangAdapter, VllmAdapter},
+    transport::TransportSettings,
+};
+use rsd_vocabulary::Vocabulary;
+
+use super::{DeployError, load, secret, spec};
+use crate::engine::{Engine, EngineSpec};
+
+/// A model that generates, before it is loaded or reached.
+pub(super) enum GeneratorPlan {
+    Local(Box<EngineSpec>),
+    Remote { role: Box<RoleConfig>, remote: Box<RemoteConfig> },
+}
+
+/// A model that generates.
+pub(super) enum LoadedGenerator {
+    Local(Engine),
+    Remote(RemoteModel),
+}
+
+impl GeneratorPlan {
+    /// The plan for a role. A bundled model is fetched first.
+    pub(super) async fn of_role(name: &str, role: &RoleConfig) -> Result<Self, DeployError> {
+        Ok(match &role.remote {
+            Some(remote) => Self::Remote { role: Box::new(role.clone()), remote: Box::new(remote.clone()) },
+            None => Self::Local(Box::new(spec(name, role).await?)),
+        })
+    }
+
+    /// Loads the model, or connects to its engine. A remote engine can use the tokens and the chat template of the
+    /// other model, if that runs in this process.
+    async fn start(self, name: &str, other: Option<&LoadedGenerator>) -> Result<LoadedGenerator, DeployError> {
+        Ok(match self {
+            Self::Local(spec) => LoadedGenerator::Local(load(name, *spec).await?),
+            Self::Remote { role, remote } => {
+                let vocabulary = match &role.tokenizer {
+                    Some(path) => Arc::new(read_tokenizer(name, path)?),
+                    None => other.ok_or_else(|| DeployError::NoTokenizer(name.to_owned()))?.tokens(),
+                };
+                let engine = other.and_then(LoadedGenerator::engine).cloned();
+                let renderer = engine.map(|engine| Arc::new(engine) as Arc<dyn Generator>);
+                let settings = remote_settings(name, &role, &remote, vocabulary, renderer)?;
+                let model = Box::pin(RemoteModel::connect(settings)).await.map_err(Box::new)?;
+                tracing::info!(role = name, model = model.name(), context = model.context_length(), "connected");
+                LoadedGenerator::Remote(model)
+            }
+        })
+    }
+}
+
+/// Starts both models. One in this process comes first, because its tokenizer can serve the other.
+pub(super) async fn start_both(
+    draft: GeneratorPlan,
+    target: GeneratorPlan,
+) -> Result<(LoadedGenerator, LoadedGenerator), DeployError> {
+    if matches!(draft, GeneratorPlan::Remote { .. }) {
+        let target = target.start("target", None).await?;
+        let draft = draft.start("draft", Some(&target)).await?;
+        return Ok((draft, target));
+    }
+    let draft = draft.start("draft", None).await?;
+    let target = target.start("target", Some(&draft)).await?;
+    Ok((draft, target))
+}
+
+impl LoadedGenerator {
+    pub(super) fn engine(&self) -> Option<&Engine> {
+        match self {
+            Self::Local(engine) => Some(engine),
+            Self::Remote(_) => None,
+        }
+    }
+
+    fn tokens(&self) -> Arc<Vocabulary> {
+        match self {
+            Self::Local(engine) => engine.tokens(),
+            Self::Remote(model) => model.tokens(),
+        }
+    }
+
+    pub(super) fn into_generator(self) -> Arc<dyn Generator> {
+        match self {
+            Self::Local(engine) => Arc::new(engine),
+            Self::Remote(model) => Arc::new(model),
+        }
+    }
+}
+
+fn read_tokenizer(role: &str, path: &Path) -> Result<Vocabulary, DeployError> {
+    Vocabulary::from_file(path).map_err(|reason| DeployError::Tokenizer {
+        role: role.to_owned(),
+        path: path.to_owned(),
+        reason,
+    })
+}
+
+fn remote_settings(
+    name: &str,
+    role: &RoleConfig,
+    remote: &RemoteConfig,
+    vocabulary: Arc<Vocabulary>,
+    renderer: Option<Arc<dyn Generator>>,
+) -> Result<RemoteSettings, DeployError> {
+    let adapter: Box<dyn EngineAdapter> = match remote.engine {
+        RemoteEngine::Vllm => Box::new(VllmAdapter),
+        RemoteEngine::Sglang => Box::new(SglangAdapter),
+        RemoteEngine::LlamaServer => Box::new(LlamaServerAdapter),
+        RemoteEngine::Openai => Box::new(OpenAiAdapter),
+    };
+    let at = format!("roles.{name}.remote");
+    let key = secret(&at, remote.api_key_env.as_deref(), remote.api_key_file.as_deref())?;
+    let roots = remote.ca_file.as_deref().map(|path| {
+        std::fs::read(path).map_err(|error| DeployError::Secret {
+            setting: format!("{at}.ca_file"),
+            source_name: path.display().to_string(),
+            reason: error.to_string(),
+        })
+    });
+    let timeouts = &remote.timeouts;
+    let transport = TransportSettings {
+        urls: remote.urls.clone(),
+        key,
+        roots: roots.transpose()?,
+        max_concurrency: remote.max_concurrency,
+        retries: remote.retries,
+        connect: Duration::from_millis(timeouts.connect_ms),
+        first_event: Duration::from_millis(timeouts.first_token_ms),
+        between_events: Duration::from_millis(timeouts.between_tokens_ms),
+        reply: Duration::from_millis(timeouts.reply_ms),
+        ..TransportSettings::default()
+    };
+    Ok(RemoteSettings {
+        role: name.to_owned(),
+        adapter,
+        model: remote.model.clone(),
+        vocabulary,
+        renderer,
+        context_length: role.context_length,
+        parameters: role.parameters,
+        transport,
+    })
+}

@@ -1,0 +1,196 @@
+//! SGLang, by its own `/generate`.
+//!
+//! Its streams repeat everything so far with each event, unless the server runs with
+//! `--incremental-streaming-output`; both are understood. Unknown sampling parameters are errors there.
+
+use rsd_core::sampling::Sampling;
+use serde_json::{Value, json};
+
+use super::{
+    ChatEncoding, CompletionCall, CompletionDelta, CompletionEnd, CompletionPrefix, EngineAbilities, EngineAdapter,
+    PromptUse, ReplyError, ReplyParser,
+    reply_fields::{self, count, get, ids, logprob, post, token_id, token_logprob},
+};
+use crate::transport::EngineRequest;
+
+/// Stop strings that SGLang takes.
+const MAX_STOP: usize = 32;
+
+/// Requests to SGLang.
+pub struct SglangAdapter;
+
+impl EngineAdapter for SglangAdapter {
+    fn name(&self) -> &'static str {
+        "sglang"
+    }
+
+    fn abilities(&self) -> EngineAbilities {
+        EngineAbilities { token_ids: true, complete_streams: true, seeds: true, logprobs: true }
+    }
+
+    fn unsupported(&self, sampling: &Sampling) -> Option<&'static str> {
+        sampling.repetition_penalty.is_some_and(|penalty| penalty > 2.0).then_some("repetition_penalty above 2")
+    }
+
+    fn completion(&self, call: &CompletionCall<'_>) -> EngineRequest {
+        let mut sampling = reply_fields::sampling_fields(call.sampling);
+        sampling.insert("max_new_tokens".to_owned(), json!(call.max_tokens));
+        sampling.insert("sampling_seed".to_owned(), json!(call.seed));
+        sampling.insert("skip_special_tokens".to_owned(), json!(true));
+        if !call.stop.is_empty() {
+            sampling.insert("stop".to_owned(), call.stop.iter().take(MAX_STOP).map(String::as_str).collect());
+            sampling.insert("no_stop_trim".to_owned(), json!(true));
+        }
+        let mut body = json!({ "sampling_params": sampling, "stream": call.stream });
+        match call.prefix {
+            CompletionPrefix::Ids(ids) => body["input_ids"] = json!(ids),
+            CompletionPrefix::Text(text) => body["text"] = json!(text),
+        }
+        if let Some(top) = call.logprobs {
+            body["return_logprob"] = json!(true);
+            body["top_logprobs_num"] = json!(top);
+        }
+        post("/generate", body)
+    }
+
+    fn parser(&self, _: &CompletionCall<'_>) -> Box<dyn ReplyParser> {
+        Box::new(SglangParser::default())
+    }
+
+    /// Its `/tokenize` takes text, no messages.
+    fn chat_encoding(&self, _: &str, _: &[(&str, &str)]) -> Option<EngineRequest> {
+        None
+    }
+
+    fn chat_encoding_reply(&self, _: &Value) -> Result<ChatEncoding, ReplyError> {
+        Err(ReplyError::Unexpected("tokens"))
+    }
+
+    fn model_info(&self) -> EngineRequest {
+        get("/v1/models")
+    }
+
+    fn model_info_reply(&self, reply: &Value) -> Result<Vec<(String, Option<usize>)>, ReplyError> {
+        reply_fields::models(reply, |model| count(&model["max_model_len"]))
+    }
+}
+
+#[derive(Default)]
+struct SglangParser {
+    /// Ids received so far, for streams that repeat them.
+    received: Vec<u32>,
+    /// Bytes of text received so far.
+    text: usize,
+    logprobs: usize,
+}
+
+impl ReplyParser for SglangParser {
+    fn parse(&mut self, reply: &Value) -> Result<CompletionDelta, ReplyError> {
+        let meta = &reply["meta_info"];
+        let mut tokens = ids(&reply["output_ids"], "output_ids")?;
+        let decoded = count(&meta["completion_tokens"]);
+        // The count tells whether an event repeats what came before.
+        let repeats = !self.received.is_empty()
+            && tokens.starts_with(&self.received)
+            && decoded.is_none_or(|decoded| decoded <= tokens.len());
+        let all_text = reply["text"].as_str().unwrap_or_default();
+        let (mut text, mut skipped) = (all_text, 0);
+        if repeats {
+            tokens.drain(..self.received.len());
+            text = all_text.get(self.text..).unwrap_or_default();
+            skipped = self.logprobs;
+        }
+        let end = match meta["finish_reason"]["type"].as_str() {
+            None => None,
+            Some("length") => Some(CompletionEnd::Length),
+            Some("stop") if meta["finish_reason"]["matched"].is_string() => Some(CompletionEnd::StopString),
+            Some("stop") => Some(CompletionEnd::EndOfText),
+            Some(other) => {
+                let said = meta["finish_reason"]["message"].as_str().unwrap_or(other);
+                return Err(ReplyError::Engine { status: None, message: said.to_owned() });
+            }
+        };
+        self.received.extend_from_slice(&tokens);
+        self.text = if repeats { all_text.len() } else { self.text + text.len() };
+        let matched = token_id(&meta["finish_reason"]["matched"]);
+        if end == Some(CompletionEnd::EndOfText) && matched.is_some() && tokens.last() == matched.as_ref() {
+            tokens.pop();
+        }
+        let entries = meta["output_token_logprobs"].as_array().map_or(&[][..], Vec::as_slice);
+        let tops = &meta["output_top_logprobs"];
+        let logprobs: Vec<_> = entries
+            .iter()
+            .enumerate()
+            .skip(skipped)
+            .filter_map(|(index, entry)| {
+                let top = tops[index].as_array().into_iter().flatten();
+                let top = top.filter_map(|other| Some((token_id(&other[1])?, logprob(&other[0])))).collect();
+                Some(token_logprob(token_id(&entry[1])?, logprob(&entry[0]), top))
+            })
+            .collect();
+        self.logprobs = if repeats { entries.len() } else { self.logprobs + entries.len() };
+        let prompt =
+            count(&meta["prompt_tokens"]).map(|prompt| PromptUse { prompt, cached: count(&meta["cached_tokens"]) });
+        Ok(CompletionDelta { tokens, text: text.to_owned(), logprobs, end, prompt, prefill_seconds: None })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::adapters::testing::greedy_call;
+
+    #[test]
+    fn a_request_has_ids_and_only_known_sampling_parameters() {
+        let stop = ["\n\n".to_owned()];
+        let body = SglangAdapter.completion(&CompletionCall { stop: &stop, ..greedy_call(&[1, 2]) }).body.unwrap();
+        assert_eq!(
+            body,
+            json!({"input_ids": [1, 2], "stream": false, "sampling_params": {
+                "temperature": 0.0, "top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0,
+                "presence_penalty": 0.0, "frequency_penalty": 0.0, "max_new_tokens": 8, "sampling_seed": 9,
+                "skip_special_tokens": true, "stop": ["\n\n"], "no_stop_trim": true}})
+        );
+    }
+
+    #[test]
+    fn ends_are_told_apart() {
+        let end = |reason: Value| {
+            let reply = json!({"text": "a", "output_ids": [5, 7], "meta_info": {"finish_reason": reason,
+                "prompt_tokens": 9, "cached_tokens": 8, "completion_tokens": 2}});
+            SglangParser::default().parse(&reply).map(|delta| (delta.tokens, delta.end.unwrap(), delta.prompt.unwrap()))
+        };
+        let prompt = PromptUse { prompt: 9, cached: Some(8) };
+        assert_eq!(
+            end(json!({"type": "stop", "matched": "\n\n"})).unwrap(),
+            (vec![5, 7], CompletionEnd::StopString, prompt)
+        );
+        assert_eq!(end(json!({"type": "stop", "matched": 7})).unwrap(), (vec![5], CompletionEnd::EndOfText, prompt));
+        assert_eq!(end(json!({"type": "length", "length": 2})).unwrap(), (vec![5, 7], CompletionEnd::Length, prompt));
+        assert!(end(json!({"type": "abort", "message": "queue full"})).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn streams_that_repeat_and_streams_that_do_not_bring_the_same(
+            parts in proptest::collection::vec(proptest::collection::vec(0u32..3, 1..4), 1..8),
+        ) {
+            let event = |ids: &[u32], decoded: usize| {
+                let text: String = ids.iter().map(|id| char::from(b'a' + *id as u8)).collect();
+                json!({"text": text, "output_ids": ids, "meta_info": {"finish_reason": null,
+                    "completion_tokens": decoded}})
+            };
+            let (mut cumulative, mut incremental) = (SglangParser::default(), SglangParser::default());
+            let mut all: Vec<u32> = Vec::new();
+            for part in &parts {
+                all.extend(part);
+                let repeated = cumulative.parse(&event(&all, all.len())).unwrap();
+                let new = incremental.parse(&event(part, all.len())).unwrap();
+                prop_assert_eq!(&repeated.tokens, part);
+                prop_assert_eq!(repeated, new);
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Renders messages with the chat template of a remote engine.
+
+use rsd_core::pipeline::roles::{ChatMessage, Prompt, RoleError};
+use rsd_vocabulary::ControlMask;
+
+use crate::{
+    adapters::{ChatEncoding, EngineAdapter},
+    completion::CompletionError,
+    model::RemoteCore,
+};
+
+/// Token ids of a conversation, by the template of the engine, or of another model where the engine renders none.
+pub(crate) async fn encode(core: &RemoteCore, messages: &[ChatMessage]) -> Result<Vec<u32>, RoleError> {
+    if core.adapter.chat_encoding(&core.model, &[]).is_some() {
+        return by_engine(core, messages).await;
+    }
+    match &core.renderer {
+        Some(other) => other.encode_prompt(&Prompt::Chat(messages.to_vec())).await,
+        None => Err(RoleError::Invalid(format!(
+            "the {} model's engine ({}) does not render chat messages, and no model in this process has its tokens; use \
+             /v1/completions",
+            core.role,
+            core.adapter.name()
+        ))),
+    }
+}
+
+/// Control tokens that a message spells stay plain text: they are masked while the engine
+/// renders, and the result is tokenized here.
+async fn by_engine(core: &RemoteCore, messages: &[ChatMessage]) -> Result<Vec<u32>, RoleError> {
+    let texts: Vec<&str> = messages.iter().map(|message| message.content.as_str()).collect();
+    let mask = core.vocabulary.control_mask(&texts).map_err(RoleError::Invalid)?;
+    let contents: Vec<String> = messages
+        .iter()
+        .map(|message| mask.as_ref().map_or_else(|| message.content.clone(), |mask| mask.masked(&message.content)))
+        .collect();
+    let pairs: Vec<(&str, &str)> =
+        messages.iter().zip(&contents).map(|(message, content)| (message.role.as_str(), content.as_str())).collect();
+    let rendered = render(core, &pairs).await.map_err(|error| core.failed(&error))?;
+    ids(core, rendered, mask.as_ref()).map_err(RoleError::Invalid)
+}
+
+async fn render(core: &RemoteCore, messages: &[(&str, &str)]) -> Result<ChatEncoding, CompletionError> {
+    let adapter: &dyn EngineAdapter = &*core.adapter;
+    let first = adapter
+        .chat_encoding(&core.model, messages)
+        .ok_or_else(|| CompletionError::Text("the engine does not render chat messages".to_owned()))?;
+    let mut encoding = ChatEncoding::Ask(first);
+    while let ChatEncoding::Ask(request) = &encoding {
+        let reply = core.client.json(request).await?;
+        encoding = adapter.chat_encoding_reply(&reply)?;
+    }
+    Ok(encoding)
+}
+
+/// The template has put all special tokens into the text, so the tokenizer adds none.
+fn ids(core: &RemoteCore, rendered: ChatEncoding, mask: Option<&ControlMask<'_>>) -> Result<Vec<u32>, String> {
+    let vocabulary = &core.vocabulary;
+    match (rendered, mask) {
+        (ChatEncoding::Ids(ids), None) => {
+            vocabulary.check(&ids)?;
+            Ok(ids)
+        }
+        (ChatEncoding::Ids(ids), Some(mask)) => vocabulary.encode_rendered(&vocabulary.spelled(&ids), mask, false),
+        (ChatEncoding::Text(text), None) => vocabulary.encode(&text, false),
+        (ChatEncoding::Text(text), Some(mask)) => vocabulary.encode_rendered(&text, mask, false),
+        (ChatEncoding::Ask(_), _) => Err("the engine's chat template was not rendered".to_owned()),
+    }
+}

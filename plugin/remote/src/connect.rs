@@ -1,0 +1,182 @@
+//! Connects to an engine and checks before the first request that it is what the deployment says.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rsd_core::pipeline::{
+    roles::{Generator, RunRequest},
+    segment::{Segmentation, StepBoundary},
+};
+use rsd_vocabulary::Vocabulary;
+
+use crate::{
+    RemoteModel,
+    adapters::{EngineAdapter, ReplyError},
+    completion::{Completion, CompletionError, CompletionPart, CompletionPlan},
+    model::RemoteCore,
+    sent_prefixes::SentPrefixes,
+    transport::{EngineClient, TransportError, TransportSettings},
+};
+
+/// What the engine is asked to continue at the start. Its digits, spaces and accents tell vocabularies apart.
+const PROBE: &str = "The first numbers are 1, 2, 3, 4 and naïve café costs 5";
+
+/// Tokens that the probe decodes.
+const PROBE_TOKENS: usize = 8;
+
+/// A model on a remote engine, and how it is reached.
+pub struct RemoteSettings {
+    /// `draft` or `target`, for messages.
+    pub role: String,
+    /// The kind of engine.
+    pub adapter: Box<dyn EngineAdapter>,
+    /// The name of the model; `None` takes the only one that the engine serves.
+    pub model: Option<String>,
+    /// The tokens of the model.
+    pub vocabulary: Arc<Vocabulary>,
+    /// A model of the same family that renders chat messages, for engines that do not.
+    pub renderer: Option<Arc<dyn Generator>>,
+    /// Limit on the context in tokens; `None` takes the engine's.
+    pub context_length: Option<usize>,
+    /// Parameters without embeddings, for FLOP estimates.
+    pub parameters: Option<u64>,
+    /// Addresses, keys, time-outs and limits.
+    pub transport: TransportSettings,
+}
+
+/// Why a model on a remote engine cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The engine was not reached, or gave an error.
+    #[error("roles.{role}.remote: {source}")]
+    Transport {
+        /// The role.
+        role: String,
+        /// What happened.
+        source: TransportError,
+    },
+    /// The engine's reply is not one of this kind of engine.
+    #[error("roles.{role}.remote.engine: {source}. Is the server really {engine}?")]
+    Reply {
+        /// The role.
+        role: String,
+        /// The kind of engine.
+        engine: &'static str,
+        /// What is wrong.
+        source: ReplyError,
+    },
+    /// The engine does not serve the model.
+    #[error("roles.{role}.remote.model: {found}; the engine serves {served}")]
+    Model {
+        /// The role.
+        role: String,
+        /// What is wrong with the name.
+        found: String,
+        /// The names that are served.
+        served: String,
+    },
+    /// Nobody knows how long the context is.
+    #[error("roles.{role}.context_length: the engine does not say how long its context is; set it here")]
+    Context {
+        /// The role.
+        role: String,
+    },
+    /// The tokens of the engine's model are not those of the tokenizer.
+    #[error(
+        "roles.{role}.tokenizer: the engine's text {text:?} is not what its token ids spell here ({spelled:?}). The \
+         tokenizer is not that of the model"
+    )]
+    Tokenizer {
+        /// The role.
+        role: String,
+        /// The engine's text.
+        text: String,
+        /// The text by the tokenizer.
+        spelled: String,
+    },
+    /// The check failed in another way.
+    #[error("roles.{role}.remote: {reason}")]
+    Probe {
+        /// The role.
+        role: String,
+        /// What happened.
+        reason: String,
+    },
+}
+
+impl RemoteModel {
+    /// Connects to an engine, and checks its model, its context, and that its token ids are those of the vocabulary.
+    ///
+    /// # Errors
+    /// The engine is not reached or is not what the settings say.
+    pub async fn connect(settings: RemoteSettings) -> Result<Self, ConnectError> {
+        let RemoteSettings { role, adapter, model, vocabulary, renderer, context_length, parameters, transport } =
+            settings;
+        let renderer = renderer.filter(|other| other.vocabulary() == vocabulary.fingerprint());
+        let transport_error = |source| ConnectError::Transport { role: role.clone(), source };
+        let client = EngineClient::new(transport).map_err(transport_error)?;
+        let reply = client.json(&adapter.model_info()).await.map_err(transport_error)?;
+        let served = adapter.model_info_reply(&reply).map_err(|source| ConnectError::Reply {
+            role: role.clone(),
+            engine: adapter.name(),
+            source,
+        })?;
+        let (model, context) = chosen(&role, model, &served)?;
+        let context = match (context_length, context) {
+            (Some(limit), Some(context)) => limit.min(context),
+            (Some(context), None) | (None, Some(context)) => context,
+            (None, None) => return Err(ConnectError::Context { role }),
+        };
+        let sent = Mutex::new(SentPrefixes::default());
+        let core = RemoteCore { role, model, adapter, client, vocabulary, renderer, context, parameters, sent };
+        probe(&core).await?;
+        Ok(Self(Arc::new(core)))
+    }
+}
+
+/// The model to use and its context.
+fn chosen(
+    role: &str,
+    wanted: Option<String>,
+    served: &[(String, Option<usize>)],
+) -> Result<(String, Option<usize>), ConnectError> {
+    let names = || served.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+    let wrong = |found: String| ConnectError::Model { role: role.to_owned(), found, served: names() };
+    match (wanted, served) {
+        (None, [(name, context)]) => Ok((name.clone(), *context)),
+        (None, _) => Err(wrong("name one".to_owned())),
+        (Some(wanted), _) => {
+            let found = served.iter().find(|(name, _)| *name == wanted);
+            found.cloned().ok_or_else(|| wrong(format!("`{wanted}` is not there")))
+        }
+    }
+}
+
+/// Lets the engine continue a text, and compares the text of the reply with what its token ids spell.
+async fn probe(core: &RemoteCore) -> Result<(), ConnectError> {
+    if !core.adapter.abilities().token_ids {
+        return Ok(());
+    }
+    let failed = |error: CompletionError| ConnectError::Probe { role: core.role.clone(), reason: error.to_string() };
+    let prefix = core.vocabulary.encode(PROBE, true).map_err(|error| failed(CompletionError::Text(error)))?;
+    let segmentation = Segmentation { boundary: StepBoundary::Tokens(PROBE_TOKENS), max_tokens: PROBE_TOKENS };
+    let request = RunRequest::greedy(prefix.clone(), segmentation, PROBE_TOKENS);
+    let plan = CompletionPlan { stream: false, max_tokens: PROBE_TOKENS, stop: Vec::new() };
+    let mut completion = Completion::start(core, &prefix, &request, &plan, 1, 0).await.map_err(failed)?;
+    let mut bytes = Vec::new();
+    let mut count = 0;
+    while let CompletionPart::Token(token) = completion.next().await.map_err(failed)? {
+        bytes.extend(core.vocabulary.bytes(token.id));
+        count += 1;
+    }
+    if count == 0 && !completion.text.is_empty() {
+        let reason = "the engine returned no token ids for the prompt that it was tried with".to_owned();
+        return Err(ConnectError::Probe { role: core.role.clone(), reason });
+    }
+    let spelled = String::from_utf8_lossy(&bytes).into_owned();
+    // The engine holds back an unfinished character at the end.
+    if completion.text.trim_end_matches('\u{FFFD}') != spelled.trim_end_matches('\u{FFFD}') {
+        return Err(ConnectError::Tokenizer { role: core.role.clone(), text: completion.text.clone(), spelled });
+    }
+    Ok(())
+}

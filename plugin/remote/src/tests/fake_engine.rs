@@ -1,0 +1,279 @@
+//! An engine that answers over HTTP as vLLM or llama.cpp's server do, with a model that recites, and fails as it is told.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use futures::{StreamExt as _, stream};
+use parking_lot::Mutex;
+use rsd_core::pipeline::{
+    roles::{Generator as _, GeneratorRun, RunRequest, Step},
+    segment::{Segmentation, StepBoundary},
+};
+use rsd_vocabulary::Vocabulary;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    RemoteModel, RemoteSettings,
+    adapters::{EngineAdapter, LlamaServerAdapter, VllmAdapter},
+    transport::TransportSettings,
+};
+
+/// The id of the token that ends an answer.
+pub(crate) const END: u32 = 50;
+
+/// A tokenizer of single characters with one control token.
+pub(crate) fn tokenizer() -> Vocabulary {
+    // `Ġ` and `Ċ` stand for a space and the end of a line.
+    let letters = "abcdefghijklmnopqrstuvwxyzĠĊ.,0123456789";
+    let vocabulary: Map<_, _> = letters.chars().zip(0..).map(|(letter, id)| (letter.to_string(), json!(id))).collect();
+    let tokenizer = json!({
+        "version": "1.0",
+        "added_tokens": [{"id": END, "content": "<|endoftext|>", "special": true, "single_word": false, "lstrip": false,
+            "rstrip": false, "normalized": false}],
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false},
+        "decoder": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false},
+        "model": {"type": "BPE", "vocab": vocabulary, "merges": []},
+    });
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), tokenizer.to_string()).unwrap();
+    Vocabulary::from_file(file.path()).unwrap()
+}
+
+/// What happens to the next completion instead of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EngineFault {
+    /// This status.
+    Status(u16),
+    /// The connection breaks off after this many tokens.
+    Break(usize),
+    /// An error event follows this many tokens.
+    ErrorEvent(usize),
+    /// Nothing follows this many tokens, and the connection stays open.
+    Hang(usize),
+    /// Bytes that are no event follow this many tokens.
+    Garbage(usize),
+}
+
+pub(crate) struct FakeEngine {
+    vocabulary: Vocabulary,
+    /// What the model says after any prompt.
+    pub recital: Vec<u32>,
+    /// Tokens of the prompt, after which the recital begins.
+    prompt: usize,
+    pub faults: Mutex<VecDeque<EngineFault>>,
+    pub completions: AtomicUsize,
+    /// Streams that were not sent to their end, because the client left or for a fault.
+    pub open: Arc<AtomicUsize>,
+    /// Whether completions fail now; the probe of the start does not.
+    pub started: AtomicUsize,
+}
+
+impl FakeEngine {
+    /// Serves it on a free port of this machine and returns its URL.
+    pub(crate) async fn serve(recital: &str, prompt: usize) -> (Arc<Self>, String) {
+        let vocabulary = tokenizer();
+        let engine = Arc::new(Self {
+            recital: vocabulary.encode(recital, false).unwrap(),
+            vocabulary,
+            prompt,
+            faults: Mutex::default(),
+            completions: AtomicUsize::new(0),
+            open: Arc::default(),
+            started: AtomicUsize::new(0),
+        });
+        let app = Router::new()
+            .route(
+                "/v1/models",
+                get(|| async { Json(json!({"data": [{"id": "fake", "max_model_len": 400, "meta": {"n_ctx": 400}}]})) }),
+            )
+            .route("/v1/completions", post(complete))
+            .route("/completion", post(complete))
+            .with_state(engine.clone());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        (engine, url)
+    }
+
+    /// The rest of the recital after a prefix, with the end token.
+    fn rest(&self, prefix: usize) -> Vec<u32> {
+        let said = prefix.saturating_sub(self.prompt);
+        self.recital.iter().copied().skip(said).chain([END]).collect()
+    }
+
+    fn text(&self, ids: &[u32]) -> String {
+        ids.iter().map(|id| String::from_utf8(self.vocabulary.bytes(*id)).unwrap()).collect()
+    }
+}
+
+async fn complete(State(engine): State<Arc<FakeEngine>>, Json(body): Json<Value>) -> Response {
+    let fault = if engine.started.load(SeqCst) > 0 { engine.faults.lock().pop_front() } else { None };
+    if let Some(EngineFault::Status(status)) = fault {
+        let status = StatusCode::from_u16(status).unwrap();
+        return (status, Json(json!({"error": {"message": "told to fail"}}))).into_response();
+    }
+    engine.completions.fetch_add(1, SeqCst);
+    let prefix = body["prompt"].as_array().map_or(0, Vec::len);
+    let limit = body["max_tokens"].as_u64().or(body["n_predict"].as_u64()).unwrap() as usize;
+    let stop: Vec<String> = serde_json::from_value(body["stop"].clone()).unwrap_or_default();
+    let mut ids = Vec::new();
+    let mut finish = ("length", Value::Null, "limit");
+    for id in engine.rest(prefix).into_iter().take(limit) {
+        ids.push(id);
+        if id == END {
+            finish = ("stop", Value::Null, "eos");
+            break;
+        }
+        let text = engine.text(&ids);
+        if let Some(found) = stop.iter().find(|stop| text.ends_with(*stop)) {
+            finish = ("stop", json!(found), "word");
+            break;
+        }
+    }
+    if body.get("n_predict").is_some() {
+        return whole_reply(&engine, fault, &ids, finish.2, prefix);
+    }
+    let choice = |ids: &[u32], ends: bool| {
+        json!({"index": 0, "text": engine.text(ids), "token_ids": ids, "logprobs": null,
+            "finish_reason": ends.then_some(finish.0), "stop_reason": if ends { finish.1.clone() } else { Value::Null }})
+    };
+    let usage = json!({"prompt_tokens": prefix, "prompt_tokens_details": {"cached_tokens": prefix / 2}});
+    if body["stream"] != json!(true) {
+        return Json(json!({"choices": [choice(&ids, true)], "usage": usage})).into_response();
+    }
+    let last = ids.len() - 1;
+    let mut parts: VecDeque<Result<String, std::io::Error>> = ids
+        .iter()
+        .enumerate()
+        .map(|(index, id)| Ok(format!("data: {}\n\n", json!({"choices": [choice(&[*id], index == last)]}))))
+        .collect();
+    parts.push_back(Ok(format!(": a comment\n\ndata: {}\n\n", json!({"choices": [], "usage": usage}))));
+    parts.push_back(Ok("data: [DONE]\n\n".to_owned()));
+    let mut hangs = false;
+    match fault {
+        Some(EngineFault::Break(after)) => {
+            parts.truncate(after);
+            parts.push_back(Err(std::io::Error::other("told to break")));
+        }
+        Some(EngineFault::ErrorEvent(after)) => {
+            parts.truncate(after);
+            parts.push_back(Ok("data: {\"error\": {\"message\": \"core died\", \"code\": 500}}\n\n".to_owned()));
+        }
+        Some(EngineFault::Garbage(after)) => {
+            parts.truncate(after);
+            parts.push_back(Ok("data: {\"choices\": [\n\n".to_owned()));
+        }
+        Some(EngineFault::Hang(after)) => {
+            parts.truncate(after);
+            hangs = true;
+        }
+        Some(EngineFault::Status(_)) | None => {}
+    }
+    let guard = OpenGuard::new(engine.open.clone());
+    let sent = stream::unfold((parts, guard), move |(mut parts, guard)| async move {
+        match parts.pop_front() {
+            // Slowly, so that a client can leave in between.
+            Some(part) => {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                Some((part, (parts, guard)))
+            }
+            None if hangs => std::future::pending().await,
+            None => None,
+        }
+    });
+    ([("content-type", "text/event-stream")], Body::from_stream(sent.boxed())).into_response()
+}
+
+fn whole_reply(engine: &FakeEngine, fault: Option<EngineFault>, ids: &[u32], stop: &str, prefix: usize) -> Response {
+    if fault.is_some() {
+        return Body::from_stream(stream::iter([Err::<String, _>(std::io::Error::other("told to break"))]))
+            .into_response();
+    }
+    let reply = json!({"content": engine.text(ids), "tokens": ids, "stop_type": stop, "tokens_evaluated": prefix,
+        "timings": {"cache_n": prefix / 2}});
+    Json(reply).into_response()
+}
+
+struct OpenGuard(Arc<AtomicUsize>);
+
+impl OpenGuard {
+    fn new(open: Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, SeqCst);
+        Self(open)
+    }
+}
+
+impl Drop for OpenGuard {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}
+
+/// The kind of engine that is imitated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EngineKind {
+    Vllm,
+    LlamaServer,
+}
+
+/// A model on these engines, with short time-outs.
+pub(crate) async fn connect(kind: EngineKind, urls: &[String]) -> RemoteModel {
+    let adapter: Box<dyn EngineAdapter> = match kind {
+        EngineKind::Vllm => Box::new(VllmAdapter),
+        EngineKind::LlamaServer => Box::new(LlamaServerAdapter),
+    };
+    let settings = RemoteSettings {
+        role: "target".to_owned(),
+        adapter,
+        model: None,
+        vocabulary: Arc::new(tokenizer()),
+        renderer: None,
+        context_length: None,
+        parameters: None,
+        transport: TransportSettings {
+            urls: urls.to_vec(),
+            connect: Duration::from_secs(2),
+            first_event: Duration::from_millis(1500),
+            between_events: Duration::from_millis(800),
+            reply: Duration::from_secs(2),
+            ..TransportSettings::default()
+        },
+    };
+    RemoteModel::connect(settings).await.unwrap()
+}
+
+/// A greedy run after a prompt of single characters, cut at blank lines.
+pub(crate) fn request(model: &RemoteModel, prompt: &str) -> RunRequest {
+    let boundary = StepBoundary::Delimiter(vec!["\n\n".to_owned()]);
+    let segmentation = Segmentation { boundary, max_tokens: 20 };
+    RunRequest::greedy(model.encode_text(prompt).unwrap(), segmentation, 300)
+}
+
+/// The steps of a run, and the first error.
+pub(crate) async fn steps(run: &mut Box<dyn GeneratorRun>) -> (Vec<Step>, Option<String>) {
+    let mut steps = Vec::new();
+    loop {
+        match run.next().await {
+            Some(Ok(step)) => {
+                run.accept();
+                steps.push(step);
+            }
+            Some(Err(error)) => return (steps, Some(error.to_string())),
+            None => return (steps, None),
+        }
+    }
+}

@@ -1,0 +1,4 @@
+mod answers;
+mod fake_engine;
+mod faults;
+mod runs;

@@ -1,0 +1,107 @@
+//! Metrics of models on remote engines; for a model in this process they stay 0.
+
+use prometheus::{Counter, Gauge, IntCounter, Result};
+use rsd_core::pipeline::roles::RemoteTraffic;
+use rsd_protocol::metrics::{
+    REMOTE_ENDPOINTS, REMOTE_FAILOVERS, REMOTE_FAILURES, REMOTE_FIRST_PART_SECONDS, REMOTE_FIRST_PARTS,
+    REMOTE_IN_FLIGHT, REMOTE_REQUESTS, REMOTE_RETRIES, REMOTE_WAITING,
+};
+
+use super::collector_registry::CollectorRegistry;
+
+/// The collectors; the first of each pair is the draft's.
+pub(super) struct RemoteMetrics {
+    requests: [IntCounter; 2],
+    retries: [IntCounter; 2],
+    failovers: [IntCounter; 2],
+    failures: [[IntCounter; 9]; 2],
+    first_parts: [IntCounter; 2],
+    first_part_seconds: [Counter; 2],
+    in_flight: [Gauge; 2],
+    waiting: [Gauge; 2],
+    endpoints: [[Gauge; 2]; 2],
+}
+
+impl RemoteMetrics {
+    pub fn new(register: &CollectorRegistry<'_>) -> Result<Self> {
+        Ok(Self {
+            requests: register.labeled(&REMOTE_REQUESTS)?,
+            retries: register.labeled(&REMOTE_RETRIES)?,
+            failovers: register.labeled(&REMOTE_FAILOVERS)?,
+            failures: register.labeled_twice(&REMOTE_FAILURES)?,
+            first_parts: register.labeled(&REMOTE_FIRST_PARTS)?,
+            first_part_seconds: register.labeled(&REMOTE_FIRST_PART_SECONDS)?,
+            in_flight: register.labeled(&REMOTE_IN_FLIGHT)?,
+            waiting: register.labeled(&REMOTE_WAITING)?,
+            endpoints: register.labeled_twice(&REMOTE_ENDPOINTS)?,
+        })
+    }
+
+    /// Takes over the counts of a model; `role` is 0 for the draft and 1 for the target. Only one caller at a time: the
+    /// counts are made elsewhere, and this adds those since the last call.
+    pub fn update(&self, role: usize, traffic: &RemoteTraffic) {
+        let catch_up = |counter: &IntCounter, count: u64| counter.inc_by(count.saturating_sub(counter.get()));
+        catch_up(&self.requests[role], traffic.requests);
+        catch_up(&self.retries[role], traffic.retries);
+        catch_up(&self.failovers[role], traffic.failovers);
+        for (counter, (_, count)) in self.failures[role].iter().zip(&traffic.errors) {
+            catch_up(counter, *count);
+        }
+        catch_up(&self.first_parts[role], traffic.first_parts);
+        let seconds = &self.first_part_seconds[role];
+        seconds.inc_by((traffic.first_part_seconds - seconds.get()).max(0.0));
+        self.in_flight[role].set(traffic.in_flight as f64);
+        self.waiting[role].set(traffic.waiting as f64);
+        let usable = traffic.endpoints.iter().filter(|endpoint| endpoint.usable).count();
+        self.endpoints[role][0].set(usable as f64);
+        self.endpoints[role][1].set((traffic.endpoints.len() - usable) as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::{Encoder as _, Registry, TextEncoder};
+    use rsd_core::pipeline::roles::RemoteEndpoint;
+
+    use super::*;
+
+    #[test]
+    fn counts_are_taken_over_once() {
+        let registry = Registry::new();
+        let metrics = RemoteMetrics::new(&CollectorRegistry(&registry)).unwrap();
+        let endpoint = |usable| RemoteEndpoint { url: "http://a".to_owned(), usable, openings: 1 };
+        let traffic = RemoteTraffic {
+            requests: 7,
+            retries: 2,
+            failovers: 1,
+            errors: rsd_protocol::metrics::REMOTE_ERRORS.iter().map(|kind| (*kind, 3)).collect(),
+            waiting: 4,
+            in_flight: 5,
+            first_parts: 6,
+            first_part_seconds: 1.5,
+            endpoints: vec![endpoint(true), endpoint(false)],
+        };
+        metrics.update(1, &traffic);
+        metrics.update(1, &traffic);
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&registry.gather(), &mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let shown: Vec<&str> = text
+            .lines()
+            .filter(|line| line.contains("role=\"target\"") && !line.contains("errors") || line.contains("timeout"))
+            .filter(|line| !line.starts_with('#') && line.contains("target"))
+            .collect();
+        insta::assert_snapshot!(shown.join("\n"), @r#"
+        rsd_remote_endpoints{role="target",state="left_alone"} 1
+        rsd_remote_endpoints{role="target",state="usable"} 1
+        rsd_remote_errors_total{kind="timeout",role="target"} 3
+        rsd_remote_failovers_total{role="target"} 1
+        rsd_remote_first_part_seconds_total{role="target"} 1.5
+        rsd_remote_first_parts_total{role="target"} 6
+        rsd_remote_requests_in_flight{role="target"} 5
+        rsd_remote_requests_total{role="target"} 7
+        rsd_remote_requests_waiting{role="target"} 4
+        rsd_remote_retries_total{role="target"} 2
+        "#);
+    }
+}
