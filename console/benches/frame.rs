@@ -1,4 +1,4 @@
-//! How long the console takes to draw a screen, with twenty servers, at 140 columns and 45 rows.
+//! How long the console takes to draw a screen, with twenty servers, at 200 columns and 50 rows.
 //!
 //! ```sh
 //! cargo bench -p rsd-console --bench frame
@@ -32,7 +32,7 @@ fn main() {
     println!("| screen | ms per frame (lowest to highest of {FRAMES}) |\n|---|---|");
     for screen in Screen::ALL {
         app.apply_intent(UserIntent::Show(screen));
-        let mut terminal = Terminal::new(TestBackend::new(140, 45)).unwrap();
+        let mut terminal = Terminal::new(TestBackend::new(200, 50)).unwrap();
         let mut frames: Vec<f64> = (0..FRAMES)
             .map(|_| {
                 let began = Instant::now();

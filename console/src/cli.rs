@@ -48,7 +48,7 @@ pub struct CommonOptions {
     /// Allow no changes, and send the read token where both tokens are known.
     #[arg(long, global = true)]
     pub readonly: bool,
-    /// Draw with ASCII characters only.
+    /// Draw with ASCII characters only, as by itself where the locale (`LC_ALL`, `LC_CTYPE`, `LANG`) is not UTF-8.
     #[arg(long, global = true)]
     pub ascii: bool,
     /// Color theme. Default: dark, or mono if `NO_COLOR` is set.

@@ -87,7 +87,17 @@ fn options(common: &CommonOptions) -> AppOptions {
 
 fn theme(common: &CommonOptions) -> Theme {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    Theme::new(common.theme.unwrap_or(if no_color { ThemeName::Mono } else { ThemeName::Dark }), common.ascii)
+    let name = common.theme.unwrap_or(if no_color { ThemeName::Mono } else { ThemeName::Dark });
+    // An SVG image is UTF-8 whatever the terminal is.
+    Theme::new(name, common.ascii || !common.svg && !locale_is_utf8(|name| std::env::var(name).ok()))
+}
+
+/// Whether the locale's characters are UTF-8: the first of these variables that is set decides, as in the C library,
+/// and where none is set the locale is `C`, which is ASCII.
+fn locale_is_utf8(variable: impl Fn(&str) -> Option<String>) -> bool {
+    let set = |name: &&str| variable(name).filter(|value| !value.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(set).unwrap_or_default().to_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
 }
 
 /// The tasks that fetch, and the state that they feed.
@@ -268,8 +278,30 @@ fn pretty(value: &serde_json::Value) -> Result<String, ExitReason> {
 }
 
 fn print_text(text: &str) -> Result<(), ExitReason> {
-    match std::io::stdout().write_all(text.as_bytes()) {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_locale_is_utf8_where_the_first_variable_that_is_set_says_so() {
+        let of = |set: &[(&str, &str)]| {
+            locale_is_utf8(|name| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
+        };
+        for utf8 in ["C.UTF-8", "en_US.utf8", "ja_JP.UTF-8@x"] {
+            assert!(of(&[("LANG", utf8)]) && of(&[("LC_CTYPE", utf8), ("LANG", "C")]), "{utf8}");
+            assert!(of(&[("LC_ALL", ""), ("LC_CTYPE", ""), ("LANG", utf8)]), "an empty variable is not set");
+        }
+        for other in ["C", "POSIX", "de_DE.ISO-8859-1", "ja_JP.eucJP", ""] {
+            assert!(!of(&[("LANG", other)]) && !of(&[("LC_ALL", other), ("LANG", "C")]), "{other}");
+        }
+        assert!(!of(&[("LC_ALL", "C"), ("LANG", "en_US.UTF-8")]), "LC_ALL comes first");
+        assert!(!of(&[]), "without a locale the terminal is taken for ASCII");
     }
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crossterm::event::Event;
+use signal_hook::consts::{SIGCONT, SIGTSTP};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
@@ -41,36 +42,59 @@ pub struct EventLoop {
     pub log: ConsoleLog,
 }
 
-/// The signals that end the program.
-struct ExitSignals {
+/// The signals that the program handles.
+struct ProgramSignals {
     terminate: Signal,
     hang_up: Signal,
     interrupt: Signal,
+    stop: Signal,
+    proceed: Signal,
 }
 
-impl ExitSignals {
+/// What a signal asks for.
+enum SignalRequest {
+    /// End the program because of the signal with this number.
+    End(u8),
+    /// Give the terminal back and stop.
+    Suspend,
+    /// The program was stopped and goes on.
+    Resumed,
+}
+
+impl ProgramSignals {
     fn new() -> std::io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             hang_up: signal(SignalKind::hangup())?,
             interrupt: signal(SignalKind::interrupt())?,
+            stop: signal(SignalKind::from_raw(SIGTSTP))?,
+            proceed: signal(SignalKind::from_raw(SIGCONT))?,
         })
     }
 
-    /// Waits for one and returns its number.
-    async fn next(&mut self) -> u8 {
+    async fn next(&mut self) -> SignalRequest {
         tokio::select! {
-            _ = self.terminate.recv() => 15,
-            _ = self.hang_up.recv() => 1,
-            _ = self.interrupt.recv() => 2,
+            _ = self.terminate.recv() => SignalRequest::End(15),
+            _ = self.hang_up.recv() => SignalRequest::End(1),
+            _ = self.interrupt.recv() => SignalRequest::End(2),
+            _ = self.stop.recv() => SignalRequest::Suspend,
+            _ = self.proceed.recv() => SignalRequest::Resumed,
         }
     }
+}
+
+/// How the loop goes on after a key.
+enum AfterEvent {
+    Go,
+    /// Give the terminal back and stop.
+    Suspend,
+    Quit,
 }
 
 impl EventLoop {
     /// Runs until the user quits.
     pub async fn run(mut self) -> Result<(), ExitReason> {
-        let mut signals = ExitSignals::new()?;
+        let mut signals = ProgramSignals::new()?;
         let mut guard = TerminalGuard::take_over()?;
         let mut events = terminal::events();
         let mut seconds = interval(Duration::from_secs(1));
@@ -86,11 +110,20 @@ impl EventLoop {
             }
             let next = due.unwrap_or(drawn);
             tokio::select! {
-                signal = signals.next() => return Err(ExitReason::Signal(signal)),
+                signal = signals.next() => {
+                    match signal {
+                        SignalRequest::End(signal) => return Err(ExitReason::Signal(signal)),
+                        SignalRequest::Suspend => guard.suspend()?,
+                        SignalRequest::Resumed => guard.take_again()?,
+                    }
+                    due = Some(Instant::now());
+                }
                 event = events.recv() => {
                     let Some(event) = event else { return Ok(()) };
-                    if self.on_event(&event)? {
-                        return Ok(());
+                    match self.on_event(&event)? {
+                        AfterEvent::Go => {}
+                        AfterEvent::Suspend => guard.suspend()?,
+                        AfterEvent::Quit => return Ok(()),
                     }
                     due = Some(drawn + REDRAW_AFTER_KEY);
                 }
@@ -116,10 +149,9 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Returns whether the user quits.
-    fn on_event(&mut self, event: &Event) -> Result<bool, ExitReason> {
-        let Event::Key(key) = event else { return Ok(false) };
-        let Some(intent) = input::intent(self.app.mode(), *key) else { return Ok(false) };
+    fn on_event(&mut self, event: &Event) -> Result<AfterEvent, ExitReason> {
+        let Event::Key(key) = event else { return Ok(AfterEvent::Go) };
+        let Some(intent) = input::intent(self.app.mode(), *key) else { return Ok(AfterEvent::Go) };
         self.app.tick(self.clock.now_ms());
         for effect in self.app.apply_intent(intent) {
             match effect {
@@ -127,12 +159,18 @@ impl EventLoop {
                     if let Some(recorder) = &mut self.recorder {
                         recorder.flush()?;
                     }
-                    return Ok(true);
+                    return Ok(AfterEvent::Quit);
+                }
+                AppEffect::Suspend => {
+                    if let Some(recorder) = &mut self.recorder {
+                        recorder.flush()?;
+                    }
+                    return Ok(AfterEvent::Suspend);
                 }
                 AppEffect::Send(server, command) => self.send(server, command),
             }
         }
-        Ok(false)
+        Ok(AfterEvent::Go)
     }
 
     fn send(&mut self, server: usize, command: ServerCommand) {

@@ -64,6 +64,8 @@ pub enum InputMode {
     Help,
     /// The line in which the filter is typed.
     Filter,
+    /// The line in which a command is typed.
+    Palette,
     /// One request, step by step.
     Detail,
     /// The dialog in which settings are changed.
@@ -76,6 +78,8 @@ pub enum InputMode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UserIntent {
     Quit,
+    /// Give the terminal back until the shell's `fg`.
+    Suspend,
     Help,
     /// Close the dialog, help or request that is open.
     Close,
@@ -104,6 +108,14 @@ pub enum UserIntent {
     Freeze,
     /// Type a filter.
     Filter,
+    /// Type a command.
+    Palette,
+    /// Complete the command that is being typed.
+    Complete,
+    /// Sort the list by the next column.
+    SortColumn,
+    /// Turn the order of the list around.
+    ReverseOrder,
     Text(char),
     /// Delete the last character.
     Erase,
@@ -114,6 +126,10 @@ pub enum UserIntent {
     EditPresets,
     /// Return to the revision before the newest.
     Undo,
+    /// Undo the last change of all servers.
+    UndoAll,
+    /// Toggle whether the change is for all servers.
+    AllServers,
     /// Confirm a change that would otherwise be reverted.
     Confirm,
     /// Toggle whether the change is a trial.
@@ -155,9 +171,17 @@ const MOVES: &[InputMode] = &[InputMode::Screen, InputMode::Detail, InputMode::H
 const FORM: &[InputMode] = &[InputMode::Form];
 const CONFIRM: &[InputMode] = &[InputMode::Confirm];
 const OPEN: &[InputMode] =
-    &[InputMode::Detail, InputMode::Help, InputMode::Form, InputMode::Confirm, InputMode::Filter];
-const ANYWHERE: &[InputMode] =
-    &[InputMode::Screen, InputMode::Help, InputMode::Filter, InputMode::Detail, InputMode::Form, InputMode::Confirm];
+    &[InputMode::Detail, InputMode::Help, InputMode::Form, InputMode::Confirm, InputMode::Filter, InputMode::Palette];
+const PALETTE: &[InputMode] = &[InputMode::Palette];
+const ANYWHERE: &[InputMode] = &[
+    InputMode::Screen,
+    InputMode::Help,
+    InputMode::Filter,
+    InputMode::Palette,
+    InputMode::Detail,
+    InputMode::Form,
+    InputMode::Confirm,
+];
 
 macro_rules! bindings {
     ($($modes:expr, [$($press:expr),+], $keys:literal, $hint:literal, $help:literal, $intent:expr;)*) => {
@@ -175,6 +199,7 @@ bindings! {
     SCREEN, [Char('b')], "b", "budget", "Change the budget mode and its target rate.", UserIntent::EditBudget;
     SCREEN, [Char('p')], "p", "", "Change a preset, which is the policy of one model name.", UserIntent::EditPresets;
     SCREEN, [Char('u')], "u", "undo", "Undo the newest revision.", UserIntent::Undo;
+    SCREEN, [Char('U')], "U", "", "Undo the last change of all servers.", UserIntent::UndoAll;
     SCREEN, [Char('c'), Char('K')], "c", "", "Confirm a change that would otherwise be reverted.", UserIntent::Confirm;
     SCREEN, [Char('1')], "1", "", "Overview: acceptance rates, speedup, FLOP savings.", UserIntent::Show(Screen::Overview);
     SCREEN, [Char('2')], "2", "", "Rewards: their histogram, the threshold, the prediction for others.", UserIntent::Show(Screen::Rewards);
@@ -188,12 +213,15 @@ bindings! {
     SCREEN, [Code(Left), Char('h'), Code(BackTab), Shift(BackTab)], "left h", "", "The previous screen.", UserIntent::PreviousScreen;
     SCREEN, [Char(']')], "]", "", "The next server.", UserIntent::NextServer;
     SCREEN, [Char('[')], "[", "", "The previous server.", UserIntent::PreviousServer;
+    SCREEN, [Char(':')], ":", "command", "Type a command: every key has a name, too.", UserIntent::Palette;
+    SCREEN, [Char('o')], "o", "", "Sort the fleet or the requests by the next column.", UserIntent::SortColumn;
+    SCREEN, [Char('O')], "O", "", "Turn the order of the list around.", UserIntent::ReverseOrder;
     SCREEN, [Char('/')], "/", "filter", "Show only lines with this text.", UserIntent::Filter;
     SCREEN, [Char(' ')], "space", "freeze", "Freeze or unfreeze the view. No data are lost meanwhile.", UserIntent::Freeze;
     SCREEN, [Code(Enter)], "Enter", "open", "Open the selected line: a request, a server, or the return to a revision.", UserIntent::Enter;
     SCREEN, [Char('r')], "r", "", "Fetch everything from the server now.", UserIntent::Refresh;
-    MOVES, [Code(Down), Char('j')], "down j", "", "The next line.", UserIntent::Down;
-    MOVES, [Code(Up), Char('k')], "up k", "", "The previous line.", UserIntent::Up;
+    MOVES, [Code(Down), Char('j')], "down j", "", "The next line; among the rewards, a lower threshold to look at.", UserIntent::Down;
+    MOVES, [Code(Up), Char('k')], "up k", "", "The previous line; among the rewards, a higher threshold to look at.", UserIntent::Up;
     LISTS, [Code(PageDown), Ctrl('d')], "PgDn", "", "A page down.", UserIntent::PageDown;
     LISTS, [Code(PageUp), Ctrl('u')], "PgUp", "", "A page up.", UserIntent::PageUp;
     LISTS, [Code(Home), Char('g')], "Home g", "", "The first line.", UserIntent::Top;
@@ -204,6 +232,7 @@ bindings! {
     FORM, [Shift(Right), Char('L')], "L", "", "In the settings: increase the value by ten steps.", UserIntent::FarRight;
     FORM, [Code(Backspace)], "Backspace", "", "In the settings: delete a typed character, or the new value.", UserIntent::Erase;
     FORM, [Char('t')], "t", "trial", "In the settings: revert the change after 60 s unless it is confirmed.", UserIntent::Trial;
+    FORM, [Char('a')], "a", "all", "In the settings: change all servers, not only this one.", UserIntent::AllServers;
     FORM, [Char('w')], "w", "write", "In the settings: also write the change into the deployment file.", UserIntent::Persist;
     FORM, [Code(Enter)], "Enter", "review", "In the settings: review what the server would do, before anything changes.", UserIntent::Enter;
     CONFIRM, [Code(Left), Char('h'), Code(BackTab), Shift(BackTab)], "left h", "", "In a question: the left answer.", UserIntent::Left;
@@ -213,9 +242,29 @@ bindings! {
     &[InputMode::Detail], [Char('q')], "q", "", "Back to the list.", UserIntent::Close;
     &[InputMode::Filter], [Code(Enter)], "Enter", "apply", "In the filter: apply it.", UserIntent::Enter;
     &[InputMode::Filter], [Code(Backspace)], "Backspace", "", "In the filter: delete a character.", UserIntent::Erase;
+    PALETTE, [Code(Enter)], "Enter", "run", "In the commands: run the selected one.", UserIntent::Enter;
+    PALETTE, [Code(Tab)], "Tab", "complete", "In the commands: complete the name.", UserIntent::Complete;
+    PALETTE, [Code(Down)], "down", "", "In the commands: select the one below.", UserIntent::Down;
+    PALETTE, [Code(Up)], "up", "", "In the commands: select the one above.", UserIntent::Up;
+    PALETTE, [Code(Backspace)], "Backspace", "", "In the commands: delete a character.", UserIntent::Erase;
     OPEN, [Code(Esc)], "Esc", "back", "Close what is open and change nothing.", UserIntent::Close;
-    SCREEN, [Code(Esc)], "Esc", "", "Clear the filter.", UserIntent::Close;
+    SCREEN, [Code(Esc)], "Esc", "", "Clear the filter, or the cursor among the rewards.", UserIntent::Close;
     ANYWHERE, [Ctrl('c')], "Ctrl-C", "", "Quit at once.", UserIntent::Quit;
+    ANYWHERE, [Ctrl('z')], "Ctrl-Z", "", "Give the terminal back to the shell; fg returns.", UserIntent::Suspend;
+}
+
+impl KeyBinding {
+    /// Whether the key works on the screens themselves.
+    #[must_use]
+    pub fn on_screens(&self) -> bool {
+        self.modes.contains(&InputMode::Screen)
+    }
+
+    /// What the key asks for.
+    #[must_use]
+    pub fn intent(&self) -> UserIntent {
+        self.intent
+    }
 }
 
 /// What a key does in a mode.
@@ -237,7 +286,7 @@ pub fn intent(mode: InputMode, key: KeyEvent) -> Option<UserIntent> {
         return Some(binding.intent);
     }
     match (mode, press) {
-        (InputMode::Filter | InputMode::Form, Char(c)) => Some(UserIntent::Text(c)),
+        (InputMode::Filter | InputMode::Form | InputMode::Palette, Char(c)) => Some(UserIntent::Text(c)),
         _ => None,
     }
 }

@@ -12,6 +12,7 @@ pub mod exit;
 pub mod exposition;
 pub mod input;
 pub mod log;
+pub mod palette;
 pub mod recording;
 pub mod report;
 pub mod screenshot;
@@ -37,17 +38,23 @@ pub fn run_program(arguments: Vec<OsString>) -> u8 {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version arrive as errors too. A failure to print them has no better place to be reported.
-            let _ = error.print();
-            return if error.use_stderr() { 64 } else { 0 };
+            // Help and version arrive as errors too.
+            return match error.print() {
+                Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => ended(&ExitReason::from(cause)),
+                _ if error.use_stderr() => 64,
+                _ => 0,
+            };
         }
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime.map_err(ExitReason::from).and_then(|runtime| runtime.block_on(dispatch::run(cli))) {
         Ok(()) => 0,
-        Err(reason) => {
-            let _ = writeln!(std::io::stderr(), "rsd-console: {reason}");
-            reason.code()
-        }
+        Err(reason) => ended(&reason),
     }
+}
+
+/// Says why the program ends, and returns its exit code.
+fn ended(reason: &ExitReason) -> u8 {
+    let _ = writeln!(std::io::stderr(), "rsd-console: {reason}");
+    reason.code()
 }

@@ -1,7 +1,7 @@
 //! Takes the terminal over and restores it in every case, a panic included.
 
 use std::{
-    io::{self, Stdout, stdout},
+    io::{self, stdout},
     sync::{
         Once,
         atomic::{AtomicBool, Ordering},
@@ -12,9 +12,10 @@ use crossterm::{
     cursor::Show,
     event::{self, Event},
     execute,
-    terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
+    terminal::{Clear, ClearType, EnterAlternateScreen, enable_raw_mode},
 };
-use ratatui::{Terminal, backend::CrosstermBackend};
+use ratatui::{DefaultTerminal, Terminal, backend::CrosstermBackend};
+use signal_hook::{consts::SIGTSTP, low_level::emulate_default_handler};
 use tokio::sync::mpsc;
 
 /// The exit code of a program that a panic ended: `EX_SOFTWARE` of sysexits.h.
@@ -26,7 +27,7 @@ static TAKEN_OVER: AtomicBool = AtomicBool::new(false);
 /// Makes a panic in any task or thread end the program, because a console of which a task has died would show old data
 /// as if they were current. The terminal is restored before the panic's message is printed; the log gets it too.
 ///
-/// `ratatui::init` is not enough here: its hook restores the terminal, but neither logs the panic nor ends the program.
+/// The hook of `ratatui::init` is not enough: it restores the terminal, but neither logs the panic nor ends the program.
 pub fn end_on_panic() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -42,21 +43,36 @@ pub fn end_on_panic() {
 
 /// The terminal while the console uses it; dropping the guard restores it.
 pub struct TerminalGuard {
-    pub terminal: Terminal<CrosstermBackend<Stdout>>,
+    pub terminal: DefaultTerminal,
 }
 
 impl TerminalGuard {
     /// Switches to raw mode and to the alternate screen.
     pub fn take_over() -> io::Result<Self> {
-        enable_raw_mode()?;
         TAKEN_OVER.store(true, Ordering::SeqCst);
-        let guard = execute!(stdout(), EnterAlternateScreen)
-            .and_then(|()| Terminal::new(CrosstermBackend::new(stdout())))
-            .map(|terminal| Self { terminal });
+        let guard = ratatui::try_init().map(|terminal| Self { terminal });
         if guard.is_err() {
             restore();
         }
         guard
+    }
+
+    /// Restores the terminal and stops the program, as Ctrl-Z does with a program that knows nothing of it. Returns when
+    /// the program was continued and has the terminal again.
+    pub fn suspend(&mut self) -> io::Result<()> {
+        restore();
+        emulate_default_handler(SIGTSTP)?;
+        self.take_again()
+    }
+
+    /// Takes the terminal over once more, whose mode a shell may have changed meanwhile, and forgets what was drawn.
+    pub fn take_again(&mut self) -> io::Result<()> {
+        TAKEN_OVER.store(true, Ordering::SeqCst);
+        enable_raw_mode()?;
+        execute!(stdout(), EnterAlternateScreen, Clear(ClearType::All))?;
+        // `Terminal::clear` would ask for the place of the cursor, and the thread that reads keys would take the answer.
+        self.terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
+        Ok(())
     }
 }
 
@@ -71,8 +87,8 @@ fn restore() {
     if !TAKEN_OVER.swap(false, Ordering::SeqCst) {
         return;
     }
-    let _ = execute!(stdout(), LeaveAlternateScreen, Show);
-    let _ = disable_raw_mode();
+    let _ = ratatui::try_restore();
+    let _ = execute!(stdout(), Show);
 }
 
 /// Keys and resizes, read by a thread that blocks until there is one and ends with the program.

@@ -19,7 +19,7 @@ use serde_json::json;
 use rsd_console::test_support::fixture::{self, START_MS};
 
 /// Presses keys: letters, and words such as `<Enter>`.
-fn press(app: &mut App, keys: &str) -> Vec<AppEffect> {
+pub fn press(app: &mut App, keys: &str) -> Vec<AppEffect> {
     let mut effects = Vec::new();
     let mut rest = keys;
     while !rest.is_empty() {
@@ -52,12 +52,12 @@ fn code(name: &str) -> KeyCode {
     }
 }
 
-fn answer(app: &mut App, ticket: u64, answer: CommandAnswer) {
+pub fn answer(app: &mut App, ticket: u64, answer: CommandAnswer) {
     let update = SourceUpdate::Answer { ticket, answer: Box::new(answer) };
     app.receive(SourceMessage { at_ms: START_MS + 90_000, target: 0, update });
 }
 
-fn changed(dry_run: bool, revision: u64) -> CommandAnswer {
+pub fn changed(dry_run: bool, revision: u64) -> CommandAnswer {
     CommandAnswer::Changed(Box::new(ChangeResult {
         dry_run,
         revision,
@@ -78,7 +78,7 @@ fn stale(revision: u64, delta: f64) -> CommandAnswer {
     }))
 }
 
-fn note(app: &App) -> &str {
+pub fn note(app: &App) -> &str {
     app.ui.note.as_ref().map_or("", |note| note.text.as_str())
 }
 

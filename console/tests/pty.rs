@@ -27,7 +27,7 @@ fn a_day_of_an_operator() {
     let home = home_of(&fake);
     let mut pty = PseudoTerminal::open(home.path(), &format!("{CONSOLE}; {AFTER}"));
     pty.wait("LIVE");
-    pty.wait("60 %");
+    pty.wait("Acceptance 60 %");
     assert!(pty.screen.lock().unwrap().screen().alternate_screen());
 
     // Change delta, see it served.
@@ -41,8 +41,8 @@ fn a_day_of_an_operator() {
     pty.wait("delta 0.30  rev 2");
     // Acceptance moves to what was predicted: 0.973 at 0.3.
     pty.wait_for("acceptance rises", |text| {
-        let line = text.lines().skip_while(|line| !line.contains("acceptance rate, steps")).nth(1).unwrap_or_default();
-        line.split(['│', '%']).nth(1).and_then(|n| n.trim().parse::<u32>().ok()).is_some_and(|rate| rate > 80)
+        let rate = text.split("Acceptance ").nth(1).and_then(|rest| rest.split(' ').next());
+        rate.and_then(|rate| rate.parse::<u32>().ok()).is_some_and(|rate| rate > 80)
     });
 
     // Undo.
@@ -77,6 +77,37 @@ fn a_day_of_an_operator() {
 }
 
 #[test]
+fn two_servers_are_changed_and_undone_together() {
+    let fakes = [FakeServer::start(), FakeServer::start_on((0, 0), "second")];
+    let home = tempfile::tempdir().unwrap();
+    let mut targets = String::new();
+    for fake in &fakes {
+        fake.leave_token_file(&home.path().join("mistralrs-rsd"));
+        targets += &format!(" --target {}", fake.admin);
+    }
+    let mut pty = PseudoTerminal::open(home.path(), &format!("{CONSOLE}{targets}; {AFTER}"));
+    pty.wait("LIVE  delta 0.70");
+    pty.press("]");
+    pty.wait("[2/2]  ● LIVE  delta 0.70");
+    pty.press(":delta 0.3\ra\r");
+    pty.wait("apply to 2 servers");
+    assert_eq!(fakes.each_ref().map(FakeServer::delta), [0.7, 0.7], "nothing changes before the yes");
+    pty.press("l\r");
+    pty.wait("2 of 2 servers took it");
+    assert_eq!(fakes.each_ref().map(FakeServer::delta), [0.3, 0.3]);
+    pty.press("\r[");
+    pty.wait("[1/2]  ● LIVE  delta 0.30  rev 2");
+    pty.press("U");
+    pty.wait("apply to 2 servers");
+    pty.press("l\r");
+    pty.wait("2 of 2 servers took it");
+    assert_eq!(fakes.each_ref().map(FakeServer::delta), [0.7, 0.7]);
+    pty.press("\rq");
+    pty.wait("[finished]");
+    assert_restored(&pty, "code 0");
+}
+
+#[test]
 fn a_signal_gives_the_terminal_back() {
     for (signal, code) in [("-TERM", "code 143"), ("-HUP", "code 129"), ("-INT", "code 130")] {
         let fake = FakeServer::start();
@@ -90,6 +121,47 @@ fn a_signal_gives_the_terminal_back() {
         pty.wait("[finished]");
         assert_restored(&pty, code);
     }
+}
+
+#[test]
+fn a_suspended_console_gives_the_terminal_back_and_returns_with_all_of_its_screen() {
+    let fake = FakeServer::start();
+    let home = home_of(&fake);
+    let pid = home.path().join("pid");
+    // A shell with job control, which prints the terminal's mode while the console is stopped.
+    let script = home.path().join("session");
+    // The marks differ, because the screen that is given back shows the earlier ones again.
+    let mark = |number: u32| AFTER.replace("[finished]", &format!("[given back {number}]"));
+    let session = format!(
+        "set -m\nsh -c 'echo $$ > {}; exec {CONSOLE}'\n{}; read key; fg\n{}; read key; fg\n{}",
+        pid.display(),
+        mark(1),
+        mark(2),
+        mark(3)
+    );
+    std::fs::write(&script, session).unwrap();
+    let mut pty = PseudoTerminal::open(home.path(), &format!("sh -i {}; echo [finished]", script.display()));
+    pty.wait("LIVE");
+    pty.press("\u{1a}");
+    pty.wait("[given back 1]");
+    assert_restored(&pty, "code 14");
+    pty.press("\r");
+    pty.wait("LIVE");
+    pty.wait("8 logs");
+    pty.press("3");
+    pty.wait("[3 models]");
+    assert!(pty.screen.lock().unwrap().screen().alternate_screen());
+
+    // Another process stops it.
+    let id = std::fs::read_to_string(pid).unwrap();
+    assert!(Command::new("kill").args(["-TSTP", id.trim()]).status().unwrap().success());
+    pty.wait("[given back 2]");
+    assert_restored(&pty, "code 14");
+    pty.press("\r");
+    pty.wait("[3 models]");
+    pty.press("q");
+    pty.wait("[given back 3]");
+    assert_restored(&pty, "code 0");
 }
 
 /// Names the place where the next test panics.

@@ -20,14 +20,14 @@ use serde_json::json;
 
 use rsd_console::test_support::fixture::{self, START_MS};
 
-const SIZES: [(u16, u16); 3] = [(60, 20), (80, 24), (140, 45)];
+const SIZES: [(u16, u16); 4] = [(60, 20), (80, 24), (120, 35), (200, 50)];
 
-fn plain() -> Theme {
+pub fn plain() -> Theme {
     Theme::new(ThemeName::Mono, false)
 }
 
 /// A console in each state of its connection.
-fn states() -> [(&'static str, App); 4] {
+fn states() -> [(&'static str, App); 5] {
     let connecting = App::new(&[("127.0.0.1:1235".into(), true)], AppOptions::default());
     let live = fixture::app();
     let mut stale = fixture::app();
@@ -38,10 +38,29 @@ fn states() -> [(&'static str, App); 4] {
         let failure = ChannelFailure { channel, cause, retry_at_ms: START_MS + 95_000 };
         down.receive(SourceMessage { at_ms: START_MS + 91_000, target: 0, update: SourceUpdate::Failed(failure) });
     }
-    [("connecting", connecting), ("live", live), ("stale", stale), ("down", down)]
+    [("connecting", connecting), ("live", live), ("stale", stale), ("down", down), ("unused", unused())]
 }
 
-fn on(screen: Screen, mut app: App) -> App {
+/// A server that nobody has used yet.
+fn unused() -> App {
+    let mut app = App::new(&[("127.0.0.1:1235".into(), true)], AppOptions::default());
+    let live = fixture::live(0.7);
+    for second in 0..3 {
+        let at_ms = START_MS + second * 1000;
+        let mut say = |update| app.receive(SourceMessage { at_ms, target: 0, update });
+        let mut status = fixture::status("http://127.0.0.1:1234", &live, 1, true);
+        (status.running, status.waiting) = (0, 0);
+        say(SourceUpdate::Status(Box::new(status)));
+        say(SourceUpdate::Policy { etag: "\"one-1\"".into(), view: Box::new(fixture::view(&live, 1)) });
+        let idle = "rsd_policy_delta 0.7\nrsd_policy_revision 1\nrsd_requests_running 0\nrsd_requests_waiting 0\n\
+                    rsd_steps_total{outcome=\"accepted\"} 0\nrsd_steps_total{outcome=\"rejected\"} 0\n\
+                    rsd_requests_total{outcome=\"completed\"} 0\n";
+        say(SourceUpdate::Metrics(idle.into()));
+    }
+    app
+}
+
+pub fn on(screen: Screen, mut app: App) -> App {
     app.apply_intent(UserIntent::Show(screen));
     app
 }
@@ -73,13 +92,13 @@ fn every_screen_of_a_live_server() {
 
 #[test]
 fn a_server_that_is_down_says_so_on_every_screen_and_its_old_data_stay() {
-    let [_, _, _, (_, down)] = states();
+    let [_, _, _, (_, down), _] = states();
     for screen in Screen::ALL {
         let text = screenshot_text(&on(screen, down.clone()), &plain(), 80, 24);
         assert!(text.contains("DOWN, next try in 4 s"), "{text}");
         assert!(text.contains("cannot connect"), "{text}");
     }
-    assert!(screenshot_text(&down, &plain(), 80, 24).contains("of 356 decided"));
+    assert!(screenshot_text(&down, &plain(), 80, 24).contains("of 356"));
 }
 
 #[test]
@@ -130,12 +149,13 @@ fn mono_has_no_colors_and_the_others_do() {
 
 #[test]
 fn old_data_is_dimmed() {
-    let [_, (_, live), _, (_, down)] = states();
+    let [_, (_, live), _, (_, down), _] = states();
     let style_of_a_figure = |app: &App| {
         let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
         terminal.draw(|frame| draw(frame, app, &Theme::new(ThemeName::Dark, false))).unwrap();
         let buffer = terminal.backend().buffer().clone();
-        buffer[(1, 4)].fg
+        let digits = buffer.content.iter().position(|cell| cell.symbol() == "_").unwrap();
+        buffer.content[digits].fg
     };
     assert_eq!(style_of_a_figure(&live), Color::Reset);
     assert_eq!(style_of_a_figure(&down), Color::DarkGray);
@@ -251,10 +271,62 @@ fn the_captures_of_the_documentation_are_what_is_drawn() {
 }
 
 #[test]
+fn a_change_of_all_servers_is_reported_server_by_server() {
+    let names = ["lab:1235", "night:1235", "東京:1235", "metrics:1234"];
+    let servers: Vec<_> = names.iter().map(|name| ((*name).to_owned(), *name != "metrics:1234")).collect();
+    let mut app = App::new(&servers, AppOptions::default());
+    (0..3).for_each(|server| fixture::feed(&mut app, server));
+    let mut app = on(Screen::Fleet, app);
+    app.apply_intent(UserIntent::EditDelta);
+    app.apply_intent(UserIntent::Left);
+    app.apply_intent(UserIntent::AllServers);
+    insta::assert_snapshot!("all_servers_form_80x24", screenshot_text(&app, &plain(), 80, 24));
+    app.apply_intent(UserIntent::Enter);
+    let say = |app: &mut App, ticket, answer| {
+        let update = SourceUpdate::Answer { ticket, answer: Box::new(answer) };
+        app.receive(SourceMessage { at_ms: START_MS + 90_000, target: 0, update });
+    };
+    let changed = |dry_run, revision| {
+        CommandAnswer::Changed(Box::new(ChangeResult {
+            dry_run,
+            revision,
+            differences: vec![SettingDifference { path: "policy.delta".into(), old: json!(0.7), new: json!(0.69) }],
+            prediction: dry_run.then(|| fixture::prediction(0.7, 0.69)),
+            warnings: Vec::new(),
+            persisted: None,
+            reverts: None,
+        }))
+    };
+    let refusal = CommandAnswer::Refused(Box::new(ErrorDetail {
+        code: ErrorCode::InvalidSettings,
+        message: "policy.delta cannot change in budget mode".into(),
+        problems: Vec::new(),
+        current: None,
+    }));
+    say(&mut app, 1, changed(true, 3));
+    say(&mut app, 2, refusal);
+    say(&mut app, 3, changed(true, 3));
+    insta::assert_snapshot!("all_servers_review_80x24", screenshot_text(&app, &plain(), 80, 24));
+    app.apply_intent(UserIntent::Right);
+    app.apply_intent(UserIntent::Enter);
+    say(&mut app, 4, changed(false, 4));
+    say(&mut app, 5, CommandAnswer::Failed("no answer within 5 s".into()));
+    insta::assert_snapshot!("all_servers_report_80x24", screenshot_text(&app, &plain(), 80, 24));
+    insta::assert_snapshot!("all_servers_report_60x20", screenshot_text(&app, &plain(), 60, 20));
+}
+
+#[test]
+fn the_prediction_for_a_threshold_that_is_looked_at() {
+    let mut app = on(Screen::Rewards, fixture::app());
+    (0..2).for_each(|_| drop(app.apply_intent(UserIntent::PageDown)));
+    insta::assert_snapshot!("rewards_cursor_80x24", screenshot_text(&app, &plain(), 80, 24));
+}
+
+#[test]
 fn the_help_has_every_key() {
     let mut app = fixture::app();
     app.apply_intent(UserIntent::Help);
-    insta::assert_snapshot!("help_140x45", screenshot_text(&app, &plain(), 140, 45));
+    insta::assert_snapshot!("help_120x50", screenshot_text(&app, &plain(), 120, 50));
     app.apply_intent(UserIntent::Bottom);
     assert!(screenshot_text(&app, &plain(), 60, 20).contains("Ctrl-C"), "the last line can be reached");
 }
@@ -284,14 +356,37 @@ fn a_request_in_chinese_and_with_emoji_is_wrapped_by_its_width() {
 }
 
 #[test]
+fn a_server_that_nobody_has_used_yet_says_what_to_do_on_every_screen() {
+    for screen in [Screen::Overview, Screen::Requests] {
+        for (columns, rows) in SIZES {
+            let text = screenshot_text(&on(screen, unused()), &plain(), columns, rows);
+            // What is pasted into a shell must not be cut.
+            let command = "curl http://127.0.0.1:1234/v1/chat/completions \\";
+            let body = "[{\"role\": \"user\", \"content\": \"What is 17 * 23?\"}]}'";
+            assert!(text.contains(command) && text.contains(body), "{text}");
+        }
+    }
+    for screen in [Screen::Rewards, Screen::Requests, Screen::History, Screen::Alerts, Screen::Logs] {
+        let name = format!("unused_{}_80x24", screen.name());
+        insta::assert_snapshot!(name, screenshot_text(&on(screen, unused()), &plain(), 80, 24));
+    }
+}
+
+#[test]
 fn a_fleet_of_own_servers_and_of_those_prometheus_knows() {
     let servers = [("one:1235".to_owned(), true), ("two:1234".to_owned(), false)];
     let mut app = App::new(&servers, AppOptions::default());
     fixture::feed(&mut app, 0);
     let known = FleetRow { instance: "three:1234".into(), up: true, acceptance: Some(0.5), ..FleetRow::default() };
     app.receive(SourceMessage { at_ms: START_MS + 89_000, target: 0, update: SourceUpdate::Fleet(vec![known]) });
-    let app = on(Screen::Fleet, app);
+    let mut app = on(Screen::Fleet, app);
     insta::assert_snapshot!("fleet_of_three_80x24", screenshot_text(&app, &plain(), 80, 24));
+    (0..3).for_each(|_| drop(app.apply_intent(UserIntent::SortColumn)));
+    insta::assert_snapshot!("fleet_sorted_80x24", screenshot_text(&app, &plain(), 80, 24));
+    app.apply_intent(UserIntent::Palette);
+    "re".chars().for_each(|c| drop(app.apply_intent(UserIntent::Text(c))));
+    insta::assert_snapshot!("palette_80x24", screenshot_text(&app, &plain(), 80, 24));
+    insta::assert_snapshot!("palette_60x20", screenshot_text(&app, &plain(), 60, 20));
 }
 
 #[test]
@@ -303,5 +398,5 @@ fn numbers_that_are_none_are_shown_as_that() {
         app.receive(SourceMessage { at_ms: START_MS + second * 1000, target: 0, update: SourceUpdate::Metrics(text) });
     }
     let text = screenshot_text(&app, &plain(), 80, 24);
-    assert!(text.contains("delta NaN") && text.contains("of - decided"), "{text}");
+    assert!(text.contains("delta NaN") && text.contains("of -"), "{text}");
 }

@@ -196,7 +196,7 @@ fn token_files_in(folder: &Path) -> Vec<(PathBuf, TokenFile)> {
 /// The token that the file holds now; a restarted server has rewritten it.
 #[must_use]
 pub fn read_token_again(credentials: &Credentials, readonly: bool) -> Option<String> {
-    let text = std::fs::read_to_string(credentials.file.as_deref()?).ok()?;
+    let text = read_file(credentials.file.as_deref()?).ok()?;
     match serde_json::from_str::<TokenFile>(&text) {
         Ok(file) => Some(token_of(&file, readonly)),
         Err(_) => Some(text.trim().to_owned()).filter(|token| !token.is_empty()),
@@ -211,8 +211,10 @@ fn host_of(url: &str) -> &str {
     url.trim_start_matches("http://").trim_end_matches('/')
 }
 
+/// Reads a file that people write, without the mark that some editors put at its start.
 fn read_file(path: &Path) -> Result<String, DiscoveryError> {
-    std::fs::read_to_string(path).map_err(|error| file_error(path, &error))
+    let text = std::fs::read_to_string(path).map_err(|error| file_error(path, &error))?;
+    Ok(text.trim_start_matches('\u{feff}').to_owned())
 }
 
 fn file_error(path: &Path, error: &dyn std::error::Error) -> DiscoveryError {
@@ -283,6 +285,11 @@ mod tests {
         assert_eq!(found[0].name, "one");
         assert_eq!(found[0].credentials.token.as_deref(), Some("secret"));
         assert_eq!(found[1].endpoint.as_deref(), Some("http://b:2"));
+        let marked = format!("\u{feff}{}", std::fs::read_to_string(&list).unwrap());
+        std::fs::write(&list, marked).unwrap();
+        std::fs::write(&token, "\u{feff}secret\n").unwrap();
+        let same = find_targets(&[], Some(&list), &TokenOptions::default(), None).unwrap();
+        assert_eq!(same, found, "a byte order mark changes nothing");
         std::fs::write(&list, "targets:\n- {url: 'http://a:1', tokn: x}\n").unwrap();
         let error = find_targets(&[], Some(&list), &TokenOptions::default(), None).unwrap_err().to_string();
         assert!(error.contains("fleet.yaml") && error.contains("tokn"), "{error}");

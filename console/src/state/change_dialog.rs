@@ -7,7 +7,7 @@ use rsd_protocol::{
 };
 use serde_json::Value;
 
-use super::{pending_change::PendingChange, settings::leaves};
+use super::{fleet_change::FleetChange, pending_change::PendingChange, settings::leaves};
 
 /// The dialog's state.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -20,6 +20,8 @@ pub enum ChangeDialog {
     Review(Box<ChangeReview>),
     /// The policy was changed meanwhile by somebody else.
     Conflict(Box<ChangeConflict>),
+    /// A change of all servers: the answers to its dry run, and then the report.
+    Fleet(Box<FleetChange>),
 }
 
 /// What is sent once the user has confirmed.

@@ -5,6 +5,8 @@ pub mod alerts;
 pub mod app;
 pub mod change_dialog;
 pub mod curve;
+pub mod fleet_change;
+pub mod headline;
 pub mod metric_history;
 pub mod pending_change;
 pub mod presets;

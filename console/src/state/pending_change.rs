@@ -30,6 +30,8 @@ pub struct PendingChange {
     pub trial: bool,
     /// Also write the change into the deployment file.
     pub persist: bool,
+    /// Change all servers, not only the selected one.
+    pub all: bool,
     /// `ETag` of the policy that the change is based on.
     pub etag: String,
     /// The policy that the change is based on.
@@ -51,6 +53,7 @@ impl PendingChange {
             problem: None,
             trial: false,
             persist: false,
+            all: false,
             etag: etag.to_owned(),
             policy: view.clone(),
         }
@@ -169,16 +172,32 @@ impl PendingChange {
     /// The change for the server; `None` if no value is new.
     #[must_use]
     pub fn to_change(&self, by: Option<&str>) -> Option<PolicyChange> {
+        // Among all servers others may differ from this one, so that the value of this one is a change, too.
+        let same = self.setting().filter(|_| self.all && self.values.is_empty());
+        if let Some(setting) = same.filter(|setting| !presets::is_preset_path(&setting.path)) {
+            let set = nest_settings(std::iter::once((setting.path.as_str(), setting.value.clone())));
+            return Some(self.of_values(set, by));
+        }
         let own = self.values.iter().filter(|(path, _)| !presets::is_preset_path(path));
         let own = own.map(|(path, value)| (path.as_str(), value.clone()));
         let list = presets::changed_list(&self.policy, &self.values).map(|list| ("presets", list));
-        (!self.values.is_empty()).then(|| PolicyChange {
-            set: nest_settings(own.chain(list)),
+        (!self.values.is_empty()).then(|| self.of_values(nest_settings(own.chain(list)), by))
+    }
+
+    fn of_values(&self, set: Value, by: Option<&str>) -> PolicyChange {
+        PolicyChange {
+            set,
             why: None,
             by: by.map(str::to_owned),
             ttl_seconds: self.trial.then_some(TRIAL_SECONDS),
             persist: self.persist,
-        })
+        }
+    }
+
+    /// Whether a preset is changed.
+    #[must_use]
+    pub fn changes_presets(&self) -> bool {
+        self.values.keys().any(|path| presets::is_preset_path(path))
     }
 
     /// The threshold of a preset that has none of its own.
@@ -284,6 +303,7 @@ mod tests {
             problem: None,
             trial: false,
             persist: false,
+            all: false,
             etag: "\"1\"".into(),
             policy: view(),
         }

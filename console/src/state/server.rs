@@ -243,6 +243,32 @@ impl ServerState {
         self.points.back().map(|point| point.summary).unwrap_or_default()
     }
 
+    /// Whether no step was decided and no request ended since the console was started.
+    #[must_use]
+    pub fn is_unused(&self) -> bool {
+        let none = |count: Option<f64>| count.unwrap_or(0.0) <= 0.0;
+        let unused = |summary: &MetricSummary| none(summary.decided_steps) && none(summary.requests);
+        self.points.iter().all(|point| unused(&point.summary)) && self.traces.is_empty()
+    }
+
+    /// The numbers of the window before this revision, and of one that lies after it and before the next revision.
+    /// `None` if the console has not seen the change, or if there is no scrape after it yet.
+    #[must_use]
+    pub fn around_revision(&self, revision: u64, window_ms: u64) -> Option<[MetricSummary; 2]> {
+        let changed = |point: &SummaryPoint| matches!(point.mark, Some(GraphMark::Revision(_)));
+        let at = self.points.iter().position(|point| point.mark == Some(GraphMark::Revision(revision)))?;
+        let before = self.points.get(at.checked_sub(1)?)?.summary;
+        let next = self.points.iter().skip(at + 1).position(changed).map(|after| at + 1 + after);
+        let last = self.points.get(next.unwrap_or(self.points.len()) - 1)?.summary;
+        let since_ms = last.at_ms.saturating_sub(self.points.get(at)?.summary.at_ms);
+        if since_ms >= window_ms {
+            return Some([before, last]);
+        }
+        // The newest window reaches back over the change, so a shorter one is taken; earlier ones are not stored.
+        (next.is_none() && since_ms > 0)
+            .then(|| [before, MetricSummary::from_history(&self.readings, last.at_ms, since_ms)])
+    }
+
     /// Converts a time of the server to the console's clock.
     #[must_use]
     pub fn to_console_clock(&self, at_ms: u64) -> u64 {
@@ -323,6 +349,25 @@ mod tests {
         let marks: Vec<_> = server.points.iter().map(|point| point.mark).collect();
         assert_eq!(marks, [None, Some(GraphMark::Revision(2)), Some(GraphMark::Restart)]);
         assert_eq!(server.restarts, 1);
+    }
+
+    #[test]
+    fn a_revision_is_compared_with_the_window_before_it() {
+        let mut server = ServerState::new("a", false);
+        let mut accepted = 0;
+        for second in 0..=40_u64 {
+            let (revision, share) = if second < 20 { (1, 8) } else { (2, 3) };
+            accepted += if second == 0 { 0 } else { share };
+            let text = format!(
+                "rsd_policy_revision {revision}\nrsd_steps_total{{outcome=\"accepted\"}} {accepted}\n\
+                 rsd_steps_total{{outcome=\"rejected\"}} {}",
+                10 * second - accepted
+            );
+            server.receive(second * 1000, SourceUpdate::Metrics(text), 30_000);
+        }
+        let [before, after] = server.around_revision(2, 30_000).unwrap();
+        assert_eq!((before.step_acceptance, after.step_acceptance), (Some(0.8), Some(0.3)));
+        assert_eq!(server.around_revision(1, 30_000), None, "the console did not see the first revision being made");
     }
 
     #[test]

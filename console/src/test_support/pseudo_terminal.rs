@@ -29,6 +29,7 @@ impl PseudoTerminal {
             .env("XDG_RUNTIME_DIR", home)
             .env("HOME", home)
             .env("USER", "ana")
+            .env("LC_ALL", "C.UTF-8")
             .env_remove("NO_COLOR")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

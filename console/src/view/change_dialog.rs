@@ -4,15 +4,16 @@ use ratatui::{
     Frame,
     layout::{Constraint, Layout, Rect},
     text::{Line, Span},
-    widgets::{Paragraph, Wrap},
+    widgets::Paragraph,
 };
 use rsd_protocol::{
     preview::ConfidenceInterval,
     settings::{ChangeResult, SettingSource},
 };
 use serde_json::Value;
+use unicode_width::UnicodeWidthStr;
 
-use super::{framed_over, rewards, text, theme::Theme};
+use super::{fleet_change, framed_over, rewards, text, theme::Theme};
 use crate::{
     clock,
     state::{
@@ -38,10 +39,20 @@ pub fn panel(area: Rect, app: &App, theme: &Theme) -> Option<DialogPanel> {
     let (title, lines, last) = match &app.ui.dialog {
         ChangeDialog::Closed => return None,
         ChangeDialog::Form(pending) => (
-            format!("settings of {server}, revision {}", pending.policy.revision),
+            if pending.all {
+                format!("settings of all {} servers, shown are those of {server}", app.data.servers.len())
+            } else {
+                format!("settings of {server}, revision {}", pending.policy.revision)
+            },
             form_lines(pending, app, theme),
             duration_line(pending, theme),
         ),
+        ChangeDialog::Fleet(fleet) => {
+            let (title, lines) = fleet_change::lines(fleet, app, theme);
+            let (left, right) = fleet_change::answers(fleet);
+            let last = if fleet.pending() { Line::raw("") } else { choice(left, &right, fleet.right, theme) };
+            (title, lines, last)
+        }
         ChangeDialog::Review(review) => {
             (format!("review: {server}"), review_lines(review, theme), review_answers(review, theme))
         }
@@ -51,8 +62,14 @@ pub fn panel(area: Rect, app: &App, theme: &Theme) -> Option<DialogPanel> {
         }
     };
     let width = area.width.saturating_sub(2).min(84);
-    let wrapped: usize = lines.iter().map(|line| line.width().div_ceil(usize::from(width - 2)).max(1)).sum();
-    let height = u16::try_from(wrapped + 4).unwrap_or(u16::MAX).clamp(8, area.height);
+    let mut lines = text::fitted(lines, usize::from(width.saturating_sub(2)));
+    let room = usize::from(area.height.saturating_sub(3)).max(1);
+    if lines.len() > room {
+        let more = format!("  and {} lines more: a taller terminal shows them", lines.len() + 1 - room);
+        lines.truncate(room - 1);
+        lines.push(Line::from(Span::styled(more, theme.dim)));
+    }
+    let height = u16::try_from(lines.len() + 3).unwrap_or(u16::MAX).clamp(8, area.height);
     let area = Rect { x: area.x + (area.width - width) / 2, y: area.bottom() - height, width, height };
     Some(DialogPanel { title, lines, last, area })
 }
@@ -62,7 +79,7 @@ pub fn draw(frame: &mut Frame<'_>, panel: DialogPanel, theme: &Theme) {
     let inside = framed_over(frame, panel.area, &text::one_line(&panel.title, room, theme.symbols.cut), theme);
     // The answers are always visible, however long the text above them is.
     let [above, below] = Layout::vertical([Constraint::Min(1), Constraint::Length(1)]).areas(inside);
-    frame.render_widget(Paragraph::new(panel.lines).wrap(Wrap { trim: false }), above);
+    frame.render_widget(Paragraph::new(panel.lines), above);
     frame.render_widget(Paragraph::new(panel.last), below);
 }
 
@@ -82,7 +99,8 @@ fn form_lines(pending: &PendingChange, app: &App, theme: &Theme) -> Vec<Line<'st
             (None, None) => now,
         };
         let cursor = if chosen { theme.symbols.cursor } else { " " };
-        let line = Line::raw(format!("{cursor} {:<20} {value:<22} {}", setting.path, source(&setting.source)));
+        let (path, value) = (cell(&setting.path, 20), cell(&value, 22));
+        let line = Line::raw(format!("{cursor} {path} {value} {}", text::harmless(&source(&setting.source))));
         lines.push(if chosen { line.style(theme.chosen) } else { line });
     }
     let Some(setting) = pending.setting() else {
@@ -161,7 +179,7 @@ fn dry_run_lines(shown: &ChangeResult, theme: &Theme) -> Vec<Line<'static>> {
     }
     for difference in presets::expand_presets(&shown.differences) {
         lines.push(Line::from(vec![
-            Span::raw(format!("  {:<20} {} -> ", difference.path, value_text(&difference.old))),
+            Span::raw(format!("  {} {} -> ", cell(&difference.path, 20), value_text(&difference.old))),
             Span::styled(value_text(&difference.new), theme.figure),
         ]));
     }
@@ -205,9 +223,9 @@ fn conflict_lines(conflict: &ChangeConflict, app: &App, theme: &Theme) -> Vec<Li
     lines.push(Line::from(Span::styled(format!("  {:<20} {:<16} yours", "setting", "in effect now"), theme.dim)));
     for difference in presets::expand_presets(&conflict.differences()) {
         lines.push(Line::raw(format!(
-            "  {:<20} {:<16} {}",
-            difference.path,
-            value_text(&difference.old),
+            "  {} {} {}",
+            cell(&difference.path, 20),
+            cell(&value_text(&difference.old), 16),
             value_text(&difference.new)
         )));
     }
@@ -224,6 +242,13 @@ fn choice(left: &str, right: &str, on_right: bool, theme: &Theme) -> Line<'stati
         spans.extend([Span::raw("   "), button(right, on_right)]);
     }
     Line::from(spans)
+}
+
+/// A text that takes at least this number of columns, so that those that follow are in line.
+fn cell(text: &str, width: usize) -> String {
+    let text = text::one_line(text, usize::MAX, "");
+    let missing = width.saturating_sub(text.width());
+    text + &" ".repeat(missing)
 }
 
 /// A value without quotes.

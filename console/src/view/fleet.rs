@@ -6,7 +6,7 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::{draw_empty, draw_list, frame, framed, text, theme::Theme};
+use super::{draw_empty, draw_list, frame, framed, header_line, text, theme::Theme};
 use crate::{
     input::Screen,
     source::FleetRow,
@@ -21,10 +21,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     if lines.is_empty() {
         return draw_empty(frame, inside, "No server contains this text. Esc clears the filter.", theme);
     }
-    let header = Line::raw(format!(
-        " {:<22}{:<11}{:>9}{:>8}{:>7}{:>6}{:>7}{:>7}",
-        "server", "state", "accepted", "speedup", "tok/s", "wait", "delta", "alerts"
-    ));
+    let header = header_line(Screen::Fleet, &[22, 11, 9, 8, 7, 6, 7, 7], 2, app, theme);
     let data = app.shown();
     let rows = lines
         .iter()
@@ -43,7 +40,7 @@ fn own(server: &ServerState, app: &App, theme: &Theme) -> Line<'static> {
     let alerts = alerts::active_alerts(server, app.data.now_ms);
     let urgent = alerts.iter().filter(|alert| alert.severity > alerts::AlertSeverity::Note).count();
     Line::from(vec![
-        Span::raw(format!("{:<22}", text::one_line(&server.name, 21, theme.symbols.cut))),
+        Span::raw(name(&server.name, theme)),
         Span::styled(format!("{word:<11}"), style),
         Span::raw(numbers(
             (summary.step_acceptance, summary.speedup, summary.throughput, summary.waiting, server.delta()),
@@ -55,10 +52,14 @@ fn own(server: &ServerState, app: &App, theme: &Theme) -> Line<'static> {
 fn other(row: &FleetRow, theme: &Theme) -> Line<'static> {
     let (word, style) = if row.up { ("up", theme.good) } else { ("not up", theme.bad) };
     Line::from(vec![
-        Span::raw(format!("{:<22}", text::one_line(&row.instance, 21, theme.symbols.cut))),
+        Span::raw(name(&row.instance, theme)),
         Span::styled(format!("{word:<11}"), style),
         Span::raw(numbers((row.acceptance, row.speedup, row.throughput, row.waiting, row.delta), "-")),
     ])
+}
+
+fn name(name: &str, theme: &Theme) -> String {
+    text::padded(name, 21, theme.symbols.cut) + " "
 }
 
 type FleetNumbers = (Option<f64>, Option<f64>, Option<f64>, Option<f64>, Option<f64>);

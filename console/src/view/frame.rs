@@ -100,7 +100,7 @@ pub fn notice(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
         Some(alert) => {
             let word = severity_word(alert.severity);
             let more = if alerts.len() > 1 { format!(" (7: {} more)", alerts.len() - 1) } else { String::new() };
-            let room = width.saturating_sub(word.len() + 2 + more.len());
+            let room = width.saturating_sub(word.width() + 2 + more.width());
             (
                 format!(" {word}: {}{more}", text::one_line(&alert.text, room, theme.symbols.cut)),
                 severity_style(alert.severity, theme),
@@ -143,7 +143,7 @@ pub fn foot(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     }
     let mut spans = Vec::new();
     if mode == InputMode::Filter || (mode == InputMode::Screen && !app.ui.filter.is_empty()) {
-        spans.push(Span::styled(format!(" /{}", app.ui.filter), theme.accent));
+        spans.push(Span::styled(format!(" /{}", text::harmless(&app.ui.filter)), theme.accent));
         spans.push(Span::raw(if mode == InputMode::Filter { "_ " } else { " " }));
     }
     let mut used: usize = spans.iter().map(Span::width).sum();

@@ -1,9 +1,10 @@
 //! Graphs made of characters.
 
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};
+use unicode_width::UnicodeWidthStr;
 
 use super::theme::Theme;
-use crate::state::server::GraphMark;
+use crate::{clock, state::server::GraphMark};
 
 /// One column of a graph over time.
 #[derive(Debug, Clone, Copy, Default)]
@@ -12,6 +13,56 @@ pub struct GraphColumn {
     pub value: Option<f64>,
     /// The event to mark.
     pub mark: Option<GraphMark>,
+}
+
+/// What the axes of a graph over time say.
+#[derive(Debug, Clone, Copy)]
+pub struct GraphScale {
+    /// The value at the top; the highest one if absent. The bottom is 0.
+    pub top: Option<f64>,
+    /// A value with its unit.
+    pub label: fn(Option<f64>) -> String,
+    /// Seconds from the first column to the last.
+    pub seconds: u64,
+}
+
+/// Columns below which a graph has no room for its axes.
+const LEAST_COLUMNS: u16 = 8;
+/// Rows from which on the last one is the axis of time.
+const ROWS_WITH_TIME: u16 = 4;
+
+/// Draws bars over time, with the values at the top and at the bottom on their left and, where there is room, the time
+/// below them.
+pub fn draw_with_axes(buffer: &mut Buffer, area: Rect, columns: &[GraphColumn], scale: GraphScale, theme: &Theme) {
+    let highest =
+        columns.iter().filter_map(|column| column.value).filter(|value| value.is_finite()).fold(0.0, f64::max);
+    let top = scale.top.unwrap_or(highest);
+    let labels = [(scale.label)(Some(top)), (scale.label)(Some(0.0))];
+    let gutter = narrow(labels.iter().map(|label| label.width()).max().unwrap_or(0) + 1);
+    if area.width < gutter + LEAST_COLUMNS || highest <= 0.0 && scale.top.is_none() {
+        return draw_over_time(buffer, area, columns, Some(top), theme);
+    }
+    let mut bars = Rect { x: area.x + gutter, width: area.width - gutter, ..area };
+    if area.height >= ROWS_WITH_TIME {
+        bars.height -= 1;
+        time_axis(buffer, Rect { y: bars.bottom(), height: 1, ..bars }, columns.len(), scale.seconds, theme);
+    }
+    let rows = [bars.top(), bars.bottom() - 1];
+    for (label, y) in labels.iter().zip(rows).take(usize::from(bars.height)) {
+        let x = bars.x - 1 - narrow(label.width());
+        buffer.set_string(x, y, label, theme.dim);
+    }
+    draw_over_time(buffer, bars, columns, Some(top), theme);
+}
+
+fn time_axis(buffer: &mut Buffer, area: Rect, columns: usize, seconds: u64, theme: &Theme) {
+    let now = "now";
+    buffer.set_string(area.right() - narrow(now.len()), area.y, now, theme.dim);
+    let drawn = narrow(columns.min(usize::from(area.width)));
+    let since = format!("-{}", clock::short_duration(seconds));
+    if usize::from(drawn) > since.len() + now.len() + 1 {
+        buffer.set_string(area.right() - drawn, area.y, since, theme.dim);
+    }
 }
 
 /// Draws bars over time, the newest at the right end, scaled to `top` or else to the highest of them. If there are too
@@ -170,6 +221,25 @@ mod tests {
         columns[6].value = None;
         let found: Vec<_> = downsample(&columns, 3).iter().map(|c| (c.value, c.mark)).collect();
         assert_eq!(found, [(Some(0.0), None), (Some(2.0), Some(GraphMark::Restart)), (Some(4.5), None)]);
+    }
+
+    #[test]
+    fn axes_say_what_the_height_and_the_width_mean() {
+        let columns: Vec<_> = (1..=20).map(|n| GraphColumn { value: Some(f64::from(n)), mark: None }).collect();
+        let label = |value: Option<f64>| format!("{:.0} s", value.unwrap_or(0.0));
+        let scale = GraphScale { top: None, label, seconds: 90 };
+        let rows = |width: u16, height: u16| {
+            let area = Rect::new(0, 0, width, height);
+            let mut buffer = Buffer::empty(area);
+            draw_with_axes(&mut buffer, area, &columns, scale, &Theme::new(ThemeName::Mono, true));
+            let row = |y| (0..width).map(|x| buffer[(x, y)].symbol()).collect::<String>();
+            (0..height).map(row).collect::<Vec<_>>()
+        };
+        let high = rows(25, 4);
+        assert!(high[0].starts_with("20 s ") && high[2].starts_with(" 0 s "), "{high:?}");
+        assert_eq!(high[3], "     -90 s            now");
+        assert!(rows(25, 1)[0].starts_with("20 s "));
+        assert!(!rows(11, 2)[0].contains('s'), "there is no room for labels");
     }
 
     #[test]

@@ -9,7 +9,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let inside = framed(frame, area, "the console's own log", theme);
     let shown = app.filtered_lines(Screen::Logs);
     if shown.is_empty() {
-        return draw_empty(frame, inside, "The log is empty.", theme);
+        return draw_empty(frame, inside, "Nothing was logged yet. RSD_CONSOLE_LOG=debug logs more.", theme);
     }
     let rows = usize::from(inside.height);
     let chosen = app.ui.cursors[Screen::Logs.index()];

@@ -2,7 +2,9 @@
 
 mod alerts;
 mod change_dialog;
+mod curves;
 mod fleet;
+mod fleet_change;
 mod frame;
 pub mod graph;
 mod help;
@@ -10,10 +12,12 @@ pub mod history;
 mod logs;
 mod models;
 mod overview;
+mod palette;
 mod requests;
 mod rewards;
 pub mod text;
 pub mod theme;
+mod waterfall;
 
 use ratatui::{
     Frame,
@@ -25,7 +29,11 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::{
     input::Screen,
-    state::{app::App, server::ServerConnection},
+    state::{
+        app::App,
+        headline::example_request,
+        server::{ServerConnection, ServerState},
+    },
 };
 use theme::Theme;
 
@@ -78,6 +86,9 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme) {
     if let Some(panel) = panel {
         change_dialog::draw(frame, panel, theme);
     }
+    if let Some(palette) = &app.ui.palette {
+        palette::draw(frame, body, palette, theme);
+    }
     if app.ui.help {
         help::draw(frame, body, app, theme);
     }
@@ -119,6 +130,25 @@ const ASCII_BORDER: ratatui::symbols::border::Set<'static> = ratatui::symbols::b
     horizontal_bottom: "-",
 };
 
+/// A header's columns with their widths, of which those from `right` on are aligned to the right; the one by which the
+/// list is sorted is marked.
+fn header_line(screen: Screen, widths: &[usize], right: usize, app: &App, theme: &Theme) -> Line<'static> {
+    let order = app.sort_order(screen);
+    let mut line = String::from(" ");
+    for (column, (name, width)) in App::sort_columns(screen).iter().zip(widths).enumerate() {
+        let mark = order
+            .filter(|order| order.column == column)
+            .map_or("", |order| theme.symbols.orders[usize::from(order.descending)]);
+        let name = format!("{name}{mark}");
+        line += &if column < right {
+            text::padded(&name, *width, theme.symbols.cut)
+        } else {
+            text::padded_left(&name, *width, theme.symbols.cut)
+        };
+    }
+    Line::raw(line)
+}
+
 /// Draws a list with a header, scrolled so that the selected line is visible.
 fn draw_list(
     frame: &mut Frame<'_>,
@@ -150,7 +180,16 @@ fn draw_scrolled(frame: &mut Frame<'_>, area: Rect, lines: Vec<Line<'static>>, a
     frame.render_widget(Paragraph::new(seen), area);
 }
 
+/// Draws why there is nothing to show, and the request that would change it.
+fn draw_first_request(frame: &mut Frame<'_>, area: Rect, why: &str, server: &ServerState, theme: &Theme) {
+    let mut lines: Vec<_> = text::wrapped(why, usize::from(area.width), 0).into_iter().map(Line::raw).collect();
+    let command = example_request(server).into_iter().map(|line| Line::raw(text::harmless(&line)));
+    lines.extend(command);
+    frame.render_widget(Paragraph::new(lines).style(theme.dim), area);
+}
+
 /// Draws a text that says why there is nothing to show.
 fn draw_empty(frame: &mut Frame<'_>, area: Rect, text: &str, theme: &Theme) {
-    frame.render_widget(Paragraph::new(text.to_owned()).style(theme.dim).wrap(Wrap { trim: true }), area);
+    let lines = text::fitted(vec![Line::raw(text.to_owned())], usize::from(area.width));
+    frame.render_widget(Paragraph::new(lines).style(theme.dim), area);
 }

@@ -50,16 +50,16 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     );
     let inside = framed(frame, area, &title, theme);
     let wide = (usize::from(inside.width).saturating_sub(15) / 3).clamp(12, 32);
-    let cut = |value: String| text::one_line(&value, wide - 1, theme.symbols.cut);
+    let cell_text = |value: &str| text::padded_left(&text::one_line(value, wide - 1, theme.symbols.cut), wide, "");
     let mut names = vec![Span::raw(" ".repeat(14))];
     names.extend(metrics::ROLES.iter().map(|role| Span::styled(format!("{role:>wide$}"), theme.accent)));
     let mut lines = vec![Line::from(names)];
     for (name, cell) in ROWS {
         let mut spans = vec![Span::styled(format!("{name:14}"), theme.dim)];
         for role in metrics::ROLES {
-            let value = cut(cell(server, role));
+            let value = cell(server, role);
             let style = if value == "FAILED" { theme.bad } else { theme.text };
-            spans.push(Span::styled(format!("{value:>wide$}"), style));
+            spans.push(Span::styled(cell_text(&value), style));
         }
         lines.push(Line::from(spans));
     }

@@ -7,7 +7,9 @@ use ratatui::{
 };
 use rsd_protocol::trace::{RequestTrace, StepView, TraceSummary};
 
-use super::{draw_empty, draw_list, draw_scrolled, framed, text, theme::Theme};
+use super::{
+    draw_empty, draw_first_request, draw_list, draw_scrolled, framed, header_line, text, theme::Theme, waterfall,
+};
 use crate::{
     clock,
     input::Screen,
@@ -26,16 +28,19 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     if lines.is_empty() {
         let why = match (server.has_admin, app.ui.filter.is_empty()) {
             (true, true) if server.status.is_none() => "Waiting for the server's first answer.",
-            (false, _) => "The list needs the admin API, which is not known for this server.",
-            (true, true) => "No request has ended yet.",
+            (false, _) => {
+                "The list needs the admin API: give the address of the admin listener with --target, and --token-file."
+            }
+            (true, true) => {
+                let why = "No request has ended yet. Send one:";
+                return draw_first_request(frame, inside, why, server, theme);
+            }
             (true, false) => "No request contains this text. Esc clears the filter.",
         };
         return draw_empty(frame, inside, why, theme);
     }
-    let header = Line::raw(format!(
-        " {:<9}{:<9}{:>8}{:>6}{:>9}{:>8}  source of each step",
-        "ended", "outcome", "tokens", "steps", "accepted", "tok/s"
-    ));
+    let mut header = header_line(Screen::Requests, &[9, 9, 8, 6, 9, 8], 2, app, theme);
+    header.push_span("  source of each step");
     let room = usize::from(inside.width).saturating_sub(52);
     let rows = lines.iter().filter_map(|line| server.traces.get(*line)).map(|trace| row(trace, room, theme)).collect();
     draw_list(frame, inside, header, rows, cursor, theme);
@@ -47,11 +52,11 @@ fn row(trace: &TraceSummary, room: usize, theme: &Theme) -> Line<'static> {
         Some((trace.accepted_steps + trace.rejected_steps) as f64),
     ));
     let speed = text::rate(ratio(Some(trace.completion_tokens as f64), Some(trace.seconds)));
-    let outcome = text::one_line(&trace.outcome, 9, theme.symbols.cut);
+    let outcome = text::padded(&trace.outcome, 9, theme.symbols.cut);
     let bad = if trace.outcome == "failed" { theme.bad } else { theme.text };
     let mut spans = vec![
         Span::raw(format!("{} ", clock::utc_time_of_day(trace.at_ms))),
-        Span::styled(format!("{outcome:<9}"), bad),
+        Span::styled(outcome, bad),
         Span::raw(format!("{:>8}{:>6}{accepted:>9}{speed:>8}  ", trace.completion_tokens, trace.steps)),
     ];
     let letters = text::one_line(&trace.sources, room, theme.symbols.cut);
@@ -102,8 +107,12 @@ fn detail_lines(trace: &RequestTrace, width: usize, theme: &Theme) -> Vec<Line<'
     let mut lines: Vec<_> = text::wrapped(&about, width, 0).into_iter().map(Line::raw).collect();
     match &trace.question {
         Some(question) => lines.extend(paragraph(question, width, theme.dim)),
-        None => lines.push(Line::from(Span::styled("This server stores no text.", theme.dim))),
+        None => lines.push(Line::from(Span::styled(
+            "This server stores no text (admin.trace_text: true stores it).",
+            theme.dim,
+        ))),
     }
+    lines.extend(waterfall::lines(&trace.steps, width, theme));
     for (n, step) in trace.steps.iter().enumerate() {
         lines.extend(step_heading(n + 1, step, width, theme));
         if let Some(rejected) = &step.rejected_text {

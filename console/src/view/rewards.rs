@@ -9,27 +9,61 @@ use ratatui::{
 };
 use rsd_protocol::{metrics, preview::PredictedPoint};
 
-use super::{draw_empty, framed, graph, text, theme::Theme};
+use super::{curves, draw_empty, framed, graph, text, theme::Theme};
 use crate::state::{app::App, change_dialog::ChangeDialog, server::ServerState};
 
 /// Rows below which the screen is not readable.
 pub const LEAST_ROWS: u16 = 6;
+/// Columns below which the axis has no labels.
+const LEAST_AXIS: u16 = 15;
+/// Rows that the prediction needs for two rows per curve.
+const PREDICTION_ROWS: u16 = 9;
 /// Rows from which on there is room for the histogram above the prediction.
 const BOTH_ROWS: u16 = 14;
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let Some(server) = app.server() else { return };
-    let new = new_threshold(app);
+    let marks = ThresholdMarks {
+        active: server.delta(),
+        new: new_threshold(app),
+        cursor: app.ui.probe.map(|percent| f64::from(percent) / 100.0),
+    };
     let side = if area.width >= 100 { 40 } else { 32 };
     let [left, right] = Layout::horizontal([Constraint::Min(20), Constraint::Length(side)]).areas(area);
     if left.height < BOTH_ROWS {
-        draw_prediction(frame, left, server, new, theme);
+        draw_prediction(frame, left, server, marks, theme);
     } else {
-        let [top, bottom] = Layout::vertical([Constraint::Ratio(1, 2); 2]).areas(left);
-        histogram(frame, top, app, server, new, theme);
-        draw_prediction(frame, bottom, server, new, theme);
+        let below = (left.height / 2).max(PREDICTION_ROWS);
+        let [top, bottom] = Layout::vertical([Constraint::Min(1), Constraint::Length(below)]).areas(left);
+        histogram(frame, top, app, server, marks, theme);
+        draw_prediction(frame, bottom, server, marks, theme);
     }
-    numbers(frame, right, server, new, theme);
+    numbers(frame, right, server, marks, theme);
+}
+
+/// The thresholds that are marked on the axis.
+#[derive(Debug, Clone, Copy)]
+struct ThresholdMarks {
+    active: Option<f64>,
+    /// The one that is being entered or reviewed.
+    new: Option<f64>,
+    /// The one whose prediction is being looked up.
+    cursor: Option<f64>,
+}
+
+impl ThresholdMarks {
+    /// The one whose values are shown.
+    fn at(self) -> Option<f64> {
+        self.new.or(self.cursor).or(self.active)
+    }
+
+    fn word(self) -> &'static str {
+        match (self.new, self.cursor) {
+            (Some(_), _) => "new",
+            (None, Some(_)) => "cursor",
+            (None, None) => "active; up/down: others",
+        }
+    }
 }
 
 /// The new threshold that is being entered or reviewed.
@@ -41,9 +75,9 @@ fn new_threshold(app: &App) -> Option<f64> {
     }
 }
 
-fn histogram(frame: &mut Frame<'_>, area: Rect, app: &App, server: &ServerState, new: Option<f64>, theme: &Theme) {
+fn histogram(frame: &mut Frame<'_>, area: Rect, app: &App, server: &ServerState, marks: ThresholdMarks, theme: &Theme) {
     let recent = server.readings.buckets(&metrics::REWARD, Some(app.options.window_ms));
-    let scored = |buckets: &[(f64, f64)]| buckets.iter().map(|(_, count)| count).sum::<f64>();
+    let scored = |buckets: &[(f64, f64)]| buckets.iter().map(|(_, count)| count).fold(0.0, |sum, count| sum + count);
     let (buckets, since) = if scored(&recent) > 0.0 {
         (recent, format!("last {} s", app.options.window_ms / 1000))
     } else {
@@ -52,11 +86,18 @@ fn histogram(frame: &mut Frame<'_>, area: Rect, app: &App, server: &ServerState,
     let title = format!("rewards of {} steps, {since}", text::count(Some(scored(&buckets))));
     let inside = framed(frame, area, &title, theme);
     if scored(&buckets) <= 0.0 {
-        return draw_empty(frame, inside, "No step has been scored yet.", theme);
+        return draw_empty(frame, inside, "No step has been scored yet. Send a request; screen 4 proposes one.", theme);
     }
     let [bars, axis] = Layout::vertical([Constraint::Min(1), Constraint::Length(1)]).areas(inside);
     let highest = buckets.iter().map(|(_, count)| *count).fold(0.0, f64::max);
-    let delta = server.delta();
+    let labels = [format!("{} steps", text::count(Some(highest))), "0 steps".into()];
+    let plot = curves::plot(bars);
+    for (label, y) in labels.iter().zip([bars.top(), bars.bottom() - 1]) {
+        let room = usize::from(plot.x - bars.x) - 1;
+        frame.buffer_mut().set_string(bars.x, y, text::padded_left(label, room, theme.symbols.cut), theme.dim);
+    }
+    let bars = plot;
+    let delta = marks.active;
     for x in bars.left()..bars.right() {
         let reward = graph::value_at(bars, x);
         let Some((_, count)) = buckets.iter().find(|(bound, _)| reward <= *bound) else { continue };
@@ -65,12 +106,16 @@ fn histogram(frame: &mut Frame<'_>, area: Rect, app: &App, server: &ServerState,
             if accepted { (theme.good, &theme.symbols.bars) } else { (theme.dim, &theme.symbols.under) };
         graph::draw_bar(frame.buffer_mut(), bars, x, count / highest, style, steps);
     }
-    threshold_line(frame, bars, delta, new, theme);
-    axis_line(frame, axis, delta, theme);
+    threshold_lines(frame, bars, marks, theme);
+    axis_line(frame, curves::plot(axis), delta, theme);
 }
 
-fn threshold_line(frame: &mut Frame<'_>, area: Rect, delta: Option<f64>, new: Option<f64>, theme: &Theme) {
-    let lines = [(delta, theme.symbols.line, theme.accent), (new, theme.symbols.pending_line, theme.warn)];
+fn threshold_lines(frame: &mut Frame<'_>, area: Rect, marks: ThresholdMarks, theme: &Theme) {
+    let lines = [
+        (marks.active, theme.symbols.line, theme.accent),
+        (marks.cursor.filter(|_| marks.new.is_none()), theme.symbols.cursor_line, theme.warn),
+        (marks.new, theme.symbols.pending_line, theme.warn),
+    ];
     for (at, symbol, style) in lines {
         let Some(at) = at.filter(|at| at.is_finite()) else { continue };
         let x = graph::column_of(area, at);
@@ -82,6 +127,9 @@ fn threshold_line(frame: &mut Frame<'_>, area: Rect, delta: Option<f64>, new: Op
 
 fn axis_line(frame: &mut Frame<'_>, area: Rect, delta: Option<f64>, theme: &Theme) {
     let buffer = frame.buffer_mut();
+    if area.width < LEAST_AXIS {
+        return;
+    }
     buffer.set_string(area.x, area.y, "0", theme.dim);
     buffer.set_string(area.right().saturating_sub(1), area.y, "1", theme.dim);
     let label = format!("delta {}", text::threshold(delta));
@@ -91,39 +139,27 @@ fn axis_line(frame: &mut Frame<'_>, area: Rect, delta: Option<f64>, theme: &Them
     buffer.set_string(at.clamp((area.x + 2).min(last), last), area.y, label, theme.accent);
 }
 
-fn draw_prediction(frame: &mut Frame<'_>, area: Rect, server: &ServerState, new: Option<f64>, theme: &Theme) {
-    let fastest =
-        |curve: &[PredictedPoint]| curve.iter().filter_map(|p| p.speedup).map(|s| s.value).fold(1.0, f64::max);
+fn draw_prediction(frame: &mut Frame<'_>, area: Rect, server: &ServerState, marks: ThresholdMarks, theme: &Theme) {
     let curve = server.preview.as_ref().map(|preview| preview.curve.as_slice()).unwrap_or_default();
-    let top = fastest(curve);
-    let [accepted, speed, flops] = theme.symbols.points;
-    let title = format!("{accepted} accepted {speed} speedup to {top:.1} x {flops} FLOP savings");
+    let title = format!("predicted at {} ({})", text::threshold(marks.at()), marks.word());
     let inside = framed(frame, area, &title, theme);
     if curve.is_empty() {
         let why = match (server.has_admin, &server.preview) {
-            (false, _) => "The prediction needs the admin API, which is not known for this server.",
+            (false, _) => {
+                "The prediction needs the admin API: give the address of the admin listener with --target, and --token-file."
+            }
             (true, None) => "Waiting for the server's prediction.",
-            (true, Some(_)) => "No prediction yet: no step has been scored.",
+            (true, Some(_)) => "No prediction yet: it comes with the first scored steps.",
         };
         return draw_empty(frame, inside, why, theme);
     }
-    threshold_line(frame, inside, server.delta(), new, theme);
-    for x in inside.left()..inside.right() {
-        let Some(point) = server.predict(graph::value_at(inside, x)) else { continue };
-        let curves = [
-            (point.flops_saving.map(|saving| saving.value), flops, theme.dim),
-            (point.speedup.map(|speedup| speedup.value / top), speed, theme.warn),
-            (Some(point.acceptance.value), accepted, theme.good),
-        ];
-        for (value, symbol, style) in curves {
-            if let Some(value) = value.filter(|value| value.is_finite()) {
-                frame.buffer_mut().set_string(x, graph::row_of(inside, value), symbol, style);
-            }
-        }
-    }
+    let [curves, axis] = Layout::vertical([Constraint::Min(1), Constraint::Length(1)]).areas(inside);
+    curves::draw(frame, curves, server, marks.at(), theme);
+    threshold_lines(frame, curves::plot(curves), marks, theme);
+    axis_line(frame, curves::plot(axis), marks.active, theme);
 }
 
-fn numbers(frame: &mut Frame<'_>, area: Rect, server: &ServerState, new: Option<f64>, theme: &Theme) {
+fn numbers(frame: &mut Frame<'_>, area: Rect, server: &ServerState, marks: ThresholdMarks, theme: &Theme) {
     let inside = framed(frame, area, "measured and predicted", theme);
     let summary = server.summary();
     let now = server.preview.as_ref().and_then(|preview| preview.now);
@@ -134,11 +170,11 @@ fn numbers(frame: &mut Frame<'_>, area: Rect, server: &ServerState, new: Option<
     lines.push(Line::raw(""));
     lines.push(Line::from(Span::styled(format!("at {} (active)", text::threshold(server.delta())), theme.accent)));
     lines.extend(prediction_lines(now));
-    if let Some(new) = new {
+    if let Some(other) = marks.new.or(marks.cursor) {
         lines.push(Line::raw(""));
-        let title = format!("at {} (new)", text::threshold(Some(new)));
+        let title = format!("at {} ({})", text::threshold(Some(other)), marks.word());
         lines.push(Line::from(Span::styled(title, theme.warn)));
-        lines.extend(prediction_lines(server.predict(new)));
+        lines.extend(prediction_lines(server.predict(other)));
     }
     if let Some(preview) = &server.preview {
         lines.push(Line::raw(""));

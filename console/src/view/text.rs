@@ -1,5 +1,6 @@
 //! Formatting of numbers and of text from elsewhere. An absent number is "-"; a number that is NaN is "NaN".
 
+use ratatui::text::{Line, Span};
 use rsd_protocol::preview::ConfidenceInterval;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
@@ -99,8 +100,26 @@ pub fn one_line(text: &str, width: usize, cut: &str) -> String {
     if flat.width() <= width {
         return flat;
     }
-    let (start, _) = split_at_width(&flat, width.saturating_sub(1));
+    let room = width.saturating_sub(cut.width());
+    let start = split_at_width(&flat, room).0;
+    // The first character may be wider than the room for it.
+    let start = if start.width() <= room { start } else { "" };
     format!("{start}{cut}")
+}
+
+/// The same on one line that takes exactly this number of columns: cut, or filled with spaces behind it.
+#[must_use]
+pub fn padded(text: &str, width: usize, cut: &str) -> String {
+    let line = one_line(text, width, cut);
+    let missing = width.saturating_sub(line.width());
+    line + &" ".repeat(missing)
+}
+
+/// As [`padded`], with the spaces before the text.
+#[must_use]
+pub fn padded_left(text: &str, width: usize, cut: &str) -> String {
+    let line = one_line(text, width, cut);
+    " ".repeat(width.saturating_sub(line.width())) + &line
 }
 
 /// Breaks a text into lines of at most this number of columns, at spaces if possible. All lines but the first are
@@ -123,6 +142,21 @@ pub fn wrapped(text: &str, width: usize, indent: usize) -> Vec<String> {
     }
     lines.push(format!("{}{rest}", " ".repeat(margin)));
     lines
+}
+
+/// The lines, of which those that are too wide are broken in the style of their first part. (`Wrap` of a `Paragraph` lets
+/// wide characters leave its area.)
+#[must_use]
+pub fn fitted(lines: Vec<Line<'static>>, width: usize) -> Vec<Line<'static>> {
+    let fit = |line: Line<'static>| {
+        if line.width() <= width {
+            return vec![line];
+        }
+        let style = line.spans.first().map_or(line.style, |span| line.style.patch(span.style));
+        let text: String = line.spans.iter().map(|span| span.content.as_ref()).collect();
+        wrapped(&text, width, 0).into_iter().map(|part| Line::from(Span::styled(part, style))).collect()
+    };
+    lines.into_iter().flat_map(fit).collect()
 }
 
 /// Splits a text after as many whole characters as fit into this number of columns. The first part has at least one
@@ -180,6 +214,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_padded_text_takes_its_columns(text in any::<String>(), width in 1..40_usize) {
+            for padded in [padded(&text, width, "…"), padded_left(&text, width, "~")] {
+                prop_assert_eq!(padded.width(), width, "{:?}", padded);
+            }
+        }
+
         #[test]
         fn no_line_is_wider_than_allowed_and_no_character_is_lost(
             text in r"[a-c 数学👍é]{0,60}", width in 8..30_usize, indent in 0..4_usize,

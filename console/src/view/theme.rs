@@ -54,8 +54,12 @@ pub struct ThemeSymbols {
     pub restart: &'static str,
     /// Rising, level, falling.
     pub trends: [&'static str; 3],
-    /// Points of the three predicted curves.
-    pub points: [&'static str; 3],
+    /// The line of a threshold that is looked at.
+    pub cursor_line: &'static str,
+    /// Behind the column by which a list is sorted: the smallest first, the largest first.
+    pub orders: [&'static str; 2],
+    /// Bars of draft, reward and target.
+    pub roles: [&'static str; 3],
     /// Before the selected line.
     pub cursor: &'static str,
     /// Before the word for the connection.
@@ -73,7 +77,9 @@ const UNICODE: ThemeSymbols = ThemeSymbols {
     revision: "┃",
     restart: "╳",
     trends: ["↗", "→", "↘"],
-    points: ["•", "+", "~"],
+    cursor_line: "╎",
+    orders: ["▲", "▼"],
+    roles: ["░", "▒", "█"],
     cursor: "▸",
     lamp: "●",
     cut: "…",
@@ -88,13 +94,21 @@ const ASCII: ThemeSymbols = ThemeSymbols {
     revision: "|",
     restart: "X",
     trends: ["^", ">", "v"],
-    points: ["*", "+", "~"],
+    cursor_line: "'",
+    orders: ["^", "v"],
+    roles: [".", "+", "#"],
     cursor: ">",
     lamp: "*",
     cut: "~",
 };
 
 impl Theme {
+    /// The style of a headline in this color.
+    #[must_use]
+    pub fn headline(&self, color: Style) -> Style {
+        color.add_modifier(Modifier::BOLD)
+    }
+
     /// The theme with this name, with Unicode or ASCII characters.
     #[must_use]
     pub fn new(name: ThemeName, ascii: bool) -> Self {
@@ -116,7 +130,7 @@ impl Theme {
         let [dim, accent, good, warn, bad] = match name {
             ThemeName::Mono => return mono,
             ThemeName::Dark => [Color::DarkGray, Color::Cyan, Color::Green, Color::Yellow, Color::LightRed],
-            ThemeName::Light => [Color::Gray, Color::Blue, Color::Green, Color::Magenta, Color::Red],
+            ThemeName::Light => [Color::DarkGray, Color::Blue, Color::Green, Color::Magenta, Color::Red],
         };
         Self {
             dim: plain.fg(dim),

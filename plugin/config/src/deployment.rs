@@ -291,7 +291,7 @@ pub struct LimitsConfig {
     /// Steps of an answer.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_steps: usize,
-    /// Tokens of an answer if the request sets no limit, and the highest limit that it may set.
+    /// Tokens of an answer if the request sets no limit; a higher limit of a request is lowered to it.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub max_tokens: usize,
     /// Seconds that a request may take, from its start.
@@ -306,7 +306,7 @@ pub struct LimitsConfig {
     /// Requests that may wait; one more gets status 429.
     #[schemars(range(max = 1_000_000))]
     pub waiting: usize,
-    /// The highest `n` of a request.
+    /// The highest `n` of a request, for each of its prompts.
     #[schemars(range(min = 1, max = 128))]
     pub max_choices: usize,
 }

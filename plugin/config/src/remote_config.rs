@@ -11,7 +11,7 @@ use super::SecretSource;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RemoteConfig {
-    /// The kind of engine: vllm, sglang, llama_server or openai (any server with `/v1/completions`; text goes both ways).
+    /// The kind of engine: `vllm`, `sglang`, `llama_server` or `openai` (any server with `/v1/completions`; text goes both ways).
     pub engine: RemoteEngine,
     /// Base URLs of the engine, such as `http://10.0.0.5:8000`. The first one that is well is used, the others replace it
     /// while it is not.

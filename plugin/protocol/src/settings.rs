@@ -45,7 +45,7 @@ impl Default for RuntimeSteps {
 pub struct RuntimeLimits {
     /// Steps of an answer.
     pub max_steps: usize,
-    /// Tokens of an answer if the request sets no limit, and the highest limit that it may set.
+    /// Tokens of an answer if the request sets no limit; a higher limit of a request is lowered to it.
     pub max_tokens: usize,
 }
 

@@ -6,7 +6,7 @@ use rsd_vocabulary::ControlMask;
 use crate::{
     adapters::{ChatEncoding, EngineAdapter},
     completion::CompletionError,
-    model::RemoteCore,
+    remote_core::RemoteCore,
 };
 
 /// Token ids of a conversation, by the template of the engine, or of another model where the engine renders none.

@@ -9,7 +9,7 @@ use rsd_core::pipeline::{
 
 use crate::{
     adapters::{CompletionCall, CompletionDelta, CompletionEnd, CompletionPrefix, PromptUse, ReplyError, ReplyParser},
-    model::RemoteCore,
+    remote_core::RemoteCore,
     transport::{EventStream, TransportError},
 };
 
@@ -84,17 +84,19 @@ impl CompletionPlan {
     /// A stream lasts for the whole run. Without one a completion ends with the step, as far as the engine can tell:
     /// where it cannot, a piece is asked for.
     ///
-    /// `left` are the tokens that the run may still decode, `step` those of the current step.
-    pub fn new(request: &RunRequest, complete_streams: bool, left: usize, step: usize) -> Self {
+    /// `left` are the tokens that the run may still decode, `step_tokens` those of the current step.
+    pub fn new(request: &RunRequest, complete_streams: bool, left: usize, step_tokens: usize) -> Self {
         let one_step = request.max_steps == Some(1);
         if complete_streams && !one_step {
             return Self { stream: true, max_tokens: left, stop: Vec::new() };
         }
-        let in_step = request.segmentation.max_tokens.saturating_sub(step).max(1);
+        let in_step = request.segmentation.max_tokens.saturating_sub(step_tokens).max(1);
         let (max_tokens, stop) = match &request.segmentation.boundary {
             StepBoundary::Delimiter(delimiters) => (in_step, delimiters.iter().chain(&request.stop).cloned().collect()),
             StepBoundary::Sentence => (PIECE.min(in_step), request.stop.clone()),
-            StepBoundary::Tokens(tokens) => (tokens.saturating_sub(step).clamp(1, in_step), request.stop.clone()),
+            StepBoundary::Tokens(tokens) => {
+                (tokens.saturating_sub(step_tokens).clamp(1, in_step), request.stop.clone())
+            }
         };
         Self { stream: complete_streams, max_tokens: max_tokens.min(left), stop }
     }

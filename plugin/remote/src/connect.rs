@@ -13,7 +13,7 @@ use crate::{
     RemoteModel,
     adapters::{EngineAdapter, ReplyError},
     completion::{Completion, CompletionError, CompletionPart, CompletionPlan},
-    model::RemoteCore,
+    remote_core::RemoteCore,
     sent_prefixes::SentPrefixes,
     transport::{EngineClient, TransportError, TransportSettings},
 };

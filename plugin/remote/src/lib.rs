@@ -9,6 +9,7 @@ mod chat_prompt;
 mod completion;
 mod connect;
 mod model;
+mod remote_core;
 mod run;
 mod sent_prefixes;
 #[cfg(test)]

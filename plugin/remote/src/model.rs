@@ -1,55 +1,18 @@
 //! A model on a remote engine, as the loop sees it.
 
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
 use rsd_core::pipeline::roles::{
     Generator, GeneratorRun, ModelHealth, Prompt, RemoteTraffic, RoleError, RunRequest, TokenPrompt,
 };
 use rsd_vocabulary::Vocabulary;
 
-use crate::{
-    adapters::EngineAdapter, chat_prompt, completion::CompletionError, run, sent_prefixes::SentPrefixes,
-    transport::EngineClient,
-};
+use crate::{chat_prompt, remote_core::RemoteCore, run};
 
 /// A model on a remote engine that continues token prefixes. Clones share the connection.
 #[derive(Clone)]
 pub struct RemoteModel(pub(crate) Arc<RemoteCore>);
-
-pub(crate) struct RemoteCore {
-    pub role: String,
-    /// The name of the model, as the engine knows it.
-    pub model: String,
-    pub adapter: Box<dyn EngineAdapter>,
-    pub client: EngineClient,
-    pub vocabulary: Arc<Vocabulary>,
-    /// Renders chat messages where the engine does not.
-    pub renderer: Option<Arc<dyn Generator>>,
-    /// Tokens of prompt and answer together.
-    pub context: usize,
-    pub parameters: Option<u64>,
-    /// For engines that do not say what their cache held.
-    pub sent: Mutex<SentPrefixes>,
-}
-
-impl RemoteCore {
-    pub fn failed(&self, error: &CompletionError) -> RoleError {
-        let reason = format!("{}: {error}", self.client.address());
-        RoleError::Failed { role: self.role.clone(), reason }
-    }
-
-    /// The same for all runs of an answer: a digest of its prompt.
-    pub fn session(&self, request: &RunRequest) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        request.prefix[..request.prefix.len().saturating_sub(request.position)].hash(&mut hasher);
-        hasher.finish()
-    }
-}
 
 impl RemoteModel {
     /// The tokens of the model.

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     adapters::{CompletionEnd, PromptUse},
     completion::{Completion, CompletionError, CompletionPart, CompletionPlan},
-    model::RemoteCore,
+    remote_core::RemoteCore,
 };
 
 /// How often a run may be continued after a completion that broke off.
@@ -59,7 +59,7 @@ pub(crate) fn start(core: &Arc<RemoteCore>, request: RunRequest) -> Result<Box<d
     let stopped = CancellationToken::new();
     let driver = RunDriver {
         builder: StepBuilder::new(&request),
-        session: core.session(&request),
+        session: RemoteCore::session(&request),
         core: core.clone(),
         request,
         sender,

@@ -8,7 +8,10 @@ use std::{error::Error, marker::PhantomData, sync::Arc};
 use axum::{
     RequestExt,
     extract::{FromRequest, Request},
-    http::{HeaderMap, header::CONTENT_TYPE},
+    http::{
+        HeaderMap,
+        header::{CONTENT_ENCODING, CONTENT_TYPE},
+    },
     response::IntoResponse,
 };
 use futures::StreamExt;
@@ -29,6 +32,8 @@ const SHORT: usize = 16 << 10;
 pub(crate) enum BodyError {
     /// The content type is not `application/json`.
     ContentType,
+    /// The body is compressed or otherwise encoded; the message names the encoding.
+    Encoded(String),
     /// The body exceeds the limit.
     TooLarge,
     /// The client did not send the whole body; the message says why.
@@ -93,6 +98,7 @@ impl<E: From<BodyError>> RawBody<E> {
         if !is_json(request.headers()) {
             return Err(BodyError::ContentType);
         }
+        check_encoding(request.headers())?;
         let rules = request.extensions().get::<Arc<BodyRules>>().cloned().unwrap_or_default();
         let mut body = Self { bytes: Vec::new(), memory: BodyMemory::default(), rules, error: PhantomData };
         let mut stream = request.into_limited_body().into_data_stream();
@@ -189,6 +195,18 @@ fn receive_error(error: &axum::Error) -> BodyError {
 
 fn syntax(error: &serde_json::Error) -> BodyError {
     BodyError::Syntax(format!("the body is not valid JSON: {error}"))
+}
+
+/// A compressed body would have to be bounded twice, as sent and as it is. Clients that compress can be told not to.
+fn check_encoding(headers: &HeaderMap) -> Result<(), BodyError> {
+    for encoding in headers.get_all(CONTENT_ENCODING) {
+        if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") {
+            let encoding = String::from_utf8_lossy(encoding.as_bytes());
+            let message = format!("Content-Encoding: `{encoding}` is not supported; send the body uncompressed");
+            return Err(BodyError::Encoded(message));
+        }
+    }
+    Ok(())
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -289,6 +307,17 @@ mod tests {
         assert_eq!(parse::<Value>(slow(3, 1, Duration::from_secs(1), rules)).await, Err(BodyError::ShuttingDown));
         let request = slow(40, 1 << 20, Duration::from_millis(1), BodyRules::default());
         assert_eq!(parse::<Value>(request).await, Err(BodyError::NoMemory));
+    }
+
+    #[tokio::test]
+    async fn a_compressed_body_is_refused_by_the_name_of_its_encoding() {
+        for (encoding, refused) in [("gzip", true), ("gzip, br", true), ("\u{e9}", true), ("Identity", false)] {
+            let request = json().header(CONTENT_ENCODING, encoding).body(Body::from("[]")).unwrap();
+            match parse::<Value>(request).await {
+                Err(BodyError::Encoded(message)) => assert!(refused && message.contains(encoding), "{message}"),
+                other => assert!(!refused && other.is_ok(), "{encoding}: {other:?}"),
+            }
+        }
     }
 
     #[tokio::test]

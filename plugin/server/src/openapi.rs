@@ -25,7 +25,7 @@ pub(crate) struct ApiRoute<S> {
 /// What the document says of a route.
 pub(crate) struct RouteSpec {
     pub method: &'static str,
-    /// The path, with parameters in braces.
+    /// The path, with parameters in braces; a star marks one that may hold slashes.
     pub path: &'static str,
     pub summary: &'static str,
     /// Names of the query parameters.
@@ -94,11 +94,16 @@ impl RouteSpec {
         ApiRoute { spec: self, handler }
     }
 
+    /// The path as a document writes it.
+    fn documented_path(&self) -> String {
+        self.path.replace("{*", "{")
+    }
+
     fn operation(&self, generator: &mut SchemaGenerator, error: &Value) -> Value {
         let parameter = |name: &str, place: &str, required: bool| json!({"name": name, "in": place, "required": required, "schema": {"type": "string"}});
         let mut parameters: Vec<Value> = self.query.iter().map(|name| parameter(name, "query", false)).collect();
         let in_path = self.path.split('{').skip(1).filter_map(|rest| rest.split('}').next());
-        parameters.extend(in_path.map(|name| parameter(name, "path", true)));
+        parameters.extend(in_path.map(|name| parameter(name.trim_start_matches('*'), "path", true)));
         if self.conditional {
             parameters.push(parameter("If-Match", "header", true));
         }
@@ -141,7 +146,7 @@ pub(crate) fn document<E: JsonSchema>(info: &ApiInfo, routes: impl IntoIterator<
     let mut paths = Map::new();
     for route in routes {
         let operation = route.operation(&mut generator, &error);
-        let path = paths.entry(route.path).or_insert_with(|| json!({}));
+        let path = paths.entry(route.documented_path()).or_insert_with(|| json!({}));
         path[route.method.to_lowercase()] = operation;
     }
     let schemas = Value::Object(generator.take_definitions(true));
@@ -168,7 +173,8 @@ pub(crate) mod testing {
             described
                 .extend(operations.as_object().unwrap().keys().map(|method| (path.clone(), method.to_uppercase())));
         }
-        let mut listed: Vec<_> = routes.iter().map(|route| (route.path.to_owned(), route.method.to_owned())).collect();
+        let mut listed: Vec<_> =
+            routes.iter().map(|route| (route.documented_path(), route.method.to_owned())).collect();
         described.sort();
         listed.sort();
         assert_eq!(described, listed);

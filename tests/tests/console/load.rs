@@ -16,10 +16,9 @@ const WINDOW: u64 = 10;
 /// is wrong by about ten points.
 const TOLERANCE: f64 = 25.0;
 
-/// The acceptance rate of steps, in percent, that the overview shows.
+/// The acceptance rate of steps, in percent, that the overview's headline names.
 fn shown(screen: &str) -> Option<f64> {
-    let under = screen.lines().skip_while(|line| !line.contains("acceptance rate, steps")).nth(1)?;
-    under.split(['│', '%']).nth(1)?.trim().parse().ok()
+    screen.split_once("Acceptance ")?.1.split(' ').next()?.parse().ok()
 }
 
 /// The acceptance rate of steps, in percent, that the review predicts for the pending threshold.

@@ -58,7 +58,9 @@ async fn a_stream_says_what_the_whole_answer_says() {
         assert_eq!(choices.next_back().unwrap()["finish_reason"], whole["choices"][index]["finish_reason"]);
     }
     let last = events.last().unwrap();
-    assert_eq!(last["usage"], whole["usage"]);
+    for count in ["prompt_tokens", "completion_tokens", "total_tokens"] {
+        assert_eq!(last["usage"][count], whole["usage"][count]);
+    }
     assert_eq!(last["rsd"]["choices"].as_array().unwrap().len(), 2);
     server.drain().await.unwrap();
 }
@@ -170,5 +172,39 @@ async fn log_probabilities_are_given_by_a_model_alone() {
     assert_eq!(logprobs["token_logprobs"].as_array().unwrap().len(), 4);
     assert!(logprobs["token_logprobs"].as_array().unwrap().iter().all(|l| l.as_f64().unwrap() < 0.0));
     assert_eq!(logprobs["top_logprobs"][0].as_object().unwrap().len(), 3);
+    server.drain().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_echoed_prompt_has_its_log_probabilities_whether_or_not_something_follows() {
+    let server = serve().await;
+    let ask = async |extra: Value| {
+        let answer = server.ask("/v1/completions", &body("target", &extra)).await.unwrap();
+        (answer["choices"][0].clone(), answer["usage"]["prompt_tokens"].as_u64().unwrap())
+    };
+    let (prompt, tokens) = ask(json!({"echo": true, "logprobs": 2, "max_tokens": 0})).await;
+    let (both, _) = ask(json!({"echo": true, "logprobs": 2, "max_tokens": 1})).await;
+    let scores = |choice: &Value| choice["logprobs"]["token_logprobs"].as_array().unwrap().clone();
+    assert_eq!(prompt["text"], "one two three");
+    assert_eq!(scores(&prompt).len() as u64, tokens);
+    assert!(scores(&prompt)[0].is_null());
+    assert!(scores(&prompt)[1..].iter().all(|score| score.as_f64().unwrap() < 0.0));
+    // One entry more, whether the model goes on or ends the text.
+    assert_eq!(scores(&both).len() as u64, tokens + 1);
+    assert_eq!(scores(&both)[..scores(&prompt).len()], scores(&prompt));
+    server.drain().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_prompts_is_answered_as_each_prompt_is_alone() {
+    let server = serve().await;
+    let both = json!({"prompt": ["one two three", "four"]});
+    let both = server.ask("/v1/completions", &body("target", &both)).await.unwrap();
+    for (index, prompt) in ["one two three", "four"].into_iter().enumerate() {
+        let alone = server.complete(&body("target", &json!({"prompt": prompt}))).await.unwrap();
+        assert_eq!(both["choices"][index]["text"], alone.as_str());
+    }
+    let ids = server.ask("/v1/completions", &body("rsd", &json!({"prompt": [[10, 11, 12]]}))).await.unwrap();
+    assert_eq!(ids["usage"]["prompt_tokens"], 3);
     server.drain().await.unwrap();
 }

@@ -41,6 +41,14 @@ impl App {
         }
     }
 
+    pub(super) fn toggle_all_servers(&mut self) {
+        if self.data.servers.len() < 2 {
+            self.show_note("the console is connected to one server only; --target can be given several times", false);
+        } else {
+            self.edit_form(|pending| pending.all = !pending.all);
+        }
+    }
+
     pub(super) fn may_change(&mut self) -> bool {
         self.frozen = None;
         match self.why_readonly() {
@@ -74,10 +82,16 @@ impl App {
 
     pub(super) fn review_form(&mut self, mut pending: PendingChange) -> Vec<AppEffect> {
         let valid = pending.accept_typed();
+        if valid && pending.all && pending.changes_presets() {
+            pending.problem = Some("presets differ from server to server: change them one server at a time".into());
+            self.ui.dialog = ChangeDialog::Form(Box::new(pending));
+            return Vec::new();
+        }
         let change = pending.to_change(self.options.by.as_deref());
-        let etag = pending.etag.clone();
+        let (etag, all) = (pending.etag.clone(), pending.all);
         self.ui.dialog = ChangeDialog::Form(Box::new(pending));
         match change {
+            Some(change) if valid && all => self.review_all(&change),
             Some(change) if valid => self.review(ChangePlan::Change, change, etag),
             None if valid => {
                 self.edit_form(|pending| pending.problem = Some("no value is different yet".into()));
@@ -188,6 +202,18 @@ impl App {
 
     pub(super) fn receive_answer(&mut self, ticket: u64, answer: CommandAnswer) {
         let dialog = std::mem::take(&mut self.ui.dialog);
+        let dialog = match dialog {
+            ChangeDialog::Fleet(mut fleet) => {
+                if fleet.receive(ticket, &answer) {
+                    self.finish_fleet(&fleet);
+                } else {
+                    self.report_answer(&answer);
+                }
+                self.ui.dialog = ChangeDialog::Fleet(fleet);
+                return;
+            }
+            other => other,
+        };
         let ChangeDialog::Review(review) = dialog else {
             self.ui.dialog = dialog;
             self.report_answer(&answer);

@@ -2,9 +2,10 @@
 
 use super::{App, AppEffect, PAGE};
 use crate::{
-    input::{Screen, UserIntent},
+    input::{InputMode, Screen, UserIntent},
+    palette::CommandPalette,
     source::ServerCommand,
-    state::{change_dialog::ChangeDialog, presets},
+    state::{change_dialog::ChangeDialog, fleet_change::FleetPlan, presets, server::ServerState},
 };
 
 impl App {
@@ -12,6 +13,7 @@ impl App {
     pub fn apply_intent(&mut self, intent: UserIntent) -> Vec<AppEffect> {
         match intent {
             UserIntent::Quit => return vec![AppEffect::Quit],
+            UserIntent::Suspend => return vec![AppEffect::Suspend],
             UserIntent::Help => self.open_help(),
             UserIntent::Close => self.close(),
             UserIntent::Show(screen) => self.show(screen),
@@ -33,6 +35,10 @@ impl App {
             UserIntent::Left | UserIntent::Right | UserIntent::FarLeft | UserIntent::FarRight => self.sideways(intent),
             UserIntent::Freeze => self.freeze(),
             UserIntent::Filter => self.ui.filtering = true,
+            UserIntent::Palette => self.ui.palette = Some(CommandPalette::default()),
+            UserIntent::Complete => self.ui.palette.iter_mut().for_each(CommandPalette::complete),
+            UserIntent::SortColumn => self.sort_by_next_column(),
+            UserIntent::ReverseOrder => self.reverse_order(),
             UserIntent::Text(c) => self.text(c),
             UserIntent::Erase => self.erase(),
             UserIntent::EditDelta => self.open_form("policy.delta"),
@@ -40,6 +46,8 @@ impl App {
             UserIntent::EditBudget => self.open_form("policy.mode"),
             UserIntent::EditPresets => self.open_presets(),
             UserIntent::Undo => return self.undo(),
+            UserIntent::UndoAll => return self.undo_all(),
+            UserIntent::AllServers => self.toggle_all_servers(),
             UserIntent::Confirm => return self.confirm_change(),
             UserIntent::Trial => self.edit_form(|pending| pending.trial = !pending.trial),
             UserIntent::Persist => self.edit_form(|pending| pending.persist = !pending.persist),
@@ -78,12 +86,21 @@ impl App {
         if self.ui.help {
             self.ui.help = false;
         } else if self.ui.dialog != ChangeDialog::Closed {
-            if matches!(&self.ui.dialog, ChangeDialog::Review(review) if review.sent) {
+            let sent = match &self.ui.dialog {
+                ChangeDialog::Review(review) => review.sent,
+                ChangeDialog::Fleet(fleet) => fleet.pending(),
+                _ => false,
+            };
+            let changed = matches!(&self.ui.dialog, ChangeDialog::Fleet(fleet) if !fleet.taken().is_empty());
+            if sent {
                 self.show_note("the change was already sent; the server's answer will be shown", false);
             } else {
                 self.ui.dialog = ChangeDialog::Closed;
-                self.show_note("nothing was changed", false);
+                let note = if changed { "U undoes the change of all servers" } else { "nothing was changed" };
+                self.show_note(note, false);
             }
+        } else if self.ui.palette.is_some() {
+            self.ui.palette = None;
         } else if self.ui.filtering {
             self.ui.filtering = false;
             self.ui.filter.clear();
@@ -91,6 +108,7 @@ impl App {
             self.ui.detail = false;
         } else {
             self.ui.filter.clear();
+            self.ui.probe = None;
         }
     }
 
@@ -99,6 +117,9 @@ impl App {
     }
 
     fn move_cursor(&mut self, intent: UserIntent) {
+        if self.mode() == InputMode::Palette {
+            return self.ui.palette.iter_mut().for_each(|palette| palette.move_cursor(intent == UserIntent::Down));
+        }
         if let ChangeDialog::Form(pending) = &mut self.ui.dialog
             && !self.ui.help
         {
@@ -106,6 +127,9 @@ impl App {
             return;
         }
         let open = self.ui.help || self.ui.detail;
+        if self.ui.screen == Screen::Rewards && !open {
+            return self.move_probe(intent);
+        }
         let last = if open { usize::MAX } else { self.filtered_lines(self.ui.screen).len().saturating_sub(1) };
         let index = self.ui.screen.index();
         let now = if open { self.ui.scroll.get() } else { self.ui.cursors[index].min(last) };
@@ -124,6 +148,21 @@ impl App {
         }
     }
 
+    /// Looks at another threshold; up is higher.
+    fn move_probe(&mut self, intent: UserIntent) {
+        let active = self.server().and_then(ServerState::delta).unwrap_or(0.5).clamp(0.0, 1.0);
+        let now = self.ui.probe.unwrap_or_else(|| hundredths(active));
+        self.ui.probe = Some(match intent {
+            UserIntent::Up => now.saturating_add(1),
+            UserIntent::PageUp => now.saturating_add(10),
+            UserIntent::PageDown => now.saturating_sub(10),
+            UserIntent::Top => 0,
+            UserIntent::Bottom => 100,
+            _ => now.saturating_sub(1),
+        })
+        .map(|probe| probe.min(100));
+    }
+
     fn sideways(&mut self, intent: UserIntent) {
         let right = matches!(intent, UserIntent::Right | UserIntent::FarRight);
         match &mut self.ui.dialog {
@@ -132,6 +171,10 @@ impl App {
             }
             ChangeDialog::Review(review) => review.apply = right && review.ready(),
             ChangeDialog::Conflict(conflict) => conflict.review_again = right,
+            ChangeDialog::Fleet(fleet) => {
+                let undo = fleet.plan == FleetPlan::Change && !fleet.pending() && !fleet.taken().is_empty();
+                fleet.right = right && (fleet.ready() || undo);
+            }
             ChangeDialog::Closed => {}
         }
     }
@@ -139,6 +182,8 @@ impl App {
     fn text(&mut self, c: char) {
         if let ChangeDialog::Form(pending) = &mut self.ui.dialog {
             pending.type_char(c);
+        } else if let Some(palette) = &mut self.ui.palette {
+            palette.type_char(c);
         } else if self.ui.filtering && !c.is_control() && self.ui.filter.len() < 60 {
             self.ui.filter.push(c);
         }
@@ -147,6 +192,8 @@ impl App {
     fn erase(&mut self) {
         if let ChangeDialog::Form(pending) = &mut self.ui.dialog {
             pending.erase();
+        } else if let Some(palette) = &mut self.ui.palette {
+            palette.erase();
         } else {
             self.ui.filter.pop();
         }
@@ -157,12 +204,27 @@ impl App {
             ChangeDialog::Form(pending) => self.review_form(*pending),
             ChangeDialog::Review(review) => self.answer_review(*review),
             ChangeDialog::Conflict(conflict) => self.answer_conflict(*conflict),
+            ChangeDialog::Fleet(fleet) => self.answer_fleet(*fleet),
+            ChangeDialog::Closed if self.ui.palette.is_some() => self.run_command(),
             ChangeDialog::Closed if self.ui.filtering => {
                 self.ui.filtering = false;
                 Vec::new()
             }
             ChangeDialog::Closed => self.open_line(),
         }
+    }
+
+    /// Runs the selected command of the palette.
+    fn run_command(&mut self) -> Vec<AppEffect> {
+        let Some(palette) = self.ui.palette.take() else { return Vec::new() };
+        let Some(command) = palette.selected() else {
+            self.show_note(format!("{}: no command has this name; press : for the list", palette.typed), true);
+            return Vec::new();
+        };
+        let effects = self.apply_intent(command.intent);
+        // A threshold can be typed behind the command.
+        self.edit_form(|pending| palette.argument().chars().for_each(|c| pending.type_char(c)));
+        effects
     }
 
     fn open_line(&mut self) -> Vec<AppEffect> {
@@ -193,4 +255,9 @@ impl App {
         }
         Vec::new()
     }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded, and from 0 to 100")]
+fn hundredths(fraction: f64) -> u8 {
+    (100.0 * fraction).round() as u8
 }

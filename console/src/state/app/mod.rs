@@ -2,13 +2,17 @@
 //! effects come out.
 
 mod changes;
+mod fleet;
 mod intents;
+pub mod lines;
 
 use std::{cell::Cell, collections::VecDeque};
 
-use super::{alerts, change_dialog::ChangeDialog, server::ServerState};
+use self::lines::SortOrder;
+use super::{change_dialog::ChangeDialog, fleet_change::TakenChange, server::ServerState};
 use crate::{
     input::{InputMode, Screen},
+    palette::CommandPalette,
     source::{FleetRow, ServerCommand, SourceChannel, SourceMessage, SourceUpdate},
 };
 
@@ -67,6 +71,10 @@ pub struct UiState {
     pub server: usize,
     /// The selected line of each screen.
     pub cursors: [usize; Screen::ALL.len()],
+    /// The order of each screen's list.
+    pub orders: [Option<SortOrder>; Screen::ALL.len()],
+    /// The command that is being typed.
+    pub palette: Option<CommandPalette>,
     /// Only lines that contain this text are shown.
     pub filter: String,
     /// Whether the filter is being typed.
@@ -77,7 +85,11 @@ pub struct UiState {
     /// First line shown of a long text. The view, which knows the length of the text, corrects values that are too
     /// large.
     pub scroll: Cell<usize>,
+    /// The threshold that is looked at among the rewards, in hundredths.
+    pub probe: Option<u8>,
     pub dialog: ChangeDialog,
+    /// Who took the last change of all servers, for its undo.
+    pub last_fleet: Vec<TakenChange>,
     pub note: Option<StatusNote>,
 }
 
@@ -86,6 +98,8 @@ pub struct UiState {
 pub enum AppEffect {
     /// Send the command to the server with this index.
     Send(usize, ServerCommand),
+    /// Give the terminal back and stop the program until it is continued.
+    Suspend,
     /// End the program.
     Quit,
 }
@@ -126,8 +140,9 @@ impl App {
     pub fn mode(&self) -> InputMode {
         match self.ui.dialog {
             _ if self.ui.help => InputMode::Help,
+            ChangeDialog::Closed if self.ui.palette.is_some() => InputMode::Palette,
             ChangeDialog::Form(_) => InputMode::Form,
-            ChangeDialog::Review(_) | ChangeDialog::Conflict(_) => InputMode::Confirm,
+            ChangeDialog::Review(_) | ChangeDialog::Conflict(_) | ChangeDialog::Fleet(_) => InputMode::Confirm,
             ChangeDialog::Closed if self.ui.filtering => InputMode::Filter,
             ChangeDialog::Closed if self.ui.detail => InputMode::Detail,
             ChangeDialog::Closed => InputMode::Screen,
@@ -185,31 +200,5 @@ impl App {
     #[must_use]
     pub fn cursor(&self, count: usize) -> usize {
         self.ui.cursors[self.ui.screen.index()].min(count.saturating_sub(1))
-    }
-
-    /// Indices of the lines of a screen that the filter lets through.
-    #[must_use]
-    pub fn filtered_lines(&self, screen: Screen) -> Vec<usize> {
-        let data = self.shown();
-        let Some(server) = self.server() else { return Vec::new() };
-        let filtered = |lines: Vec<String>| {
-            lines.iter().enumerate().filter(|(_, line)| self.passes_filter(line)).map(|(index, _)| index).collect()
-        };
-        match screen {
-            Screen::Requests => filtered(
-                server.traces.iter().map(|t| format!("{} {} {} {}", t.id, t.model, t.outcome, t.sources)).collect(),
-            ),
-            Screen::Fleet => {
-                let own = data.servers.iter().map(|server| server.name.clone());
-                filtered(own.chain(data.fleet.iter().map(|row| row.instance.clone())).collect())
-            }
-            Screen::History => filtered(server.history.iter().map(|entry| format!("{entry:?}")).collect()),
-            Screen::Alerts => {
-                let alerts = alerts::active_alerts(server, data.now_ms);
-                filtered(alerts.iter().map(|alert| format!("{} {}", alert.rule, alert.text)).collect())
-            }
-            Screen::Logs => filtered(data.logs.iter().cloned().collect()),
-            Screen::Overview | Screen::Rewards | Screen::Models => Vec::new(),
-        }
     }
 }

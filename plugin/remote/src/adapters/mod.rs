@@ -20,6 +20,7 @@ use crate::transport::EngineRequest;
 
 /// What an engine can do. The start checks it, so that nobody finds out in the middle of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is independent of the others")]
 pub struct EngineAbilities {
     /// It takes token ids and returns the ids of what it decoded. Otherwise text goes both ways.
     pub token_ids: bool,

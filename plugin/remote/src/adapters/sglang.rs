@@ -178,7 +178,7 @@ mod tests {
             parts in proptest::collection::vec(proptest::collection::vec(0u32..3, 1..4), 1..8),
         ) {
             let event = |ids: &[u32], decoded: usize| {
-                let text: String = ids.iter().map(|id| char::from(b'a' + *id as u8)).collect();
+                let text: String = ids.iter().map(|id| char::from_digit(*id, 10).unwrap()).collect();
                 json!({"text": text, "output_ids": ids, "meta_info": {"finish_reason": null,
                     "completion_tokens": decoded}})
             };

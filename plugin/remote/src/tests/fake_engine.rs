@@ -130,7 +130,8 @@ async fn complete(State(engine): State<Arc<FakeEngine>>, Json(body): Json<Value>
     }
     engine.completions.fetch_add(1, SeqCst);
     let prefix = body["prompt"].as_array().map_or(0, Vec::len);
-    let limit = body["max_tokens"].as_u64().or(body["n_predict"].as_u64()).unwrap() as usize;
+    let limit = body["max_tokens"].as_u64().or(body["n_predict"].as_u64()).unwrap();
+    let limit = usize::try_from(limit).unwrap();
     let stop: Vec<String> = serde_json::from_value(body["stop"].clone()).unwrap_or_default();
     let mut ids = Vec::new();
     let mut finish = ("length", Value::Null, "limit");

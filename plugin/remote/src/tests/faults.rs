@@ -30,7 +30,7 @@ async fn a_stream_that_breaks_off_is_continued_where_it_was() {
 #[tokio::test]
 async fn an_engine_that_is_down_ends_the_run_with_its_address_and_the_reason() {
     let (engine, url) = FakeEngine::serve(RECITAL, 3).await;
-    let model = connect(EngineKind::Vllm, &[url.clone()]).await;
+    let model = connect(EngineKind::Vllm, std::slice::from_ref(&url)).await;
     engine.started.store(1, SeqCst);
     engine.faults.lock().extend([EngineFault::Status(503); 40]);
     let began = Instant::now();

@@ -2,7 +2,7 @@
 
 use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
-use rsd_core::pipeline::roles::{Generator as _, RoleError, RunRequest, StepEnd};
+use rsd_core::pipeline::roles::{Generator as _, RoleError, RunRequest, Step, StepEnd};
 
 use super::fake_engine::{EngineKind, FakeEngine, connect, request, steps};
 
@@ -48,7 +48,7 @@ async fn a_single_step_and_a_limit_on_tokens_end_a_run() {
         let model = connect(kind, &[url]).await;
         let one = RunRequest { max_steps: Some(1), ..request(&model, "abc") };
         let (single, _) = steps(&mut model.start(one).await.unwrap()).await;
-        assert_eq!(single.iter().map(|step| step.text()).collect::<Vec<_>>(), ["\n\nfirst step.\n\n"]);
+        assert_eq!(single.iter().map(Step::text).collect::<Vec<_>>(), ["\n\nfirst step.\n\n"]);
         let short = RunRequest { max_tokens: 20, ..request(&model, "abc") };
         let (cut, _) = steps(&mut model.start(short).await.unwrap()).await;
         assert_eq!(cut.last().map(|step| step.end), Some(StepEnd::Length));

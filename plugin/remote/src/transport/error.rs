@@ -7,7 +7,7 @@ use serde_json::Value;
 /// Characters of an engine's message that are shown.
 const SHOWN: usize = 300;
 
-/// What was waited for in vain.
+/// What the engine did not send in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeoutPhase {
     /// The first event of a stream.

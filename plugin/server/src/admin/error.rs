@@ -74,6 +74,7 @@ impl From<BodyError> for AdminError {
     fn from(error: BodyError) -> Self {
         match error {
             BodyError::ContentType => Self::new(ErrorCode::UnsupportedMediaType, BodyError::CONTENT_TYPE),
+            BodyError::Encoded(message) => Self::new(ErrorCode::UnsupportedMediaType, message),
             BodyError::TooLarge => Self::new(ErrorCode::BodyTooLarge, "the body is larger than any change can be"),
             BodyError::TimedOut => Self::new(ErrorCode::RequestTimeout, BodyError::TIMED_OUT),
             BodyError::NoMemory => Self::new(ErrorCode::InvalidBody, BodyError::NO_MEMORY),

@@ -21,7 +21,7 @@ use crate::{
 pub(crate) enum ApiErrorCode {
     /// 401: the request does not have the server's API key.
     InvalidApiKey,
-    /// 415: the content type is not `application/json`.
+    /// 415: the content type is not `application/json`, or the body has a `Content-Encoding`.
     UnsupportedMediaType,
     /// 403: the host name is none of this server's (`server.allowed_hosts`).
     HostRefused,
@@ -156,6 +156,13 @@ impl ApiError {
         Self { retry_after: Some(retry_after), ..Self::new(code, message) }
     }
 
+    /// No model has this name.
+    pub fn model_not_found(model: &str, names: &[String]) -> Self {
+        let names = names.join(", ");
+        let message = format!("model: there is no `{model}`; this server answers as {names}");
+        Self::invalid(ApiErrorCode::ModelNotFound, "model", message)
+    }
+
     /// The server ends before the request has begun.
     pub fn shutting_down() -> Self {
         Self::new(ApiErrorCode::ShuttingDown, "the server is shutting down and accepts no new requests")
@@ -164,7 +171,7 @@ impl ApiError {
     /// The outcome of an admitted request that ends with this error.
     pub fn outcome(&self) -> RequestOutcome {
         match self.code {
-            ApiErrorCode::Cancelled => RequestOutcome::Cancelled,
+            ApiErrorCode::Cancelled | ApiErrorCode::ShuttingDown => RequestOutcome::Cancelled,
             code if code.status().is_client_error() => RequestOutcome::Refused,
             _ => RequestOutcome::Failed,
         }
@@ -197,6 +204,7 @@ impl From<BodyError> for ApiError {
     fn from(error: BodyError) -> Self {
         match error {
             BodyError::ContentType => Self::new(ApiErrorCode::UnsupportedMediaType, BodyError::CONTENT_TYPE),
+            BodyError::Encoded(message) => Self::new(ApiErrorCode::UnsupportedMediaType, message),
             BodyError::TooLarge => {
                 Self::new(ApiErrorCode::BodyTooLarge, "the body is larger than this server allows (server.body_limit)")
             }
@@ -218,16 +226,17 @@ impl From<FieldError> for ApiError {
     }
 }
 
-impl From<PipelineError> for ApiError {
-    fn from(error: PipelineError) -> Self {
+impl ApiError {
+    /// Why there is no answer to the prompt that stands in this field of the body.
+    pub fn of_answer(error: &PipelineError, prompt_field: &str) -> Self {
         let message = error.to_string();
         match error {
             PipelineError::Cancelled => Self::new(ApiErrorCode::Cancelled, message),
             PipelineError::Role(RoleError::ContextExceeded { .. }) => {
-                Self::invalid(ApiErrorCode::ContextLengthExceeded, "messages", message)
+                Self::invalid(ApiErrorCode::ContextLengthExceeded, prompt_field, message)
             }
             PipelineError::Role(RoleError::Invalid(_)) => {
-                Self::invalid(ApiErrorCode::InvalidPrompt, "messages", message)
+                Self::invalid(ApiErrorCode::InvalidPrompt, prompt_field, message)
             }
             PipelineError::Role(RoleError::Failed { .. } | RoleError::NoOpinion(_)) => {
                 Self::new(ApiErrorCode::ModelFailed, message)

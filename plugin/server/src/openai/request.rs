@@ -1,4 +1,4 @@
-//! The requests of the OpenAI API: their fields, and how a body becomes a [`ParsedRequest`].
+//! Parses the bodies of the OpenAI API into a [`ParsedRequest`].
 //!
 //! Parsing looks at the body alone; `resolve` applies what the server knows. What RSD cannot do is refused by name
 //! rather than ignored.
@@ -6,45 +6,21 @@
 use std::collections::HashMap;
 
 use rsd_core::{
-    pipeline::roles::{ChatMessage, Prompt},
-    policy::{AfterRejection, WeightingFunction},
+    pipeline::roles::{ChatMessage, Generator, Prompt, TokenPrompt},
     sampling::Sampling,
 };
-use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::error::{ApiError, ApiErrorCode};
+use super::{
+    body_fields::{
+        ChatFields, ChatRequest, CommonFields, CompletionFields, CompletionRequest, PromptField, RsdOptions,
+        StopStrings,
+    },
+    error::{ApiError, ApiErrorCode},
+    field_lists::{self, EndpointFields},
+};
 use crate::json_body::FieldError;
-
-/// Fields of [`CommonFields`], [`ChatFields`] and [`CompletionFields`].
-const SUPPORTED_FIELDS: [&str; 21] = [
-    "model",
-    "messages",
-    "prompt",
-    "max_tokens",
-    "max_completion_tokens",
-    "temperature",
-    "top_p",
-    "top_k",
-    "min_p",
-    "repetition_penalty",
-    "frequency_penalty",
-    "presence_penalty",
-    "logit_bias",
-    "seed",
-    "stop",
-    "n",
-    "stream",
-    "stream_options",
-    "rsd",
-    "logprobs",
-    "top_logprobs",
-];
-
-/// Fields that clients send and that do not change the answer; they are ignored.
-const IGNORED_FIELDS: [&str; 7] =
-    ["user", "metadata", "store", "service_tier", "parallel_tool_calls", "safety_identifier", "prompt_cache_key"];
 
 /// Highest value of `top_logprobs`, and of `logprobs` for plain completions.
 const MAX_TOP_LOGPROBS: usize = 20;
@@ -52,182 +28,48 @@ const MAX_TOP_LOGPROBS: usize = 20;
 const MAX_STOP_STRINGS: usize = 16;
 /// Highest number of bytes in one stop string.
 const MAX_STOP_BYTES: usize = 256;
+/// Highest number of prompts in one request. `LangChain` sends 20 at once.
+const MAX_PROMPTS: usize = 32;
 
-/// Fields of both endpoints.
-// A body is deserialized as these fields and as the endpoint's own: serde's `flatten` would lose the path of a field
-// whose type is wrong.
-#[derive(Debug, Deserialize, JsonSchema)]
-struct CommonFields {
-    /// The model that answers; default: RSD. `GET /v1/models` lists the names.
-    model: Option<String>,
-    /// Limit on the tokens of the answer. The default, which is also the highest value, is `limits.max_tokens` of the
-    /// deployment.
-    #[schemars(range(min = 1))]
-    max_tokens: Option<usize>,
-    /// 0 is greedy; default: 1.
-    #[schemars(range(min = 0, max = 2))]
-    temperature: Option<f64>,
-    /// Samples from the smallest set of tokens with this probability; default: all tokens.
-    #[schemars(range(min = 0, max = 1))]
-    top_p: Option<f64>,
-    /// Samples from this many of the most likely tokens; default: all tokens.
-    top_k: Option<usize>,
-    /// Excludes tokens that are less likely than this fraction of the most likely one.
-    #[schemars(range(min = 0, max = 1))]
-    min_p: Option<f64>,
-    /// Divides the positive logits of tokens that occurred before, and multiplies the negative ones.
-    #[schemars(range(min = 0.01, max = 10))]
-    repetition_penalty: Option<f64>,
-    /// Subtracted from the logit of a token for each time that it occurred before.
-    #[schemars(range(min = -2, max = 2))]
-    frequency_penalty: Option<f64>,
-    /// Subtracted from the logits of tokens that occurred before.
-    #[schemars(range(min = -2, max = 2))]
-    presence_penalty: Option<f64>,
-    /// Added to the logits of these token ids, from -100 to 100 each.
-    logit_bias: Option<HashMap<String, f64>>,
-    /// The same seed gives the same answer, but under `after_rejection: auto` the measured speeds also decide; default: the server's `--seed`, else random.
-    seed: Option<i64>,
-    /// Strings that end the answer before they appear in it: at most 16 of 1 to 256 bytes.
-    stop: Option<StopStrings>,
-    /// Number of answers, at most `limits.max_choices` of the deployment; default: 1.
-    #[schemars(range(min = 1))]
-    n: Option<usize>,
-    /// Whether to send the answer as server-sent events, one for each step.
-    #[serde(default)]
-    stream: bool,
-    stream_options: Option<StreamOptions>,
-    rsd: Option<RsdOptions>,
-}
-
-/// One stop string or several.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-enum StopStrings {
-    One(String),
-    Many(Vec<String>),
-}
-
-/// Options of a stream.
-#[derive(Debug, Deserialize, JsonSchema)]
-struct StreamOptions {
-    /// Whether the last event holds `usage`.
-    #[serde(default)]
-    include_usage: bool,
-}
-
-/// What a request changes of the policy, and whether the answer holds its trace.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RsdOptions {
-    /// The threshold for this request; default: that of the policy.
-    #[schemars(range(min = -1, max = 2))]
-    pub delta: Option<f64>,
-    /// The weighting function for this request; default: that of the policy.
-    pub weighting: Option<WeightingFunction>,
-    /// Which model goes on after a rejected step of this request; default: that of the policy.
-    pub after_rejection: Option<AfterRejection>,
-    /// `false`: the target answers alone. `true`: RSD answers, even if the policy names one model.
-    pub enabled: Option<bool>,
-    /// Whether the answer holds its trace: every step with its source, its reward and its cost.
-    #[serde(default)]
-    pub trace: bool,
-}
-
-/// Fields of chat completions only.
-#[derive(Debug, Deserialize, JsonSchema)]
-struct ChatFields {
-    #[schemars(length(min = 1))]
-    messages: Vec<RequestMessage>,
-    /// Overrides `max_tokens`.
-    #[schemars(range(min = 1))]
-    max_completion_tokens: Option<usize>,
-    /// Whether to report log-probabilities. Only a model that answers alone has them.
-    logprobs: Option<bool>,
-    /// Number of alternatives for each token, with `logprobs`.
-    #[schemars(range(max = 20))]
-    top_logprobs: Option<usize>,
-}
-
-/// Fields of plain completions only.
-#[derive(Debug, Deserialize, JsonSchema)]
-struct CompletionFields {
-    #[schemars(length(min = 1))]
-    prompt: String,
-    /// Reports log-probabilities, with this number of alternatives for each token. Only a model that answers alone has
-    /// them.
-    #[schemars(range(max = 20))]
-    logprobs: Option<usize>,
-}
-
-/// The body of `POST /v1/chat/completions`.
-///
-/// `user`, `metadata`, `store`, `service_tier`, `parallel_tool_calls`, `safety_identifier` and `prompt_cache_key` are
-/// ignored. Any other field is refused, unless its value asks for nothing.
-#[derive(Debug, JsonSchema)]
-#[schemars(rename = "ChatCompletionRequest")]
-pub(super) struct ChatRequest {
-    #[schemars(flatten)]
-    common: CommonFields,
-    #[schemars(flatten)]
-    chat: ChatFields,
-}
-
-/// The body of `POST /v1/completions`.
-///
-/// `user`, `metadata`, `store`, `service_tier`, `parallel_tool_calls`, `safety_identifier` and `prompt_cache_key` are
-/// ignored. Any other field is refused, unless its value asks for nothing.
-#[derive(Debug, JsonSchema)]
-#[schemars(rename = "TextCompletionRequest")]
-pub(super) struct CompletionRequest {
-    #[schemars(flatten)]
-    common: CommonFields,
-    #[schemars(flatten)]
-    completion: CompletionFields,
-}
-
-/// A message of a chat.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[schemars(rename = "ChatMessage")]
-struct RequestMessage {
-    /// `system`, `developer` (the same as `system`), `user` or `assistant`.
-    role: String,
-    content: Option<MessageContent>,
-    #[schemars(skip)]
-    tool_calls: Option<Value>,
-    #[schemars(skip)]
-    tool_call_id: Option<Value>,
-    #[schemars(skip)]
-    function_call: Option<Value>,
-    #[schemars(skip)]
-    audio: Option<Value>,
-}
-
-/// A message's content: text, or parts of type `text`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-enum MessageContent {
+/// What to continue. Token ids have no vocabulary until the model is known.
+#[derive(Debug, PartialEq)]
+pub(super) enum RequestPrompt {
+    Chat(Vec<ChatMessage>),
     Text(String),
-    Parts(Vec<ContentPart>),
+    Ids(Vec<u32>),
 }
 
-/// A part of a message.
-#[derive(Debug, Deserialize, JsonSchema)]
-struct ContentPart {
-    /// `text`.
-    #[serde(rename = "type")]
-    kind: String,
-    text: Option<String>,
+impl RequestPrompt {
+    /// The prompt for the models; token ids are those of `model`.
+    pub fn resolve(self, model: &dyn Generator) -> Prompt {
+        match self {
+            Self::Chat(messages) => Prompt::Chat(messages),
+            Self::Text(text) => Prompt::Text(text),
+            Self::Ids(ids) => Prompt::Tokens(TokenPrompt::new(model, ids)),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Chat(messages) => messages.is_empty(),
+            Self::Text(text) => text.is_empty(),
+            Self::Ids(ids) => ids.is_empty(),
+        }
+    }
 }
 
 /// A request whose fields are valid by themselves.
 #[derive(Debug)]
 pub(super) struct ParsedRequest {
     pub model: Option<String>,
-    pub prompt: Prompt,
+    /// At least one.
+    pub prompts: Vec<RequestPrompt>,
+    /// Whether each choice begins with its prompt.
+    pub echo: bool,
     /// All but the seed.
     pub sampling: Sampling,
     pub seed: Option<u64>,
+    /// 0 only with `echo`.
     pub max_tokens: Option<usize>,
     pub stop: Vec<String>,
     pub rsd: RsdOptions,
@@ -241,40 +83,45 @@ pub(super) struct ParsedRequest {
 impl ParsedRequest {
     /// Parses the body of a chat completion.
     pub fn chat(body: &Value) -> Result<Self, ApiError> {
-        let body = &without_nulls(body);
-        let mut request = ChatRequest { chat: fields(body)?, common: fields(body)? };
-        refuse_unsupported(body)?;
-        let ChatFields { messages, max_completion_tokens, logprobs, top_logprobs } = request.chat;
-        request.common.max_tokens = max_completion_tokens.or(request.common.max_tokens);
+        let body = &given_fields(body, &field_lists::CHAT)?;
+        let ChatRequest { chat, mut common } = ChatRequest { chat: fields(body)?, common: fields(body)? };
+        let ChatFields { messages, max_completion_tokens, logprobs, top_logprobs } = chat;
+        check_max_tokens("max_completion_tokens", max_completion_tokens, 1)?;
+        check_max_tokens("max_tokens", common.max_tokens, 1)?;
+        common.max_tokens = max_completion_tokens.or(common.max_tokens);
         if messages.is_empty() {
             let message = "messages: at least one message is needed";
             return Err(ApiError::invalid(ApiErrorCode::EmptyMessages, "messages", message));
         }
         let messages = messages.into_iter().enumerate().map(|(index, message)| message.parse(index));
-        let prompt = Prompt::Chat(messages.collect::<Result<_, _>>()?);
+        let prompt = RequestPrompt::Chat(messages.collect::<Result<_, _>>()?);
         let logprobs = match (logprobs.unwrap_or(false), top_logprobs) {
             (true, top) => Some(top.unwrap_or(0)),
             (false, None | Some(0)) => None,
             (false, Some(_)) => return Err(invalid_value("top_logprobs", "top_logprobs: needs `logprobs: true`")),
         };
-        Self::new(request.common, prompt, logprobs, "top_logprobs")
+        Self::new(common, vec![prompt], logprobs, "top_logprobs")
     }
 
     /// Parses the body of a plain completion.
     pub fn completion(body: &Value) -> Result<Self, ApiError> {
-        let body = &without_nulls(body);
+        let body = &given_fields(body, &field_lists::COMPLETIONS)?;
         let request = CompletionRequest { completion: fields(body)?, common: fields(body)? };
-        refuse_unsupported(body)?;
-        let CompletionFields { prompt, logprobs } = request.completion;
-        if prompt.is_empty() {
-            let message = "prompt: it must not be empty";
-            return Err(ApiError::invalid(ApiErrorCode::EmptyPrompt, "prompt", message));
+        let CompletionRequest { completion: CompletionFields { prompt, logprobs, echo, best_of }, common } = request;
+        if best_of.is_some_and(|best_of| best_of != common.n.unwrap_or(1)) {
+            return Err(field_lists::unsupported("best_of", "best_of"));
         }
-        Self::new(request.common, Prompt::Text(prompt), logprobs, "logprobs")
+        check_max_tokens("max_tokens", common.max_tokens, usize::from(!echo))?;
+        Ok(Self { echo, ..Self::new(common, prompts(prompt)?, logprobs, "logprobs")? })
     }
 
     /// `top` is the field that holds the number of alternatives.
-    fn new(common: CommonFields, prompt: Prompt, logprobs: Option<usize>, top: &str) -> Result<Self, ApiError> {
+    fn new(
+        common: CommonFields,
+        prompts: Vec<RequestPrompt>,
+        logprobs: Option<usize>,
+        top: &str,
+    ) -> Result<Self, ApiError> {
         if logprobs.is_some_and(|number| number > MAX_TOP_LOGPROBS) {
             return Err(invalid_value(top, format!("{top}: at most {MAX_TOP_LOGPROBS}")));
         }
@@ -284,7 +131,8 @@ impl ParsedRequest {
             seed: common.seed.map(i64::cast_unsigned),
             stop: stop_strings(common.stop)?,
             model: common.model,
-            prompt,
+            prompts,
+            echo: false,
             max_tokens: common.max_tokens,
             rsd: common.rsd.unwrap_or_default(),
             logprobs,
@@ -295,45 +143,42 @@ impl ParsedRequest {
     }
 }
 
-impl RequestMessage {
-    fn parse(self, index: usize) -> Result<ChatMessage, ApiError> {
-        let path = |field: &str| format!("messages[{index}].{field}");
-        if !["system", "developer", "user", "assistant"].contains(&self.role.as_str()) {
-            let path = path("role");
-            let message = format!("{path}: expected system, developer, user or assistant, found `{}`", self.role);
-            return Err(invalid_value(path, message));
-        }
-        for (field, value) in [
-            ("tool_calls", &self.tool_calls),
-            ("tool_call_id", &self.tool_call_id),
-            ("function_call", &self.function_call),
-            ("audio", &self.audio),
-        ] {
-            if value.as_ref().is_some_and(|value| !is_empty(value)) {
-                return Err(unsupported(&path(field)));
-            }
-        }
-        let content = match self.content {
-            None => return Err(invalid_value(path("content"), format!("{}: text is needed", path("content")))),
-            Some(MessageContent::Text(text)) => text,
-            Some(MessageContent::Parts(parts)) => {
-                let texts = parts.into_iter().map(|part| {
-                    if let ("text", Some(text)) = (part.kind.as_str(), part.text) {
-                        return Ok(text);
-                    }
-                    let path = path("content");
-                    let message = format!("{path}: only parts of type `text` are supported, found `{}`", part.kind);
-                    Err(ApiError::invalid(ApiErrorCode::UnsupportedParameter, path, message))
-                });
-                texts.collect::<Result<String, _>>()?
-            }
-        };
-        let role = if self.role == "developer" { "system".to_owned() } else { self.role };
-        Ok(ChatMessage { role, content })
-    }
+/// Where a prompt stands in the body of a plain completion with so many prompts.
+pub(super) fn prompt_path(index: usize, prompts: usize) -> String {
+    if prompts == 1 { "prompt".to_owned() } else { format!("prompt[{index}]") }
 }
 
-/// The body without its null fields, which all mean that the field was not given.
+fn prompts(field: PromptField) -> Result<Vec<RequestPrompt>, ApiError> {
+    let prompts: Vec<_> = match field {
+        PromptField::Text(text) => vec![RequestPrompt::Text(text)],
+        PromptField::Texts(texts) => texts.into_iter().map(RequestPrompt::Text).collect(),
+        PromptField::Ids(ids) => vec![RequestPrompt::Ids(ids)],
+        PromptField::IdLists(lists) => lists.into_iter().map(RequestPrompt::Ids).collect(),
+    };
+    if prompts.len() > MAX_PROMPTS {
+        let message = format!("prompt: at most {MAX_PROMPTS} prompts in one request, found {}", prompts.len());
+        return Err(invalid_value("prompt", message));
+    }
+    let empty = if prompts.is_empty() { Some(0) } else { prompts.iter().position(RequestPrompt::is_empty) };
+    if let Some(index) = empty {
+        let path = prompt_path(index, prompts.len().max(1));
+        let message = format!("{path}: it must not be empty");
+        return Err(ApiError::invalid(ApiErrorCode::EmptyPrompt, path, message));
+    }
+    Ok(prompts)
+}
+
+/// The fields of a body that are not null: a null means that the field was not given. Fails for a field that the
+/// endpoint does not take.
+fn given_fields(body: &Value, endpoint: &EndpointFields) -> Result<Value, ApiError> {
+    if !body.is_object() {
+        return Err(ApiError::new(ApiErrorCode::InvalidJson, "the body must be a JSON object"));
+    }
+    let body = without_nulls(body);
+    endpoint.check(&body)?;
+    Ok(body)
+}
+
 fn without_nulls(body: &Value) -> Value {
     match body {
         Value::Object(fields) => {
@@ -347,35 +192,16 @@ fn without_nulls(body: &Value) -> Value {
 
 /// Deserializes a body's fields; the error names the path of a wrong one.
 fn fields<'a, T: Deserialize<'a>>(body: &'a Value) -> Result<T, ApiError> {
-    if !body.is_object() {
-        return Err(ApiError::new(ApiErrorCode::InvalidJson, "the body must be a JSON object"));
-    }
     serde_path_to_error::deserialize(body).map_err(|error| FieldError::from(error).into())
 }
 
-/// Refuses fields that the server does not know, unless their value asks for nothing.
-fn refuse_unsupported(body: &Value) -> Result<(), ApiError> {
-    for (field, value) in body.as_object().into_iter().flatten() {
-        let asks_for_nothing = is_empty(value)
-            || (field == "tool_choice" && value == "none")
-            || (field == "response_format" && value.get("type").is_some_and(|kind| kind == "text"))
-            || value == ""
-            || (field == "best_of" && value == 1)
-            || (["echo", "truncate_sequence"].contains(&field.as_str()) && value == false);
-        let known = SUPPORTED_FIELDS.contains(&field.as_str()) || IGNORED_FIELDS.contains(&field.as_str());
-        if !known && !asks_for_nothing {
-            return Err(unsupported(field));
-        }
-    }
-    Ok(())
-}
-
-fn is_empty(value: &Value) -> bool {
+fn check_max_tokens(field: &str, value: Option<usize>, least: usize) -> Result<(), ApiError> {
     match value {
-        Value::Null => true,
-        Value::Array(items) => items.is_empty(),
-        Value::Object(fields) => fields.is_empty(),
-        _ => false,
+        Some(value) if value < least => {
+            let hint = if field == "max_tokens" { "; 0 needs `echo: true` of /v1/completions" } else { "" };
+            Err(invalid_value(field, format!("{field}: expected at least {least}, found {value}{hint}")))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -430,27 +256,12 @@ pub(super) fn invalid_value(param: impl Into<String>, message: impl Into<String>
     ApiError::invalid(ApiErrorCode::InvalidValue, param, message)
 }
 
-fn unsupported(field: &str) -> ApiError {
-    let message = format!("{field}: not supported with RSD; leave it out");
-    ApiError::invalid(ApiErrorCode::UnsupportedParameter, field, message)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
+    use proptest::{prelude::*, sample::subsequence};
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn the_supported_fields_are_those_of_the_types() {
-        let mut fields = BTreeSet::new();
-        for schema in [schemars::schema_for!(ChatRequest), schemars::schema_for!(CompletionRequest)] {
-            fields.extend(schema.get("properties").unwrap().as_object().unwrap().keys().cloned());
-        }
-        assert_eq!(fields, SUPPORTED_FIELDS.map(ToOwned::to_owned).into());
-    }
 
     #[test]
     fn a_field_of_the_wrong_type_is_named_with_its_path() {
@@ -466,6 +277,137 @@ mod tests {
                 (error["error"]["param"].as_str(), &error["error"]["code"]),
                 (Some(path), &json!("invalid_type"))
             );
+        }
+    }
+
+    #[test]
+    fn a_prompt_is_a_text_or_ids_alone_or_in_a_list() {
+        let text = |text: &str| RequestPrompt::Text(text.to_owned());
+        for (prompt, parsed) in [
+            (json!("hi"), vec![text("hi")]),
+            (json!(["hi"]), vec![text("hi")]),
+            (json!(["1+1=", "2+2="]), vec![text("1+1="), text("2+2=")]),
+            (json!([17, 10]), vec![RequestPrompt::Ids(vec![17, 10])]),
+            (json!([[17, 10], [3]]), vec![RequestPrompt::Ids(vec![17, 10]), RequestPrompt::Ids(vec![3])]),
+        ] {
+            assert_eq!(ParsedRequest::completion(&json!({"prompt": prompt})).unwrap().prompts, parsed);
+        }
+        for (prompt, path, code) in [
+            (json!(""), "prompt", "empty_prompt"),
+            (json!([]), "prompt", "empty_prompt"),
+            (json!(["hi", ""]), "prompt[1]", "empty_prompt"),
+            (json!([[]]), "prompt", "empty_prompt"),
+            (json!([1, "hi"]), "prompt", "invalid_type"),
+            (json!([-1]), "prompt", "invalid_type"),
+            (json!(vec!["hi"; 33]), "prompt", "invalid_value"),
+        ] {
+            let error = ParsedRequest::completion(&json!({"prompt": prompt})).unwrap_err().body();
+            assert_eq!((&error["error"]["param"], &error["error"]["code"]), (&json!(path), &json!(code)), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_limit_of_0_tokens_needs_echo_and_best_of_must_be_n() {
+        let parse = |extra: Value| {
+            let mut body = json!({"prompt": "hi"});
+            body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+            ParsedRequest::completion(&body).map_err(|error| error.body()["error"]["param"].clone())
+        };
+        assert_eq!(parse(json!({"max_tokens": 0})).unwrap_err(), "max_tokens");
+        assert_eq!(parse(json!({"max_tokens": 0, "echo": true})).unwrap().max_tokens, Some(0));
+        assert!(parse(json!({"best_of": 1})).is_ok() && parse(json!({"best_of": 2, "n": 2})).is_ok());
+        assert_eq!(parse(json!({"best_of": 3, "n": 2})).unwrap_err(), "best_of");
+        let chat = json!({"messages": [{"role": "user", "content": "hi"}], "max_completion_tokens": 0});
+        assert_eq!(ParsedRequest::chat(&chat).unwrap_err().body()["error"]["param"], "max_completion_tokens");
+    }
+
+    /// Every optional field of one endpoint, those inside other fields too, with a value that is not the default.
+    fn optional_fields(chat: bool) -> Vec<(&'static str, Value)> {
+        let common = [
+            ("/model", json!("rsd")),
+            ("/max_tokens", json!(5)),
+            ("/temperature", json!(0.5)),
+            ("/top_p", json!(0.5)),
+            ("/top_k", json!(3)),
+            ("/min_p", json!(0.1)),
+            ("/repetition_penalty", json!(1.5)),
+            ("/frequency_penalty", json!(1)),
+            ("/presence_penalty", json!(1)),
+            ("/logit_bias", json!({"3": 1})),
+            ("/seed", json!(3)),
+            ("/stop", json!(["x"])),
+            ("/stream", json!(true)),
+            ("/stream_options/include_usage", json!(true)),
+            ("/rsd/delta", json!(0.5)),
+            ("/rsd/weighting", json!("sigmoidal")),
+            ("/rsd/after_rejection", json!("target")),
+            ("/rsd/enabled", json!(true)),
+            ("/rsd/trace", json!(true)),
+            ("/user", json!("me")),
+        ];
+        let own: &[(&str, Value)] = &if chat {
+            vec![("/max_completion_tokens", json!(7)), ("/n", json!(2)), ("/messages/0/tool_calls", json!([]))]
+        } else {
+            vec![("/logprobs", json!(2)), ("/echo", json!(true)), ("/best_of", json!(1))]
+        };
+        common.iter().chain(own).cloned().collect()
+    }
+
+    fn body(chat: bool) -> Value {
+        let mut body = json!({"stream_options": {}, "rsd": {}});
+        if chat {
+            body["messages"] = json!([{"role": "user", "content": "hi"}]);
+        } else {
+            body["prompt"] = json!("hi");
+        }
+        body
+    }
+
+    fn set(body: &mut Value, pointer: &str, value: Value) {
+        let (parent, field) = pointer.rsplit_once('/').unwrap();
+        body.pointer_mut(parent).unwrap()[field] = value;
+    }
+
+    #[test]
+    fn the_optional_fields_of_the_tests_are_those_of_the_lists() {
+        for (chat, schema) in
+            [(true, schemars::schema_for!(ChatRequest)), (false, schemars::schema_for!(CompletionRequest))]
+        {
+            let listed: Vec<_> = optional_fields(chat).iter().map(|(pointer, _)| pointer.split('/').nth(1)).collect();
+            for field in schema.get("properties").unwrap().as_object().unwrap().keys() {
+                let required = ["messages", "prompt"].contains(&field.as_str());
+                // They need each other, and the test gives each field alone.
+                let paired = ["logprobs", "top_logprobs", "n"].contains(&field.as_str());
+                assert!(required || paired || listed.contains(&Some(field.as_str())), "{field}");
+            }
+        }
+    }
+
+    proptest! {
+        /// OpenAI's description allows null for every optional field, and clients send it.
+        #[test]
+        fn null_says_what_an_absent_field_says(
+            chat in any::<bool>(),
+            given in subsequence((0..23).collect::<Vec<usize>>(), 0..23),
+            null in subsequence((0..23).collect::<Vec<usize>>(), 0..23),
+        ) {
+            let fields = optional_fields(chat);
+            let mut absent = body(chat);
+            for (pointer, value) in given.iter().filter(|index| !null.contains(index)).map(|index| &fields[*index]) {
+                set(&mut absent, pointer, value.clone());
+            }
+            let mut with_nulls = absent.clone();
+            for (pointer, _) in null.iter().map(|index| &fields[*index]) {
+                set(&mut with_nulls, pointer, Value::Null);
+            }
+            for field in ["/tools", "/functions", "/function_call", "/response_format", "/audio", "/unknown"] {
+                set(&mut with_nulls, field, Value::Null);
+            }
+            let parse = |body: &Value| {
+                let parsed = if chat { ParsedRequest::chat(body) } else { ParsedRequest::completion(body) };
+                format!("{:?}", parsed.unwrap())
+            };
+            prop_assert_eq!(parse(&with_nulls), parse(&absent));
         }
     }
 }

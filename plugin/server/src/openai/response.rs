@@ -1,38 +1,23 @@
 //! The answers of the OpenAI API, in OpenAI's formats.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
-use rsd_core::{
-    pipeline::{
-        AnswerOutcome, AnswerProgress, FinishReason,
-        roles::{Generator, TokenLogprob},
-        trace::AnswerTrace,
-    },
-    policy::AnswerRoute,
+use rsd_core::pipeline::{
+    AnswerOutcome, AnswerProgress, FinishReason, PromptScore,
+    roles::{Generator, StepEnd, TokenLogprob},
+    trace::AnswerTrace,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{resolve::AnswerFormat, trace_schema::TraceSchema};
+use super::{
+    logprobs::{ChatLogprobs, TextLogprobs},
+    resolve::{AnswerFormat, decoder},
+    trace_schema::TraceSchema,
+    usage::TokenUsage,
+};
 use crate::app::{AppState, now_seconds};
-
-/// Token counts. The prompt counts once, whatever the number of choices.
-#[allow(clippy::struct_field_names)]
-#[derive(Debug, Clone, Copy, Default, Serialize, JsonSchema)]
-pub(super) struct TokenUsage {
-    prompt_tokens: usize,
-    completion_tokens: usize,
-    total_tokens: usize,
-}
-
-impl TokenUsage {
-    fn new(outcomes: &[AnswerOutcome]) -> Self {
-        let prompt_tokens = outcomes.first().map_or(0, |outcome| outcome.prompt_tokens);
-        let completion_tokens = outcomes.iter().map(|outcome| outcome.completion_tokens).sum();
-        Self { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens }
-    }
-}
 
 /// An answer, or one event of a stream.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -119,68 +104,11 @@ struct ChatDelta<'a> {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct TextChoice<'a> {
     index: usize,
-    text: &'a str,
+    /// With `echo` the prompt first.
+    text: Cow<'a, str>,
     logprobs: Option<TextLogprobs>,
     /// Absent until the choice ends.
     finish_reason: Option<FinishName>,
-}
-
-/// Log-probabilities of a chat completion.
-#[derive(Debug, Serialize, JsonSchema)]
-struct ChatLogprobs {
-    content: Vec<TokenEntry>,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-struct TokenEntry {
-    token: String,
-    logprob: f64,
-    bytes: Vec<u8>,
-    /// The most likely tokens at this position, best first.
-    top_logprobs: Vec<TopToken>,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-struct TopToken {
-    token: String,
-    logprob: f64,
-    bytes: Vec<u8>,
-}
-
-/// Log-probabilities of a plain completion; the lists have one entry for each token.
-#[derive(Debug, Serialize, JsonSchema)]
-struct TextLogprobs {
-    tokens: Vec<String>,
-    token_logprobs: Vec<f64>,
-    /// The most likely tokens with their log-probabilities.
-    top_logprobs: Vec<BTreeMap<String, f64>>,
-}
-
-/// The model names of `GET /v1/models`.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct ModelList {
-    /// `list`.
-    object: &'static str,
-    data: Vec<ModelEntry>,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-struct ModelEntry {
-    /// The name that requests give as `model`.
-    id: String,
-    /// `model`.
-    object: &'static str,
-    /// When the server started, in seconds since 1970.
-    created: u64,
-    /// `local`.
-    owned_by: &'static str,
-}
-
-impl ModelList {
-    pub fn new(names: Vec<String>, created: u64) -> Self {
-        let entry = |id| ModelEntry { id, object: "model", created, owned_by: "local" };
-        Self { object: "list", data: names.into_iter().map(entry).collect() }
-    }
 }
 
 /// Makes the bodies of one answer, whole or as events of a stream.
@@ -189,75 +117,96 @@ pub(super) struct AnswerWriter {
     format: AnswerFormat,
     id: String,
     created: u64,
+    /// The scores of the prompts, as far as there are any.
+    prompt_scores: Vec<PromptScore>,
+    /// Characters of the prompt and of what was streamed of the choice in progress.
+    streamed: usize,
 }
 
 impl AnswerWriter {
     pub fn new(app: Arc<AppState>, format: AnswerFormat) -> Self {
         let prefix = if format.chat { "chatcmpl" } else { "cmpl" };
         let id = format!("{prefix}-{}", uuid::Uuid::new_v4().simple());
-        Self { app, format, id, created: now_seconds() }
+        Self { app, format, id, created: now_seconds(), prompt_scores: Vec::new(), streamed: 0 }
+    }
+
+    /// Takes the log-probabilities of the next prompt, to be echoed.
+    pub fn add_prompt_score(&mut self, score: PromptScore) {
+        self.prompt_scores.push(score);
     }
 
     /// The whole answer.
     pub fn complete(&self, outcomes: &[AnswerOutcome]) -> Value {
-        let usage = Some(TokenUsage::new(outcomes));
+        let usage = Some(TokenUsage::new(outcomes, self.format.choices));
         let rsd = self.format.trace.then(|| traces(outcomes));
         let outcomes = outcomes.iter().enumerate();
         if self.format.chat {
             let choices = outcomes.map(|(index, outcome)| ChatChoice {
                 index,
                 message: AssistantMessage { role: "assistant", content: &outcome.text },
-                logprobs: self.format.logprobs.then(|| chat_logprobs(self.decoder(), &outcome.logprobs)),
+                logprobs: self.format.logprobs.then(|| ChatLogprobs::new(self.decoder(), &outcome.logprobs)),
                 finish_reason: outcome.finish.into(),
             });
             to_value(&AnswerBody { usage, rsd, ..self.body("chat.completion", choices.collect()) })
         } else {
             let choices = outcomes.map(|(index, outcome)| TextChoice {
                 index,
-                text: &outcome.text,
-                logprobs: self.format.logprobs.then(|| text_logprobs(self.decoder(), &outcome.logprobs)),
+                text: match self.echoed(index) {
+                    Some(prompt) => format!("{prompt}{}", outcome.text).into(),
+                    None => outcome.text.as_str().into(),
+                },
+                logprobs: self.format.logprobs.then(|| self.text_logprobs(index, outcome)),
                 finish_reason: Some(outcome.finish.into()),
             });
             to_value(&AnswerBody { usage, rsd, ..self.body("text_completion", choices.collect()) })
         }
     }
 
-    /// The first event of a choice; plain completions have none.
-    pub fn first_event(&self, index: usize) -> Option<Value> {
-        let delta = ChatDelta { role: Some("assistant"), content: Some("") };
-        self.format.chat.then(|| self.chat_event(ChatChunk { index, delta, logprobs: None, finish_reason: None }))
+    /// The first event of a choice; plain completions have one only with `echo`.
+    pub fn first_event(&mut self, index: usize) -> Option<Value> {
+        self.streamed = self.prompt_characters(index);
+        if self.format.chat {
+            let delta = ChatDelta { role: Some("assistant"), content: Some("") };
+            return Some(self.chat_event(ChatChunk { index, delta, logprobs: None, finish_reason: None }));
+        }
+        let text = self.echoed(index)?.into();
+        let logprobs = self.format.logprobs.then(|| self.prompt_logprobs(index));
+        Some(self.text_event(TextChoice { index, text, logprobs, finish_reason: None }))
     }
 
     /// The event of a step; `None` if the step adds nothing that the client can see.
-    pub fn step_event(&self, index: usize, progress: &AnswerProgress) -> Option<Value> {
+    pub fn step_event(&mut self, index: usize, progress: &AnswerProgress) -> Option<Value> {
         let has_logprobs = !progress.logprobs.is_empty();
         if progress.text.is_empty() && !has_logprobs {
             return None;
         }
         let text = progress.text.as_str();
-        Some(if self.format.chat {
-            let logprobs = has_logprobs.then(|| chat_logprobs(self.decoder(), &progress.logprobs));
+        if self.format.chat {
+            let logprobs = has_logprobs.then(|| ChatLogprobs::new(self.decoder(), &progress.logprobs));
             let delta = ChatDelta { content: Some(text), ..ChatDelta::default() };
-            self.chat_event(ChatChunk { index, delta, logprobs, finish_reason: None })
-        } else {
-            let logprobs = has_logprobs.then(|| text_logprobs(self.decoder(), &progress.logprobs));
-            self.text_event(TextChoice { index, text, logprobs, finish_reason: None })
-        })
+            return Some(self.chat_event(ChatChunk { index, delta, logprobs, finish_reason: None }));
+        }
+        let logprobs = has_logprobs.then(|| self.streamed_logprobs(&progress.logprobs));
+        Some(self.text_event(TextChoice { index, text: text.into(), logprobs, finish_reason: None }))
     }
 
     /// The last event of a choice.
-    pub fn end_event(&self, index: usize, finish: FinishReason) -> Value {
-        let finish_reason = Some(finish.into());
+    pub fn end_event(&mut self, index: usize, outcome: &AnswerOutcome) -> Value {
+        let finish_reason = Some(outcome.finish.into());
         if self.format.chat {
-            self.chat_event(ChatChunk { index, delta: ChatDelta::default(), logprobs: None, finish_reason })
-        } else {
-            self.text_event(TextChoice { index, text: "", logprobs: None, finish_reason })
+            return self.chat_event(ChatChunk { index, delta: ChatDelta::default(), logprobs: None, finish_reason });
         }
+        let logprobs = self.echoes_end(outcome).then(|| {
+            let mut lists = TextLogprobs::default();
+            lists.push_unscored(&[], &mut self.streamed);
+            lists
+        });
+        self.text_event(TextChoice { index, text: "".into(), logprobs, finish_reason })
     }
 
     /// The last event of a stream, with usage and traces but without a choice; `None` if the client asked for neither.
     pub fn last_event(&self, outcomes: &[AnswerOutcome]) -> Option<Value> {
-        let usage = self.format.include_usage.then(|| TokenUsage::new(outcomes));
+        let usage = self.format.include_usage.then(|| TokenUsage::new(outcomes, self.format.choices));
         let rsd = self.format.trace.then(|| traces(outcomes));
         if usage.is_none() && rsd.is_none() {
             return None;
@@ -281,10 +230,54 @@ impl AnswerWriter {
 
     /// The model whose vocabulary the tokens of the answer belong to, if one model answers alone.
     fn decoder(&self) -> &dyn Generator {
-        match self.format.route {
-            AnswerRoute::Draft => self.app.rsd.draft.as_ref(),
-            AnswerRoute::Rsd | AnswerRoute::Target => self.app.rsd.target.as_ref(),
+        decoder(&self.app.rsd, self.format.route)
+    }
+
+    fn prompt_of(&self, index: usize) -> usize {
+        index / self.format.choices.max(1)
+    }
+
+    /// The prompt that a choice begins with.
+    fn echoed(&self, index: usize) -> Option<&str> {
+        let prompt = self.format.prompts.get(self.prompt_of(index))?;
+        self.format.echo.then_some(prompt)
+    }
+
+    fn prompt_characters(&self, index: usize) -> usize {
+        self.format.prompts.get(self.prompt_of(index)).map_or(0, |prompt| prompt.chars().count())
+    }
+
+    fn prompt_logprobs(&self, index: usize) -> TextLogprobs {
+        let (mut lists, mut characters) = (TextLogprobs::default(), 0);
+        if let Some(score) = self.prompt_scores.get(self.prompt_of(index)) {
+            lists.push_unscored(&self.decoder().token_bytes(score.first), &mut characters);
+            lists.push_all(self.decoder(), &score.rest, &mut characters);
         }
+        lists
+    }
+
+    fn text_logprobs(&self, index: usize, outcome: &AnswerOutcome) -> TextLogprobs {
+        let mut lists = self.prompt_logprobs(index);
+        let mut characters = self.prompt_characters(index);
+        lists.push_all(self.decoder(), &outcome.logprobs, &mut characters);
+        if self.echoes_end(outcome) {
+            lists.push_unscored(&[], &mut characters);
+        }
+        lists
+    }
+
+    fn streamed_logprobs(&mut self, tokens: &[TokenLogprob]) -> TextLogprobs {
+        let (mut lists, mut characters) = (TextLogprobs::default(), self.streamed);
+        lists.push_all(self.decoder(), tokens, &mut characters);
+        self.streamed = characters;
+        lists
+    }
+
+    /// Whether the lists of an echoed prompt end with the end token. Who scores a prompt asks for one token more and
+    /// leaves out the last entry, which must not be the prompt's own when the model ends the text at once.
+    fn echoes_end(&self, outcome: &AnswerOutcome) -> bool {
+        let ended = outcome.trace.steps.last().is_some_and(|step| step.end == StepEnd::EndOfText);
+        self.format.echo && self.format.logprobs && ended
     }
 }
 
@@ -295,33 +288,4 @@ fn to_value(body: &impl Serialize) -> Value {
 
 fn traces(outcomes: &[AnswerOutcome]) -> AnswerTraces<'_> {
     AnswerTraces { choices: outcomes.iter().map(|outcome| &outcome.trace).collect() }
-}
-
-fn token_text(model: &dyn Generator, id: u32) -> String {
-    String::from_utf8_lossy(&model.token_bytes(id)).into_owned()
-}
-
-fn chat_logprobs(model: &dyn Generator, tokens: &[TokenLogprob]) -> ChatLogprobs {
-    let top = |&(id, logprob): &(u32, f32)| TopToken {
-        token: token_text(model, id),
-        logprob: logprob.into(),
-        bytes: model.token_bytes(id),
-    };
-    let entry = |token: &TokenLogprob| TokenEntry {
-        token: token_text(model, token.id),
-        logprob: token.logprob.into(),
-        bytes: model.token_bytes(token.id),
-        top_logprobs: token.top.iter().map(top).collect(),
-    };
-    ChatLogprobs { content: tokens.iter().map(entry).collect() }
-}
-
-fn text_logprobs(model: &dyn Generator, tokens: &[TokenLogprob]) -> TextLogprobs {
-    let top =
-        |token: &TokenLogprob| token.top.iter().map(|&(id, logprob)| (token_text(model, id), logprob.into())).collect();
-    TextLogprobs {
-        tokens: tokens.iter().map(|token| token_text(model, token.id)).collect(),
-        token_logprobs: tokens.iter().map(|token| token.logprob.into()).collect(),
-        top_logprobs: tokens.iter().map(top).collect(),
-    }
 }

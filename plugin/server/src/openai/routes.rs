@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::{DefaultBodyLimit, Request, State},
-    http::{HeaderValue, Method, StatusCode, Uri, header},
+    extract::{DefaultBodyLimit, Path, Request, State},
+    http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, get_service, post},
@@ -14,10 +14,12 @@ use serde_json::Value;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use super::{
+    body_fields::{ChatRequest, CompletionRequest},
     error::{ApiError, ApiErrorBody, ApiErrorCode},
-    generate::{self, JobEvent},
-    request::{ChatRequest, CompletionRequest, ParsedRequest},
-    response::{AnswerBody, AnswerWriter, ChatChoice, ChatChunk, ModelList, TextChoice},
+    generate::{self, JobEvent, RunningJob},
+    models::{ModelEntry, ModelList},
+    request::ParsedRequest,
+    response::{AnswerBody, AnswerWriter, ChatChoice, ChatChunk, TextChoice},
     stream,
 };
 use crate::{
@@ -42,6 +44,9 @@ const DISABLED_ROUTES: [&str; 10] = [
     "/v1/audio/speech",
     "/v1/system/doctor",
 ];
+
+/// The limit on tokens in effect, on an answer to a request that asked for a higher one.
+const MAX_TOKENS_HEADER: HeaderName = HeaderName::from_static("x-rsd-max-tokens");
 
 const INFO: ApiInfo = ApiInfo {
     title: "mistralrs-rsd OpenAI API",
@@ -74,6 +79,7 @@ pub(super) fn routes(mistralrs: Router, metrics: bool) -> Vec<ApiRoute<Arc<AppSt
         .handled_by(post(completions)),
         RouteSpec::get::<ModelList>("/v1/models", JSON, "The model names that requests can give.")
             .handled_by(get(models)),
+        RouteSpec::get::<ModelEntry>("/v1/models/{*id}", JSON, "One of these names.").handled_by(get(model)),
         RouteSpec::get::<Value>("/v1/system/info", JSON, "mistral.rs's description of the machine.")
             .handled_by(get_service(mistralrs)),
         RouteSpec::get::<String>("/", TEXT, "`OK` while the process runs.").public().handled_by(get(health)),
@@ -108,7 +114,8 @@ pub fn router(
         .allow_origin(allowed_origins(origins)?)
         .allow_methods([Method::GET, Method::POST])
         // OpenAI's JavaScript client sends headers of its own, and a browser refuses the request if one is not allowed.
-        .allow_headers(AllowHeaders::mirror_request());
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([MAX_TOKENS_HEADER, header::RETRY_AFTER]);
     let (mut public, mut guarded) = (Router::new(), Router::new());
     for ApiRoute { spec, handler } in routes(mistralrs, app.metrics.is_some()) {
         let router = if spec.public { &mut public } else { &mut guarded };
@@ -174,16 +181,25 @@ async fn parse(
 
 async fn respond(app: Arc<AppState>, request: ParsedRequest, timer: RequestTimer) -> Result<Response, ApiError> {
     let (job, format) = request.resolve(&app)?;
-    let mut running = generate::start(&app, job, timer)?;
-    let (stream, choices) = (format.stream, format.choices);
+    let choices = job.requests.len() * job.choices;
+    let running = generate::start(&app, job, timer)?;
+    let (stream, lowered_limit) = (format.stream, format.lowered_limit);
     let writer = AnswerWriter::new(app, format);
-    if stream {
-        return stream::respond(writer, running).await;
+    let mut response =
+        if stream { stream::respond(writer, running).await? } else { collect(writer, running, choices).await? };
+    if let Some(limit) = lowered_limit {
+        response.headers_mut().insert(MAX_TOKENS_HEADER, limit.into());
     }
+    Ok(response)
+}
+
+/// Waits for all choices of a job.
+async fn collect(mut writer: AnswerWriter, mut job: RunningJob, choices: usize) -> Result<Response, ApiError> {
     let mut outcomes = Vec::new();
-    while let Some(event) = running.events.recv().await {
+    while let Some(event) = job.events.recv().await {
         match event {
             JobEvent::ChoiceBegins(_) | JobEvent::ChoiceGrows(..) => {}
+            JobEvent::PromptScored(score) => writer.add_prompt_score(*score),
             JobEvent::ChoiceEnds(_, outcome) => outcomes.push(*outcome),
             JobEvent::Fails(error) => return Err(error),
         }
@@ -195,8 +211,15 @@ async fn respond(app: Arc<AppState>, request: ParsedRequest, timer: RequestTimer
 }
 
 async fn models(State(app): State<Arc<AppState>>) -> Json<ModelList> {
-    let names = app.names.all(&app.rsd.policy.current().settings);
-    Json(ModelList::new(names, app.started))
+    Json(ModelList::new(&app))
+}
+
+async fn model(
+    State(app): State<Arc<AppState>>,
+    uri: Uri,
+    Path(id): Path<String>,
+) -> Result<Json<ModelEntry>, ApiError> {
+    ModelList::new(&app).find(&id).map(Json).map_err(|error| disabled_route(&uri).unwrap_or(error))
 }
 
 async fn render_metrics(State(app): State<Arc<AppState>>) -> Response {
@@ -228,16 +251,22 @@ async fn ready(State(app): State<Arc<AppState>>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, format!("down: {}", down.join(", "))).into_response()
 }
 
-async fn unknown_route(uri: Uri) -> ApiError {
+/// The error of a route of mistral.rs that this server does not have.
+fn disabled_route(uri: &Uri) -> Option<ApiError> {
     let path = uri.path();
     let is_below = |route: &str| path.strip_prefix(route).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    if DISABLED_ROUTES.iter().any(|route| is_below(route)) {
+    DISABLED_ROUTES.iter().any(|route| is_below(route)).then(|| {
         let message = format!("mistral.rs's {path} is disabled here: it would act on one engine without RSD");
-        return ApiError::new(ApiErrorCode::RouteDisabled, message);
-    }
-    ApiError::new(ApiErrorCode::RouteNotFound, format!("there is no {path}"))
+        ApiError::new(ApiErrorCode::RouteDisabled, message)
+    })
+}
+
+async fn unknown_route(uri: Uri) -> ApiError {
+    let unknown = || ApiError::new(ApiErrorCode::RouteNotFound, format!("there is no {}", uri.path()));
+    disabled_route(&uri).unwrap_or_else(unknown)
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> ApiError {
-    ApiError::new(ApiErrorCode::MethodNotAllowed, format!("{} does not support {method}", uri.path()))
+    let message = format!("{} does not support {method}", uri.path());
+    disabled_route(&uri).unwrap_or_else(|| ApiError::new(ApiErrorCode::MethodNotAllowed, message))
 }

@@ -1,6 +1,6 @@
 //! Sends an answer as server-sent events.
 
-use std::{collections::VecDeque, convert::Infallible, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 use axum::response::{
     IntoResponse, Response, Sse,
@@ -22,33 +22,22 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 struct StreamState {
     writer: AnswerWriter,
-    /// Events that came before the stream began.
-    early: VecDeque<JobEvent>,
+    /// The event that began the stream.
+    early: Option<JobEvent>,
     /// `None` once the last event was sent.
     job: Option<RunningJob>,
     outcomes: Vec<AnswerOutcome>,
 }
 
-/// Streams a running job. A job that fails before there is anything to send is answered with the status of its error;
-/// a client that waits for longer gets the beginning of the stream, and errors as events.
+/// Streams a running job. The status is sent when the models have accepted the prompt, so an error before that has its
+/// own. A client that waits for longer than the interval of comments gets the beginning of the stream, and errors as events;
+/// those of the prompt are known before the wait.
 pub(super) async fn respond(writer: AnswerWriter, mut job: RunningJob) -> Result<Response, ApiError> {
-    let mut early = VecDeque::new();
-    let text = timeout(KEEP_ALIVE, async {
-        while let Some(event) = job.events.recv().await {
-            if let JobEvent::Fails(error) = event {
-                return Err(error);
-            }
-            let begins = matches!(event, JobEvent::ChoiceBegins(_));
-            early.push_back(event);
-            if !begins {
-                break;
-            }
-        }
-        Ok(())
-    });
-    if let Ok(Err(error)) = text.await {
-        return Err(error);
-    }
+    let early = match timeout(KEEP_ALIVE, job.events.recv()).await {
+        Ok(Some(JobEvent::Fails(error))) => return Err(error),
+        Ok(event) => event,
+        Err(_) => None,
+    };
     let state = StreamState { writer, early, job: Some(job), outcomes: Vec::new() };
     Ok(Sse::new(events(state)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }
@@ -56,7 +45,7 @@ pub(super) async fn respond(writer: AnswerWriter, mut job: RunningJob) -> Result
 fn events(state: StreamState) -> impl Stream<Item = Result<Event, Infallible>> {
     let batches = stream::unfold(state, |mut state| async move {
         let job = state.job.as_mut()?;
-        let event = match state.early.pop_front() {
+        let event = match state.early.take() {
             Some(event) => Some(event),
             None => job.events.recv().await,
         };
@@ -78,12 +67,16 @@ impl StreamState {
     /// The server-sent events for one event of the job; `None` is the end of the job.
     fn translate(&mut self, event: Option<JobEvent>) -> Vec<Event> {
         match event {
+            Some(JobEvent::PromptScored(score)) => {
+                self.writer.add_prompt_score(*score);
+                Vec::new()
+            }
             Some(JobEvent::ChoiceBegins(index)) => self.writer.first_event(index).iter().map(data).collect(),
             Some(JobEvent::ChoiceGrows(index, progress)) => {
                 self.writer.step_event(index, &progress).iter().map(data).collect()
             }
             Some(JobEvent::ChoiceEnds(index, outcome)) => {
-                let event = data(&self.writer.end_event(index, outcome.finish));
+                let event = data(&self.writer.end_event(index, &outcome));
                 self.outcomes.push(*outcome);
                 vec![event]
             }
