@@ -16,6 +16,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, post},
+    serve::ListenerExt as _,
 };
 use futures::{StreamExt as _, stream};
 use parking_lot::Mutex;
@@ -78,6 +79,7 @@ pub(crate) struct FakeEngine {
     prompt: usize,
     pub faults: Mutex<VecDeque<EngineFault>>,
     pub completions: AtomicUsize,
+    pub connections: AtomicUsize,
     /// Streams that were not sent to their end, because the client left or for a fault.
     pub open: Arc<AtomicUsize>,
     /// Whether completions fail now; the probe of the start does not.
@@ -94,6 +96,7 @@ impl FakeEngine {
             prompt,
             faults: Mutex::default(),
             completions: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
             open: Arc::default(),
             started: AtomicUsize::new(0),
         });
@@ -107,6 +110,8 @@ impl FakeEngine {
             .with_state(engine.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
+        let counted = engine.clone();
+        let listener = listener.tap_io(move |_| _ = counted.connections.fetch_add(1, SeqCst));
         tokio::spawn(async move { axum::serve(listener, app).await });
         (engine, url)
     }

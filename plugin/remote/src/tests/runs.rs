@@ -57,6 +57,17 @@ async fn a_single_step_and_a_limit_on_tokens_end_a_run() {
 }
 
 #[tokio::test]
+async fn runs_one_after_another_use_one_connection() {
+    let (engine, url) = FakeEngine::serve(RECITAL, 3).await;
+    let model = connect(EngineKind::Vllm, &[url]).await;
+    for _ in 0..4 {
+        let (_, error) = steps(&mut model.start(request(&model, "abc")).await.unwrap()).await;
+        assert_eq!(error, None);
+    }
+    assert_eq!(engine.connections.load(SeqCst), 1);
+}
+
+#[tokio::test]
 async fn a_run_that_is_dropped_frees_the_engine() {
     let (engine, url) = FakeEngine::serve(&"word ".repeat(70), 3).await;
     let model = connect(EngineKind::Vllm, &[url]).await;

@@ -130,8 +130,8 @@ async fn retry_after_is_waited_for_up_to_the_limit_and_beyond_it_the_caller_deci
 
 #[tokio::test]
 async fn the_body_of_an_error_that_never_ends_delays_its_status_for_a_moment_only() {
-    let begun = "HTTP/1.1 400 Bad Request\r\ncontent-length: 100\r\n\r\ntoo long a prompt";
-    let engine = ScriptedEngine::start([vec![EngineAct::Send(begun.into()), EngineAct::Hang]]).await.unwrap();
+    let head = "HTTP/1.1 400 Bad Request\r\ncontent-length: 100\r\n\r\ntoo long a prompt";
+    let engine = ScriptedEngine::start([vec![EngineAct::Send(head.into()), EngineAct::Hang]]).await.unwrap();
     let client = client(&[&engine], TransportSettings { reply: Duration::from_secs(20), ..fast() });
     let began = Instant::now();
     let error = client.json(&post()).await.unwrap_err();
