@@ -33,8 +33,9 @@ def main():
     settings.n_parallel = arguments.slots
     settings.cpuparams.n_threads = arguments.threads
     settings.cpuparams_batch.n_threads = arguments.threads
-    # Clearing idle slots would throw away the prefix of an answer between two of its steps.
+    # The prefix of an answer stays in its slot between two of its steps, and nothing else is brought into it.
     settings.cache_idle_slots = False
+    settings.cache_ram_mib = 0
     server = xllamacpp.Server(settings)
 
     stopped = threading.Event()

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
@@ -47,6 +47,11 @@ impl LlamaServer {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         panic!("llama.cpp's server did not load its model in two minutes");
+    }
+
+    /// Lets the next request find an empty cache.
+    pub async fn forget(&self) {
+        self.post("/completion", &json!({"prompt": [0], "n_predict": 1, "cache_prompt": false})).await;
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Value {

@@ -42,14 +42,19 @@ fn request(question: &str) -> Request {
     Request::chat([ChatMessage::system(SYSTEM), ChatMessage::user(question)]).max_tokens(TOKENS)
 }
 
-/// An answer in which draft and target take turns.
-async fn taking_turns(rsd: &Rsd, question: &str, delta: f64) -> AnswerOutcome {
+/// An answer in which draft and target take turns. The servers begin with empty caches: what llama.cpp prefills beside a
+/// cached prefix differs in its last bits from what it prefills as a whole.
+async fn taking_turns(rsd: &Rsd, servers: &[&LlamaServer], question: &str, delta: f64) -> AnswerOutcome {
+    for server in servers {
+        server.forget().await;
+    }
     let mut request = request(question).delta(delta);
     request.overrides.after_rejection = Some(AfterRejection::Draft);
     rsd.complete(request).await.unwrap()
 }
 
-async fn alone(rsd: &Rsd, question: &str, route: AnswerRoute) -> AnswerOutcome {
+async fn alone(rsd: &Rsd, server: &LlamaServer, question: &str, route: AnswerRoute) -> AnswerOutcome {
+    server.forget().await;
     rsd.complete(request(question).route(route)).await.unwrap()
 }
 
@@ -59,6 +64,7 @@ async fn own_answer(server: &LlamaServer, model: &dyn Generator, question: &str)
     let ids = model.encode_prompt(&prompt).await.unwrap();
     let body = json!({
         "prompt": ids, "n_predict": TOKENS, "temperature": 0, "samplers": ["temperature"], "return_tokens": true,
+        "cache_prompt": false,
     });
     let reply = server.post("/completion", &body).await;
     let mut tokens: Vec<u32> = serde_json::from_value(reply["tokens"].clone()).unwrap();
@@ -81,6 +87,14 @@ fn assert_whole(rsd: &Rsd, answer: &AnswerOutcome) {
     assert_eq!(tokens, answer.tokens.len());
 }
 
+/// A role on a server, with time for a busy machine.
+fn remote(role: &str, server: &LlamaServer) -> Vec<SettingOverride> {
+    let setting = |name: &str, value: serde_json::Value| {
+        SettingOverride::value(&format!("roles.{role}.remote.{name}"), value, "the test")
+    };
+    vec![setting("urls", json!([server.url])), setting("timeouts.reply_ms", json!(3_600_000))]
+}
+
 fn demo_model(name: &str) -> std::path::PathBuf {
     models::ensure(name, &ProgressReporter::on_stderr()).unwrap()
 }
@@ -94,15 +108,14 @@ async fn deployed(file: &str, settings: Vec<SettingOverride>) -> Rsd {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_draft_here_and_a_target_on_llama_server_answer_as_each_does_alone() {
     let server = LlamaServer::start(&demo_model("target")).await;
-    let settings = vec![SettingOverride::value("roles.target.remote.urls", json!([server.url]), "the test")];
-    let rsd = deployed("remote-target.yaml", settings).await;
+    let rsd = deployed("remote-target.yaml", remote("target", &server)).await;
     for question in questions() {
-        let target = taking_turns(&rsd, &question, 2.0).await;
+        let target = taking_turns(&rsd, &[&server], &question, 2.0).await;
         assert_eq!(target.tokens, own_answer(&server, &*rsd.target, &question).await, "{question}");
-        assert_eq!(target.tokens, alone(&rsd, &question, AnswerRoute::Target).await.tokens, "{question}");
-        let draft = taking_turns(&rsd, &question, 0.0).await;
-        assert_eq!(draft.tokens, alone(&rsd, &question, AnswerRoute::Draft).await.tokens, "{question}");
-        for answer in [target, draft, taking_turns(&rsd, &question, 0.5).await] {
+        assert_eq!(target.tokens, alone(&rsd, &server, &question, AnswerRoute::Target).await.tokens, "{question}");
+        let draft = taking_turns(&rsd, &[&server], &question, 0.0).await;
+        assert_eq!(draft.tokens, alone(&rsd, &server, &question, AnswerRoute::Draft).await.tokens, "{question}");
+        for answer in [target, draft, taking_turns(&rsd, &[&server], &question, 0.5).await] {
             assert_whole(&rsd, &answer);
         }
     }
@@ -121,18 +134,17 @@ async fn both_models_on_llama_server_answer_as_each_does_alone() {
         engine.tokenizer().save(tokenizer.path(), false).unwrap();
     }
     let tokenizer = tokenizer.path().to_string_lossy().into_owned();
-    let setting = |path: &str, value: serde_json::Value| SettingOverride::value(path, value, "the test");
-    let settings = vec![
-        setting("roles.draft.remote.urls", json!([draft_server.url])),
-        setting("roles.target.remote.urls", json!([target_server.url])),
-        setting("roles.draft.tokenizer", json!(tokenizer)),
-        setting("roles.target.tokenizer", json!(tokenizer)),
-    ];
+    let mut settings = [remote("draft", &draft_server), remote("target", &target_server)].concat();
+    settings.extend(
+        ["draft", "target"]
+            .map(|role| SettingOverride::value(&format!("roles.{role}.tokenizer"), json!(tokenizer), "the test")),
+    );
     let rsd = deployed("remote-llama-server.yaml", settings).await;
-    for question in questions().take(QUESTIONS.max(1)) {
-        let target = taking_turns(&rsd, &question, 2.0).await;
+    let servers = [&draft_server, &target_server];
+    for question in questions() {
+        let target = taking_turns(&rsd, &servers, &question, 2.0).await;
         assert_eq!(target.tokens, own_answer(&target_server, &*rsd.target, &question).await, "{question}");
-        let draft = taking_turns(&rsd, &question, 0.0).await;
+        let draft = taking_turns(&rsd, &servers, &question, 0.0).await;
         assert_eq!(draft.tokens, own_answer(&draft_server, &*rsd.draft, &question).await, "{question}");
         for answer in [target, draft] {
             assert_whole(&rsd, &answer);

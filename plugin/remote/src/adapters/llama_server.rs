@@ -1,7 +1,8 @@
 //! llama.cpp's server, by `/completion`.
 //!
 //! Its streams leave out the ids of tokens that end inside a character, so replies are asked for as a whole. A stop
-//! string is cut off the text, and the ids hold every sampled token.
+//! string is cut off the text, and the ids hold every sampled token. Its lists of log-probabilities leave out tokens
+//! that end inside a character and those of a stop string, so they cannot be told apart and are not asked for.
 
 use rsd_core::sampling::Sampling;
 use serde_json::{Value, json};
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use super::{
     ChatEncoding, CompletionCall, CompletionDelta, CompletionEnd, CompletionPrefix, EngineAbilities, EngineAdapter,
     PromptUse, ReplyError, ReplyParser,
-    reply_fields::{self, count, get, ids, logprob, post, token_id, token_logprob},
+    reply_fields::{self, count, get, ids, post},
 };
 use crate::transport::EngineRequest;
 
@@ -22,7 +23,7 @@ impl EngineAdapter for LlamaServerAdapter {
     }
 
     fn abilities(&self) -> EngineAbilities {
-        EngineAbilities { token_ids: true, complete_streams: false, seeds: true, logprobs: true }
+        EngineAbilities { token_ids: true, complete_streams: false, seeds: true, logprobs: false }
     }
 
     fn unsupported(&self, _: &Sampling) -> Option<&'static str> {
@@ -48,6 +49,12 @@ impl EngineAdapter for LlamaServerAdapter {
             "seed": (call.seed & 0xffff_ffff).min(0xffff_fffe),
             // Only these, so that none of its other samplers is on.
             "samplers": ["penalties", "top_k", "top_p", "min_p", "temperature"],
+            // What the server's own options would change in spite of the list.
+            "mirostat": 0,
+            "dynatemp_range": 0.0,
+            "min_keep": 0,
+            "ignore_eos": false,
+            "n_cache_reuse": 0,
             "temperature": sampling.temperature,
             "top_k": sampling.top_k.unwrap_or(0),
             "top_p": sampling.top_p.unwrap_or(1.0),
@@ -58,10 +65,8 @@ impl EngineAdapter for LlamaServerAdapter {
             // The penalties look at the whole context, not at the last 64 tokens. -1 said so once and is refused today.
             "repeat_last_n": length + call.max_tokens,
             "logit_bias": bias,
-            "n_probs": call.logprobs.unwrap_or(0),
-            "response_fields": [
-                "content", "tokens", "stop_type", "tokens_evaluated", "timings", "completion_probabilities",
-            ],
+            "n_probs": 0,
+            "response_fields": ["content", "tokens", "stop_type", "tokens_evaluated", "timings"],
         });
         post("/completion", body)
     }
@@ -102,20 +107,12 @@ impl ReplyParser for LlamaServerParser {
         if end == CompletionEnd::EndOfText {
             tokens.pop();
         }
-        let probabilities = reply["completion_probabilities"].as_array().into_iter().flatten();
-        let logprobs = probabilities.filter_map(llama_logprob).collect();
         let cached = count(&reply["timings"]["cache_n"]);
         let prefill_seconds = reply["timings"]["prompt_ms"].as_f64().map(|milliseconds| milliseconds / 1e3);
         let prompt = count(&reply["tokens_evaluated"]).map(|prompt| PromptUse { prompt, cached });
         let text = reply["content"].as_str().ok_or(ReplyError::Unexpected("content"))?.to_owned();
-        Ok(CompletionDelta { tokens, text, logprobs, end: Some(end), prompt, prefill_seconds })
+        Ok(CompletionDelta { tokens, text, logprobs: Vec::new(), end: Some(end), prompt, prefill_seconds })
     }
-}
-
-fn llama_logprob(entry: &Value) -> Option<rsd_core::pipeline::roles::TokenLogprob> {
-    let top = entry["top_logprobs"].as_array().into_iter().flatten();
-    let top = top.filter_map(|other| Some((token_id(&other["id"])?, logprob(&other["logprob"])))).collect();
-    Some(token_logprob(token_id(&entry["id"])?, logprob(&entry["logprob"]), top))
 }
 
 #[cfg(test)]
@@ -137,31 +134,85 @@ mod tests {
         assert_eq!((&body["seed"], &body["temperature"]), (&json!(0xffff_fffe_u64), &json!(0.0)));
     }
 
-    /// The shapes are those of llama.cpp b11549.
+    /// What its options say, which a request overrides: `samplers` alone leaves these two on.
     #[test]
-    fn ends_and_cached_tokens_are_found() {
-        let reply = |stop_type: &str, tokens: Value| {
-            json!({"content": " I add", "tokens": tokens, "stop_type": stop_type, "tokens_evaluated": 40,
-                "timings": {"cache_n": 36, "prompt_n": 4, "prompt_ms": 250.0}})
-        };
-        let parse = |reply| LlamaServerParser.parse(&reply).unwrap();
-        let word = parse(reply("word", json!([358, 912, 382])));
-        assert_eq!((word.tokens, word.end), (vec![358, 912, 382], Some(CompletionEnd::StopString)));
-        assert_eq!(word.prompt, Some(PromptUse { prompt: 40, cached: Some(36) }));
-        assert_eq!(word.prefill_seconds, Some(0.25));
-        let eos = parse(reply("eos", json!([358, 151_645])));
-        assert_eq!((eos.tokens, eos.end), (vec![358], Some(CompletionEnd::EndOfText)));
-        assert_eq!(parse(reply("limit", json!([358]))).end, Some(CompletionEnd::Length));
-        assert!(LlamaServerParser.parse(&json!({"content": ""})).is_err());
+    fn options_of_the_server_change_nothing() {
+        let body = LlamaServerAdapter.completion(&greedy_call(&[1])).body.unwrap();
+        assert_eq!((&body["mirostat"], &body["dynatemp_range"]), (&json!(0), &json!(0.0)));
+        assert_eq!(
+            (&body["ignore_eos"], &body["min_keep"], &body["n_cache_reuse"]),
+            (&json!(false), &json!(0), &json!(0))
+        );
+    }
+
+    fn recorded(name: &str) -> Value {
+        let replies: Value = serde_json::from_str(include_str!("../../fixtures/llama_server.json")).unwrap();
+        replies[name]["reply"].clone()
     }
 
     #[test]
-    fn logprobs_come_with_alternatives() {
-        let reply = json!({"content": "a", "tokens": [7], "stop_type": "limit", "completion_probabilities": [
-            {"id": 7, "token": "a", "bytes": [97], "logprob": -0.5, "top_logprobs": [
-                {"id": 7, "token": "a", "bytes": [97], "logprob": -0.5},
-                {"id": 9, "token": "b", "bytes": [98], "logprob": -2.0}]}]});
-        let delta = LlamaServerParser.parse(&reply).unwrap();
-        assert_eq!(delta.logprobs, [token_logprob(7, -0.5, vec![(7, -0.5), (9, -2.0)])]);
+    fn the_token_that_completes_a_stop_string_is_whole_in_recorded_replies() {
+        for (name, tokens) in [
+            ("a stop string inside a token", vec![382]),
+            ("a token with more than the stop string", vec![1406]),
+            ("a stop string of two tokens", vec![198, 198]),
+            ("a stop string in the last token allowed", vec![382]),
+        ] {
+            let delta = LlamaServerParser.parse(&recorded(name)).unwrap();
+            assert_eq!((delta.tokens, delta.end), (tokens, Some(CompletionEnd::StopString)), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_end_token_is_left_out_of_recorded_replies() {
+        for (name, tokens) in [
+            ("the end of an answer", vec![198, 9707, 0, 2585, 646, 358, 7789, 498, 3351, 30]),
+            ("another end token", vec![]),
+            ("the end of an answer in the last token allowed", vec![]),
+        ] {
+            let delta = LlamaServerParser.parse(&recorded(name)).unwrap();
+            assert_eq!((delta.tokens, delta.end), (tokens, Some(CompletionEnd::EndOfText)), "{name}");
+        }
+    }
+
+    #[test]
+    fn limits_and_unfinished_characters_are_found_in_recorded_replies() {
+        let full = LlamaServerParser.parse(&recorded("the context is full")).unwrap();
+        assert_eq!((full.tokens, full.end), (vec![220; 7], Some(CompletionEnd::Length)));
+        assert_eq!(full.prompt, Some(PromptUse { prompt: 505, cached: Some(19) }));
+        let prefill = full.prefill_seconds.unwrap();
+        assert!((10.286..10.287).contains(&prefill), "{prefill}");
+        let unfinished = LlamaServerParser.parse(&recorded("half a character, twice")).unwrap();
+        assert_eq!(unfinished.tokens, [123_918, 123_918]);
+    }
+
+    #[test]
+    fn the_context_is_that_of_one_slot() {
+        let found = LlamaServerAdapter.model_info_reply(&recorded("models")).unwrap();
+        assert_eq!(found, [("coder".to_owned(), Some(512))]);
+        let rendered = LlamaServerAdapter.chat_encoding_reply(&recorded("a rendered chat")).unwrap();
+        let prompt = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nWhat is 2+2?<|im_end|>\n<|im_start|>assistant\n";
+        assert_eq!(rendered, ChatEncoding::Text(prompt.to_owned()));
+    }
+
+    #[test]
+    fn what_is_no_completion_is_an_error() {
+        assert!(LlamaServerParser.parse(&recorded("a prompt longer than the context")).is_err());
+        assert!(LlamaServerParser.parse(&json!({"content": ""})).is_err());
+    }
+
+    /// Why log-probabilities are not offered. If this fails after a new recording, they can be.
+    #[test]
+    fn recorded_logprobs_are_fewer_than_the_tokens() {
+        let reply = recorded("log-probabilities");
+        let tokens = ids(&reply["tokens"], "tokens").unwrap();
+        let entries = reply["completion_probabilities"].as_array().unwrap();
+        let named: Vec<u32> = entries.iter().map(|entry| reply_fields::token_id(&entry["id"]).unwrap()).collect();
+        assert_eq!(tokens, [64, 123_918, 250, 963, 293, 123_918, 250, 13, 198, 198]);
+        assert_eq!(
+            named,
+            [64, 250, 963, 293, 250, 13, 198],
+            "123918 is half a character; the last 198 ends the stop string"
+        );
     }
 }

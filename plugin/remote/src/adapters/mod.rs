@@ -88,7 +88,7 @@ pub struct PromptUse {
 /// A part of a completion: a whole reply, or one event of a stream.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct CompletionDelta {
-    /// New token ids, an end token included; empty if the engine reports no ids.
+    /// New token ids, without the token by which the model ended its answer; empty if the engine reports no ids.
     pub tokens: Vec<u32>,
     /// New text. It is what an engine without ids decoded; where there are ids it is not used.
     pub text: String,

@@ -53,17 +53,18 @@ impl EngineAdapter for SglangAdapter {
         post("/generate", body)
     }
 
-    fn parser(&self, _: &CompletionCall<'_>) -> Box<dyn ReplyParser> {
-        Box::new(SglangParser::default())
+    fn parser(&self, call: &CompletionCall<'_>) -> Box<dyn ReplyParser> {
+        Box::new(SglangParser { stop: call.stop.to_vec(), ..SglangParser::default() })
     }
 
-    /// Its `/tokenize` takes text, no messages.
-    fn chat_encoding(&self, _: &str, _: &[(&str, &str)]) -> Option<EngineRequest> {
-        None
+    /// Without `add_generation_prompt`: the prompt is then that of a chat completion, and templates that are not Jinja
+    /// work, too.
+    fn chat_encoding(&self, model: &str, messages: &[(&str, &str)]) -> Option<EngineRequest> {
+        Some(post("/tokenize", json!({ "model": model, "messages": reply_fields::messages(messages) })))
     }
 
-    fn chat_encoding_reply(&self, _: &Value) -> Result<ChatEncoding, ReplyError> {
-        Err(ReplyError::Unexpected("tokens"))
+    fn chat_encoding_reply(&self, reply: &Value) -> Result<ChatEncoding, ReplyError> {
+        Ok(ChatEncoding::Ids(ids(&reply["tokens"], "tokens")?))
     }
 
     fn model_info(&self) -> EngineRequest {
@@ -77,6 +78,8 @@ impl EngineAdapter for SglangAdapter {
 
 #[derive(Default)]
 struct SglangParser {
+    /// The stop strings that were sent.
+    stop: Vec<String>,
     /// Ids received so far, for streams that repeat them.
     received: Vec<u32>,
     /// Bytes of text received so far.
@@ -100,16 +103,7 @@ impl ReplyParser for SglangParser {
             text = all_text.get(self.text..).unwrap_or_default();
             skipped = self.logprobs;
         }
-        let end = match meta["finish_reason"]["type"].as_str() {
-            None => None,
-            Some("length") => Some(CompletionEnd::Length),
-            Some("stop") if meta["finish_reason"]["matched"].is_string() => Some(CompletionEnd::StopString),
-            Some("stop") => Some(CompletionEnd::EndOfText),
-            Some(other) => {
-                let said = meta["finish_reason"]["message"].as_str().unwrap_or(other);
-                return Err(ReplyError::Engine { status: None, message: said.to_owned() });
-            }
-        };
+        let end = self.end(&meta["finish_reason"])?;
         self.received.extend_from_slice(&tokens);
         self.text = if repeats { all_text.len() } else { self.text + text.len() };
         let matched = token_id(&meta["finish_reason"]["matched"]);
@@ -132,6 +126,28 @@ impl ReplyParser for SglangParser {
         let prompt =
             count(&meta["prompt_tokens"]).map(|prompt| PromptUse { prompt, cached: count(&meta["cached_tokens"]) });
         Ok(CompletionDelta { tokens, text: text.to_owned(), logprobs, end, prompt, prefill_seconds: None })
+    }
+}
+
+impl SglangParser {
+    /// Why the completion ended, if it did.
+    fn end(&self, reason: &Value) -> Result<Option<CompletionEnd>, ReplyError> {
+        let matched = &reason["matched"];
+        let failed = |status: Option<u16>, message: &str| ReplyError::Engine { status, message: message.to_owned() };
+        match (reason["type"].as_str(), matched.as_str()) {
+            (None, _) => Ok(None),
+            (Some("length"), _) => Ok(Some(CompletionEnd::Length)),
+            (Some("stop"), None) => Ok(Some(CompletionEnd::EndOfText)),
+            (Some("stop"), Some(string)) if self.stop.iter().any(|stop| stop == string) => {
+                Ok(Some(CompletionEnd::StopString))
+            }
+            // A fault, such as logits that are no numbers, is reported as a stop string that nobody sent.
+            (Some("stop"), Some(fault)) => Err(failed(None, fault)),
+            (Some(other), _) => {
+                let status = reason["status_code"].as_u64().and_then(|status| u16::try_from(status).ok());
+                Err(failed(status, reason["message"].as_str().unwrap_or(other)))
+            }
+        }
     }
 }
 
@@ -160,7 +176,8 @@ mod tests {
         let end = |reason: Value| {
             let reply = json!({"text": "a", "output_ids": [5, 7], "meta_info": {"finish_reason": reason,
                 "prompt_tokens": 9, "cached_tokens": 8, "completion_tokens": 2}});
-            SglangParser::default().parse(&reply).map(|delta| (delta.tokens, delta.end.unwrap(), delta.prompt.unwrap()))
+            let mut parser = SglangParser { stop: vec!["\n\n".to_owned()], ..SglangParser::default() };
+            parser.parse(&reply).map(|delta| (delta.tokens, delta.end.unwrap(), delta.prompt.unwrap()))
         };
         let prompt = PromptUse { prompt: 9, cached: Some(8) };
         assert_eq!(
@@ -169,7 +186,21 @@ mod tests {
         );
         assert_eq!(end(json!({"type": "stop", "matched": 7})).unwrap(), (vec![5], CompletionEnd::EndOfText, prompt));
         assert_eq!(end(json!({"type": "length", "length": 2})).unwrap(), (vec![5, 7], CompletionEnd::Length, prompt));
-        assert!(end(json!({"type": "abort", "message": "queue full"})).is_err());
+        let failed = |status, message: &str| Err(ReplyError::Engine { status, message: message.to_owned() });
+        let full = json!({"type": "abort", "message": "queue full", "status_code": 503, "err_type": null});
+        assert_eq!(end(full), failed(Some(503), "queue full"));
+        assert_eq!(end(json!({"type": "stop", "matched": "NaN happened"})), failed(None, "NaN happened"));
+    }
+
+    /// The shapes are those of SGLang 0.5.23.
+    #[test]
+    fn messages_are_rendered_by_the_engine() {
+        let request = SglangAdapter.chat_encoding("m", &[("user", "Hi")]).unwrap();
+        assert_eq!(request.path, "/tokenize");
+        assert_eq!(request.body, Some(json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}]})));
+        let reply = json!({"tokens": [5, 7], "count": 2, "max_model_len": 4096});
+        assert_eq!(SglangAdapter.chat_encoding_reply(&reply), Ok(ChatEncoding::Ids(vec![5, 7])));
+        assert!(SglangAdapter.chat_encoding_reply(&json!({"tokens": [[5], [7]]})).is_err());
     }
 
     proptest! {

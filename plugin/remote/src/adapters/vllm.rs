@@ -1,7 +1,8 @@
 //! vLLM, by `/v1/completions` with token ids.
 //!
 //! Seen on vLLM 0.32.0: a stop string ends after the token that completes it and the ids hold that whole token; the end
-//! token is the last id; `stop_reason` is null where the model ended its answer.
+//! token is the last id. `stop_reason` is the stop string; it is null where the model ended with the tokenizer's end
+//! token, and the id where it ended with another one that its `generation_config.json` lists.
 
 use rsd_core::sampling::Sampling;
 use serde_json::{Value, json};
@@ -96,8 +97,8 @@ impl ReplyParser for VllmParser {
         let end = match (choice["finish_reason"].as_str(), &choice["stop_reason"]) {
             (None, _) => None,
             (Some("length"), _) => Some(CompletionEnd::Length),
-            (Some("stop"), Value::Null) => Some(CompletionEnd::EndOfText),
-            (Some("stop"), _) => Some(CompletionEnd::StopString),
+            (Some("stop"), Value::String(_)) => Some(CompletionEnd::StopString),
+            (Some("stop"), _) => Some(CompletionEnd::EndOfText),
             (Some(other), _) => {
                 return Err(ReplyError::Engine { status: None, message: format!("it ended with `{other}`") });
             }
@@ -162,6 +163,8 @@ mod tests {
         assert_eq!(stopped.prompt, Some(PromptUse { prompt: 32, cached: Some(16) }));
         let ended = parse(&reply(json!([358, 151_645]), "stop", Value::Null));
         assert_eq!((ended.tokens, ended.end), (vec![358], Some(CompletionEnd::EndOfText)));
+        let other_end_token = parse(&reply(json!([358, 151_643]), "stop", json!(151_643)));
+        assert_eq!((other_end_token.tokens, other_end_token.end), (vec![358], Some(CompletionEnd::EndOfText)));
         assert_eq!(parse(&reply(json!([358]), "length", Value::Null)).end, Some(CompletionEnd::Length));
         let aborted = VllmParser.parse(&reply(json!([]), "abort", Value::Null));
         assert!(matches!(aborted, Err(ReplyError::Engine { .. })));
