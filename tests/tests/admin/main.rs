@@ -72,7 +72,7 @@ impl AdminSite {
         fs::write(&file, FILE).unwrap();
         let loaded = rsd_config::load(Some(&file), [], &[], TargetRule::Required).unwrap();
         let limits = loaded.deployment.limits.clone();
-        let mut rsd = tiny_pipeline::rsd(&limits).await.unwrap();
+        let mut rsd = Box::pin(tiny_pipeline::rsd(&limits)).await.unwrap();
         rsd.policy = Arc::new(PolicyHandle::new(loaded.deployment.runtime_settings()).unwrap());
         let decisions = Arc::new(DecisionLog::default());
         let recorder = Arc::new(StepRecorder::new(4096));
