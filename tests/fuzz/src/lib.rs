@@ -1,6 +1,6 @@
 //! Changes seeds at random and hands the results to a reader that must survive them.
 //!
-//! Every run does the same [`CASES`] inputs, so that it says the same each time. With `RSD_FUZZ_SECONDS` a target goes
+//! Every run does the same `CASES` inputs, so that it says the same each time. With `RSD_FUZZ_SECONDS` a target goes
 //! on for that long, and an input that takes more than a second fails too; `RSD_FUZZ_SEED` (0 to 255) leads it to other
 //! inputs. A failure prints the input.
 
