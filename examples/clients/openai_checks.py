@@ -117,8 +117,10 @@ def chat_trace():
 
 @check("openai", "usage: cached and draft tokens")
 def usage_details():
-    for _ in range(2):
-        usage = client.chat.completions.create(model="rsd", messages=MESSAGES, **SHORT).usage
+    first = client.chat.completions.create(model="rsd", messages=MESSAGES, **SHORT).choices[0].message
+    # A conversation that goes on finds its beginning in the cache.
+    more = [*MESSAGES, {"role": "assistant", "content": first.content}, {"role": "user", "content": "And 3 + 3?"}]
+    usage = client.chat.completions.create(model="rsd", messages=more, **SHORT).usage
     ensure(usage.prompt_tokens_details.cached_tokens > 0, usage)
     details = usage.completion_tokens_details
     ensure(details.accepted_prediction_tokens + details.rejected_prediction_tokens >= 0, usage)
