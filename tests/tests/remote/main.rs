@@ -1,7 +1,7 @@
 //! Draft and target on a real llama.cpp server, with the demo pair.
 //!
 //! It needs the Python package that `examples/remote/requirements.txt` names, in `target/tools/llama` or where Python
-//! finds it. `RSD_TEST_QUESTIONS=20` asks as many questions as the documents speak of.
+//! finds it. `RSD_TEST_QUESTIONS` sets the number of questions.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod llama_server;

@@ -23,7 +23,7 @@ impl EngineAdapter for LlamaServerAdapter {
     }
 
     fn abilities(&self) -> EngineAbilities {
-        EngineAbilities { token_ids: true, complete_streams: false, seeds: true, logprobs: false }
+        EngineAbilities { token_ids: true, complete_streams: false, logprobs: false }
     }
 
     fn unsupported(&self, _: &Sampling) -> Option<&'static str> {

@@ -18,17 +18,14 @@ pub use vllm::VllmAdapter;
 
 use crate::transport::EngineRequest;
 
-/// What an engine can do. The start checks it, so that nobody finds out in the middle of an answer.
+/// What an engine can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools, reason = "each is independent of the others")]
 pub struct EngineAbilities {
     /// It takes token ids and returns the ids of what it decoded. Otherwise text goes both ways.
     pub token_ids: bool,
     /// Every decoded id arrives in a stream, so one request can last for many steps. Otherwise a request ends with a step
     /// and is not streamed.
     pub complete_streams: bool,
-    /// It takes a seed for each request.
-    pub seeds: bool,
     /// It reports log-probabilities of the tokens that it decodes.
     pub logprobs: bool,
 }

@@ -19,7 +19,7 @@ impl EngineAdapter for OpenAiAdapter {
     }
 
     fn abilities(&self) -> EngineAbilities {
-        EngineAbilities { token_ids: false, complete_streams: true, seeds: true, logprobs: false }
+        EngineAbilities { token_ids: false, complete_streams: true, logprobs: false }
     }
 
     #[allow(clippy::float_cmp, reason = "only the exact neutral values change nothing")]

@@ -25,7 +25,7 @@ impl EngineAdapter for SglangAdapter {
     }
 
     fn abilities(&self) -> EngineAbilities {
-        EngineAbilities { token_ids: true, complete_streams: true, seeds: true, logprobs: true }
+        EngineAbilities { token_ids: true, complete_streams: true, logprobs: true }
     }
 
     fn unsupported(&self, sampling: &Sampling) -> Option<&'static str> {

@@ -26,7 +26,7 @@ impl EngineAdapter for VllmAdapter {
     }
 
     fn abilities(&self) -> EngineAbilities {
-        EngineAbilities { token_ids: true, complete_streams: true, seeds: true, logprobs: true }
+        EngineAbilities { token_ids: true, complete_streams: true, logprobs: true }
     }
 
     fn unsupported(&self, _: &Sampling) -> Option<&'static str> {
