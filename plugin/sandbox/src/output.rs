@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 /// Reads a stream to its end and returns its last bytes, at most `limit` of them.
 pub(crate) async fn last_bytes(limit: usize, mut stream: impl AsyncRead + Unpin) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let mut chunk = [0; 8192];
+    let mut chunk = vec![0; 8192];
     loop {
         let read = stream.read(&mut chunk).await?;
         bytes.extend_from_slice(&chunk[..read]);

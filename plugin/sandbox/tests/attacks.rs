@@ -12,7 +12,12 @@ use std::{
 use rsd_sandbox::{ExecutionLimits, ExecutionOutcome, PythonSandbox};
 
 async fn sandbox() -> PythonSandbox {
-    let limits = ExecutionLimits { cpu_seconds: 1, wall: Duration::from_secs(10), ..ExecutionLimits::default() };
+    let limits = ExecutionLimits {
+        cpu_seconds: 2,
+        wall: Duration::from_secs(10),
+        memory: 128 << 20,
+        ..ExecutionLimits::default()
+    };
     PythonSandbox::find(limits).await.unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -325,9 +330,11 @@ for name in ['CPU', 'AS', 'NPROC', 'FSIZE', 'NOFILE', 'CORE']:
 
 #[tokio::test]
 async fn endless_output_is_read_and_forgotten() {
+    let limits = ExecutionLimits { wall: Duration::from_secs(3), ..ExecutionLimits::default() };
+    let sandbox = PythonSandbox::find(limits).await.unwrap_or_else(|error| panic!("{error}"));
     for stream in ["stdout", "stderr"] {
         let program = format!("import sys\nwhile True:\n    sys.{stream}.write('x' * 100_000)");
-        assert_eq!(run(&program).await, ExecutionOutcome::TimedOut, "{stream}");
+        assert_eq!(sandbox.run(&program).await.unwrap(), ExecutionOutcome::TimedOut, "{stream}");
     }
     passes("print('x' * 5_000_000, flush=True)").await;
     let end = ExecutionOutcome::Failed("AssertionError: the end".to_owned());
