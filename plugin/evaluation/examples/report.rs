@@ -8,6 +8,7 @@
 use std::{env, path::Path};
 
 use rsd_evaluation::{
+    grades::ProgramOutcomes,
     question::{self, QuestionFields},
     report::{self, Report},
     run_log,
@@ -20,6 +21,7 @@ fn main() -> anyhow::Result<()> {
     };
     let questions = question::read(Path::new(questions), &QuestionFields::default())?;
     let (setup, answers) = run_log::read(Path::new(folder))?;
-    report::write(Path::new(folder), &Report::build(&setup, &questions, &answers, wanted))?;
+    let outcomes = ProgramOutcomes::read(Path::new(folder))?;
+    report::write(Path::new(folder), &Report::build(&setup, &questions, &answers, &outcomes, wanted))?;
     Ok(())
 }

@@ -13,6 +13,7 @@ fn questions(count: usize, graded: bool) -> Vec<Question> {
         text: "How many?".to_owned(),
         answers: if graded { vec!["1".to_owned()] } else { Vec::new() },
         kind: AnswerKind::Number,
+        code: None,
         level: None,
     };
     (0..count).map(question).collect()

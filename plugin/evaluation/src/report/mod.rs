@@ -5,6 +5,7 @@
 
 mod accuracy_breakdown;
 mod build;
+mod code_notes;
 mod derived;
 mod files;
 mod markdown;

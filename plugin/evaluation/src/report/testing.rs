@@ -14,6 +14,7 @@ pub(super) fn question(id: &str, answer: &str, level: Option<&str>) -> Question 
         text: format!("What is {id}?"),
         answers: vec![answer.to_owned()],
         kind: AnswerKind::Number,
+        code: None,
         level: level.map(str::to_owned),
     }
 }

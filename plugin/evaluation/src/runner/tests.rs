@@ -47,6 +47,7 @@ fn question() -> Question {
         text: PROMPT.to_owned(),
         answers: vec!["1".to_owned()],
         kind: AnswerKind::Number,
+        code: None,
         level: None,
     }
 }

@@ -46,6 +46,9 @@ pub(super) async fn run(args: CalibrateArgs) -> anyhow::Result<()> {
         bail!("--write needs a deployment file: name it with --rsd FILE (the demo's cannot be changed)");
     }
     let questions = args.questions.read(true)?;
+    if questions.iter().any(|question| question.code.is_some()) {
+        bail!("--data: questions that ask for code cannot be calibrated on; compare thresholds with eval --sweep");
+    }
     let mut session = Box::pin(EvalSession::local(&args.questions, recipe(&args))).await?;
     session.check_threshold()?;
     session.without_auto();

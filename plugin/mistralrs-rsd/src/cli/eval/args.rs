@@ -54,6 +54,9 @@ pub(in crate::cli) struct EvalArgs {
     /// Next steps that beam search tries per beam
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
     expansions: u8,
+    /// Run the code of answers to `HumanEval` and MBPP, in a sandbox, to grade them
+    #[arg(long)]
+    pub(super) allow_execution: bool,
     /// Show what would be run, and load nothing
     #[arg(long)]
     pub(super) dry_run: bool,
