@@ -1,4 +1,5 @@
-//! Makes the report of a run again from its log: `report.md`, `report.json` and the pictures. Needs no model.
+//! Makes the report of a run again from its log: `report.html`, `report.md`, `report.json` and the
+//! pictures. Needs no model.
 //!
 //! `cargo run -p rsd-evaluation --example report -- FOLDER QUESTIONS.jsonl METHOD...`
 //!
@@ -9,7 +10,7 @@ use std::{env, path::Path};
 
 use rsd_evaluation::{
     question::{self, QuestionFields},
-    report::{self, Report},
+    report::{self, Report, ReportAnswers},
     run_log,
 };
 
@@ -20,6 +21,8 @@ fn main() -> anyhow::Result<()> {
     };
     let questions = question::read(Path::new(questions), &QuestionFields::default())?;
     let (setup, answers) = run_log::read(Path::new(folder))?;
-    report::write(Path::new(folder), &Report::build(&setup, &questions, &answers, wanted))?;
+    let report = Report::build(&setup, &questions, &answers, wanted);
+    let log = ReportAnswers { questions: &questions, answers: &answers, shown: ReportAnswers::SHOWN };
+    report::write(Path::new(folder), &report, &log)?;
     Ok(())
 }

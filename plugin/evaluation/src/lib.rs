@@ -4,6 +4,7 @@
 //! new table needs no model. Nothing here depends on mistral.rs.
 
 pub mod calibration;
+mod markup;
 pub mod question;
 pub mod report;
 pub mod run_log;

@@ -6,6 +6,7 @@ use super::{
     Report,
     accuracy_breakdown::AccuracyBreakdown,
     delta, derived,
+    format::code,
     method::MethodReport,
     outcome::{MethodAnswers, MethodOutcomes, grade},
     rewards::RewardReport,
@@ -138,9 +139,10 @@ fn notes(setup: &RunSetup, methods: &[MethodReport], questions: usize, chosen: u
     }
     for method in methods.iter().filter(|method| method.questions < questions) {
         notes.push(format!(
-            "`{}` has answers to {} of {questions} questions. It is compared with the target on those that the target \
+            "{} has answers to {} of {questions} questions. It is compared with the target on those that the target \
              answered too; its accuracy is over all that it answered.",
-            method.name, method.questions
+            code(&method.name),
+            method.questions
         ));
     }
     let ahead =
