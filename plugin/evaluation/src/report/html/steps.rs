@@ -17,7 +17,7 @@ pub(super) fn write(page: &mut HtmlWriter, answer: &Answer) {
             page.open("div", "pair");
             page.open("div", "rejected");
             if let Some(rejected) = &step.rejected_text {
-                page.leaf("del", "text", &shortened(rejected, MOST_CHARACTERS));
+                page.leaf("del", "text", &of_step(rejected));
             }
             if let Some(statement) = &step.false_statement {
                 page.open("div", "false");
@@ -41,8 +41,13 @@ pub(super) fn write(page: &mut HtmlWriter, answer: &Answer) {
 
 fn text(page: &mut HtmlWriter, step: &RecordedStep) {
     if let Some(text) = &step.text {
-        page.leaf("div", "text", &shortened(text, MOST_CHARACTERS));
+        page.leaf("div", "text", &of_step(text));
     }
+}
+
+/// A step's text without the blank line that ends it.
+fn of_step(text: &str) -> String {
+    shortened(text.trim_end_matches('\n'), MOST_CHARACTERS)
 }
 
 fn class(source: StepSource) -> &'static str {

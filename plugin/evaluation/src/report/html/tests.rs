@@ -225,7 +225,10 @@ proptest! {
         // and, as a text is missing, of RSD.
         let texts = found.of("text");
         prop_assert_eq!(texts.len(), 7, "{:?}", texts);
-        prop_assert!(texts.iter().all(|found| *found == shown), "{:?} {:?}", texts, shown);
+        // In a step without the line breaks that end it.
+        let step = shown.trim_end_matches('\n');
+        prop_assert!(texts.iter().all(|found| *found == shown || *found == step), "{:?} {:?}", texts, shown);
+        prop_assert!(texts.iter().filter(|found| **found == shown).count() >= 4, "{:?} {:?}", texts, shown);
         prop_assert_eq!(found.of("begin"), [&shown]);
         prop_assert_eq!(found.of("level"), [format!("level {shown}")]);
         prop_assert_eq!(found.of("false"), [format!("False: {shown}")]);
