@@ -240,7 +240,8 @@ mod tests {
 
     #[test]
     fn every_state_of_a_run_has_its_headline() {
-        let cases: [(&str, &dyn Fn(&mut Report)); 10] = [
+        type ReportChange<'a> = &'a dyn Fn(&mut Report);
+        let cases: [(&str, ReportChange); 10] = [
             ("all known", &|_| ()),
             ("no time", &|report| rsd(report).timing = None),
             ("neither time nor FLOPs", &|report| {
