@@ -4,7 +4,11 @@
 /// Tabs and line feeds stay. Marks that reverse the direction of writing become a replacement character, so that no
 /// text can show itself in another order than it was generated.
 pub(crate) fn visible(text: &str) -> String {
-    let picture = |c: char| match c {
+    text.chars().map(picture).collect()
+}
+
+fn picture(c: char) -> char {
+    match c {
         '\t' | '\n' => c,
         '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(c)).unwrap_or(char::REPLACEMENT_CHARACTER),
         '\x7f' => '\u{2421}',
@@ -12,15 +16,14 @@ pub(crate) fn visible(text: &str) -> String {
         // Noncharacters are errors in both.
         c if u32::from(c) & 0xfffe == 0xfffe || ('\u{fdd0}'..='\u{fdef}').contains(&c) => char::REPLACEMENT_CHARACTER,
         c => c,
-    };
-    text.chars().map(picture).collect()
+    }
 }
 
 /// A text for the content of an element or the value of an attribute.
 pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in visible(text).chars() {
-        match c {
+    for c in text.chars() {
+        match picture(c) {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),

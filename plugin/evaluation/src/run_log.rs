@@ -325,9 +325,9 @@ mod tests {
             steps: vec![RecordedStep {
                 reward: Some(0.1),
                 rejected: Some(7),
-                text: Some("so \\boxed{1}\n\n".to_owned()),
-                rejected_text: Some("so 2 + 2 = 5".to_owned()),
-                false_statement: Some("2 + 2 = 5".to_owned()),
+                text: Some("x\n".to_owned()),
+                rejected_text: Some("y".to_owned()),
+                false_statement: Some("z".to_owned()),
                 ..RecordedStep::of(StepSource::Target, 5)
             }],
             draft: ModelWork { generated: 7, prefilled: 9, seconds: 0.5 },

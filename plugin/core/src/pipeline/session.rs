@@ -316,7 +316,10 @@ impl AnswerSession<'_> {
 
     /// A step, unless the request is cancelled or out of time first.
     // Not `&self`, which would have to be `Sync` to be held while waiting; the sink is not.
-    async fn in_time(&mut self, step: impl Future<Output = Result<Step, RoleError>>) -> Result<RunEvent, PipelineError> {
+    async fn in_time(
+        &mut self,
+        step: impl Future<Output = Result<Step, RoleError>>,
+    ) -> Result<RunEvent, PipelineError> {
         tokio::select! {
             biased;
             () = self.cancel.cancelled() => Err(PipelineError::Cancelled),

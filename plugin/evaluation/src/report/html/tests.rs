@@ -194,8 +194,8 @@ fn the_page_is_bounded_and_says_what_it_leaves_out() {
 #[test]
 fn many_long_answers_do_not_make_the_page_grow_without_end() {
     let mut answers = testing::answers();
-    for answer in &mut answers {
-        answer.steps.iter_mut().for_each(|step| step.text = Some("a & b\n".repeat(4_000)));
+    for answer in answers.iter_mut().filter(|answer| answer.method == "rsd@0.5") {
+        answer.steps.iter_mut().for_each(|step| step.text = Some("&<>\"'".repeat(3_000)));
     }
     let page = page(&testing::setup(), &testing::questions(), &answers, 1_000);
     assert!(page.len() < super::MOST_BYTES + 2_000_000, "{}", page.len());
