@@ -59,6 +59,21 @@ fn requests_are_sorted_by_each_column_in_both_orders() {
 }
 
 #[test]
+fn the_comparison_with_an_hour_ago_is_opened_and_left_by_key_and_by_name() {
+    let mut app = fixture::app();
+    press(&mut app, "3v");
+    assert_eq!((app.ui.screen, app.ui.compare), (Screen::Overview, true), "it is a part of the overview");
+    press(&mut app, "v");
+    assert!(!app.ui.compare);
+    press(&mut app, ":compare<Enter>");
+    assert!(app.ui.compare);
+    press(&mut app, "<Esc>");
+    assert!(!app.ui.compare);
+    press(&mut app, "v1");
+    assert!(!app.ui.compare, "the key of the overview shows the overview");
+}
+
+#[test]
 fn other_thresholds_are_looked_at_without_a_change() {
     let mut app = fixture::app();
     press(&mut app, "2<Up>k<Down>");

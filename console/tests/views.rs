@@ -10,10 +10,12 @@ use rsd_console::{
     view::{
         draw,
         theme::{Theme, ThemeName},
+        theme_file,
     },
 };
 use rsd_protocol::{
     error::{ErrorCode, ErrorDetail, FieldProblem},
+    policy::AnswerRoute,
     settings::{ChangeResult, SettingDifference},
 };
 use serde_json::json;
@@ -27,7 +29,7 @@ pub fn plain() -> Theme {
 }
 
 /// A console in each state of its connection.
-fn states() -> [(&'static str, App); 5] {
+fn states() -> [(&'static str, App); 7] {
     let connecting = App::new(&[("127.0.0.1:1235".into(), true)], AppOptions::default());
     let live = fixture::app();
     let mut stale = fixture::app();
@@ -38,7 +40,57 @@ fn states() -> [(&'static str, App); 5] {
         let failure = ChannelFailure { channel, cause, retry_at_ms: START_MS + 95_000 };
         down.receive(SourceMessage { at_ms: START_MS + 91_000, target: 0, update: SourceUpdate::Failed(failure) });
     }
-    [("connecting", connecting), ("live", live), ("stale", stale), ("down", down), ("unused", unused())]
+    [
+        ("connecting", connecting),
+        ("live", live),
+        ("stale", stale),
+        ("down", down),
+        ("unused", unused()),
+        ("slower", slower()),
+        ("target_alone", target_alone()),
+    ]
+}
+
+/// A server that RSD makes slower, because the threshold is so high that most steps are rejected.
+fn slower() -> App {
+    let mut app = App::new(&[("127.0.0.1:1235".into(), true)], AppOptions::default());
+    let live = fixture::live(0.9);
+    for second in 0..90_u32 {
+        let steps = 4.0 * f64::from(second);
+        let accepted = (steps * fixture::acceptance(0.9)).floor();
+        let update = SourceUpdate::Metrics(fixture::metrics(steps, accepted, 0.9, 1));
+        app.receive(SourceMessage { at_ms: START_MS + u64::from(second) * 1000, target: 0, update });
+    }
+    let mut say = |update| app.receive(SourceMessage { at_ms: START_MS + 89_000, target: 0, update });
+    say(SourceUpdate::Status(Box::new(fixture::status("http://127.0.0.1:1234", &live, 1, true))));
+    say(SourceUpdate::Policy { etag: "\"one-1\"".into(), view: Box::new(fixture::view(&live, 1)) });
+    say(SourceUpdate::Preview(Box::new(fixture::preview(0.9))));
+    say(SourceUpdate::Traces(fixture::traces()));
+    app
+}
+
+/// A server whose target answers alone.
+fn target_alone() -> App {
+    let mut app = App::new(&[("127.0.0.1:1235".into(), true)], AppOptions::default());
+    let mut live = fixture::live(0.7);
+    live.policy.route = AnswerRoute::Target;
+    for second in 0..90_u32 {
+        // Requests are answered, but no step is drafted.
+        let text = fixture::metrics(400.0, 300.0, 0.7, 1)
+            .replace("source=\"target\"} 3000", &format!("source=\"target\"}} {}", 3000 + 12 * second))
+            .replace("outcome=\"completed\"} 66", &format!("outcome=\"completed\"}} {}", 66 + second / 10));
+        app.receive(SourceMessage {
+            at_ms: START_MS + u64::from(second) * 1000,
+            target: 0,
+            update: SourceUpdate::Metrics(text),
+        });
+    }
+    let mut say = |update| app.receive(SourceMessage { at_ms: START_MS + 89_000, target: 0, update });
+    say(SourceUpdate::Status(Box::new(fixture::status("http://127.0.0.1:1234", &live, 1, true))));
+    say(SourceUpdate::Policy { etag: "\"one-1\"".into(), view: Box::new(fixture::view(&live, 1)) });
+    say(SourceUpdate::Preview(Box::new(fixture::preview(0.7))));
+    say(SourceUpdate::Traces(fixture::traces()));
+    app
 }
 
 /// A server that nobody has used yet.
@@ -92,7 +144,7 @@ fn every_screen_of_a_live_server() {
 
 #[test]
 fn a_server_that_is_down_says_so_on_every_screen_and_its_old_data_stay() {
-    let [_, _, _, (_, down), _] = states();
+    let [_, _, _, (_, down), ..] = states();
     for screen in Screen::ALL {
         let text = screenshot_text(&on(screen, down.clone()), &plain(), 80, 24);
         assert!(text.contains("DOWN, next try in 4 s"), "{text}");
@@ -149,7 +201,7 @@ fn mono_has_no_colors_and_the_others_do() {
 
 #[test]
 fn old_data_is_dimmed() {
-    let [_, (_, live), _, (_, down), _] = states();
+    let [_, (_, live), _, (_, down), ..] = states();
     let style_of_a_figure = |app: &App| {
         let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
         terminal.draw(|frame| draw(frame, app, &Theme::new(ThemeName::Dark, false))).unwrap();
@@ -370,6 +422,62 @@ fn a_server_that_nobody_has_used_yet_says_what_to_do_on_every_screen() {
         let name = format!("unused_{}_80x24", screen.name());
         insta::assert_snapshot!(name, screenshot_text(&on(screen, unused()), &plain(), 80, 24));
     }
+}
+
+#[test]
+fn now_is_compared_with_an_hour_ago_once_the_console_has_watched_for_that_long() {
+    let compared = |minutes| {
+        let mut app = fixture::app_after(minutes);
+        app.apply_intent(UserIntent::Compare);
+        app
+    };
+    let hour = compared(70);
+    for (columns, rows) in SIZES {
+        insta::assert_snapshot!(
+            format!("comparison_{columns}x{rows}"),
+            screenshot_text(&hour, &plain(), columns, rows)
+        );
+    }
+    insta::assert_snapshot!("comparison_early_80x24", screenshot_text(&compared(50), &plain(), 80, 24));
+    let mut nothing = states()[0].1.clone();
+    nothing.apply_intent(UserIntent::Compare);
+    assert!(screenshot_text(&nothing, &plain(), 60, 20).contains("There are no metrics yet."));
+}
+
+#[test]
+fn models_on_remote_engines_are_shown_below_the_models() {
+    let mut app = on(Screen::Models, fixture::app());
+    let text = fixture::metrics(400.0, 300.0, 0.7, 3) + &fixture::remote_target();
+    app.receive(SourceMessage { at_ms: START_MS + 90_000, target: 0, update: SourceUpdate::Metrics(text) });
+    for (columns, rows) in SIZES {
+        insta::assert_snapshot!(
+            format!("models_remote_{columns}x{rows}"),
+            screenshot_text(&app, &plain(), columns, rows)
+        );
+    }
+    app.apply_intent(UserIntent::Bottom);
+    let scrolled = screenshot_text(&app, &plain(), 60, 20);
+    assert!(scrolled.contains("discarded draft tokens") && scrolled.contains("1 FAILING"), "{scrolled}");
+}
+
+#[test]
+fn the_theme_of_the_documentation_is_one_and_can_be_read() {
+    let page = std::fs::read_to_string(format!("{}/../docs/console.md", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let example = page.split("```yaml").find(|block| block.contains("base: dark")).unwrap();
+    let theme = theme_file::parse_theme("my-theme.yaml", example.split("```").next().unwrap(), false).unwrap();
+    assert!(theme.warnings.is_empty(), "{:?}", theme.warnings);
+    assert_eq!(theme.theme.dim.fg, Some(Color::Indexed(245)));
+}
+
+#[test]
+fn a_theme_from_a_file_colors_what_it_names_and_changes_no_text() {
+    let file = "colors: {text: 'white on blue', accent: plain lightyellow}";
+    let theme = theme_file::parse_theme("my.yaml", file, false).unwrap().theme;
+    let app = fixture::app();
+    assert_eq!(screenshot_text(&app, &theme, 80, 24), screenshot_text(&app, &plain(), 80, 24));
+    let buffer = draw_buffer(&app, &theme, 80, 24);
+    assert!(buffer.content.iter().all(|cell| cell.bg == Color::Blue), "the background is everywhere");
+    assert!(buffer.content.iter().any(|cell| cell.fg == Color::LightYellow));
 }
 
 #[test]

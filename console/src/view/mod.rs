@@ -2,6 +2,8 @@
 
 mod alerts;
 mod change_dialog;
+mod comparison;
+pub mod contrast;
 mod curves;
 mod fleet;
 mod fleet_change;
@@ -13,10 +15,12 @@ mod logs;
 mod models;
 mod overview;
 mod palette;
+mod remote_engines;
 mod requests;
 mod rewards;
 pub mod text;
 pub mod theme;
+pub mod theme_file;
 mod waterfall;
 
 use ratatui::{

@@ -39,6 +39,7 @@ impl App {
             UserIntent::Complete => self.ui.palette.iter_mut().for_each(CommandPalette::complete),
             UserIntent::SortColumn => self.sort_by_next_column(),
             UserIntent::ReverseOrder => self.reverse_order(),
+            UserIntent::Compare => self.toggle_comparison(),
             UserIntent::Text(c) => self.text(c),
             UserIntent::Erase => self.erase(),
             UserIntent::EditDelta => self.open_form("policy.delta"),
@@ -66,8 +67,15 @@ impl App {
     fn show(&mut self, screen: Screen) {
         self.ui.screen = screen;
         self.ui.detail = false;
+        self.ui.compare = false;
         self.ui.scroll.set(0);
         self.ui.filter.clear();
+    }
+
+    fn toggle_comparison(&mut self) {
+        let shown = self.ui.compare;
+        self.show(Screen::Overview);
+        self.ui.compare = !shown;
     }
 
     fn select_server(&mut self, server: usize) {
@@ -106,6 +114,8 @@ impl App {
             self.ui.filter.clear();
         } else if self.ui.detail {
             self.ui.detail = false;
+        } else if self.ui.compare {
+            self.ui.compare = false;
         } else {
             self.ui.filter.clear();
             self.ui.probe = None;
@@ -126,7 +136,7 @@ impl App {
             pending.move_cursor(intent == UserIntent::Down);
             return;
         }
-        let open = self.ui.help || self.ui.detail;
+        let open = self.ui.help || self.ui.detail || self.ui.screen == Screen::Models;
         if self.ui.screen == Screen::Rewards && !open {
             return self.move_probe(intent);
         }

@@ -82,6 +82,8 @@ pub struct UiState {
     pub help: bool,
     /// Whether one request is shown step by step.
     pub detail: bool,
+    /// Whether the overview shows the comparison with an hour ago.
+    pub compare: bool,
     /// First line shown of a long text. The view, which knows the length of the text, corrects values that are too
     /// large.
     pub scroll: Cell<usize>,
