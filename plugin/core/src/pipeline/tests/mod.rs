@@ -2,3 +2,4 @@ mod failures;
 mod handover;
 mod laws;
 mod permits;
+mod speculation;
