@@ -13,7 +13,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::{text, theme::Theme};
 use crate::state::{
-    app::App,
+    app::{App, opened::OpenedPage},
     headline::{HeadlineTone, ServerHeadline},
     server::ServerState,
 };
@@ -25,7 +25,7 @@ const LARGE_TILES: u16 = 6;
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let Some(server) = app.server() else { return };
-    if app.ui.compare {
+    if app.ui.opened == Some(OpenedPage::Comparison) {
         let [head, rest] = Layout::vertical([Constraint::Length(HEADLINE), Constraint::Min(1)]).areas(area);
         let headline = ServerHeadline::of(server, app.options.window_ms, app.data.now_ms);
         draw_headline(frame, head, &headline, theme);
