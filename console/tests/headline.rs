@@ -86,6 +86,13 @@ fn just_connected() -> ServerState {
     server
 }
 
+/// The same half a minute later, in which nothing was decided.
+fn idle_since_connected() -> ServerState {
+    let mut server = just_connected();
+    server.receive(30_000, SourceUpdate::Metrics(server_text(&pays(1.4, 0.38))), WINDOW_MS);
+    server
+}
+
 /// `/metrics` of a server that has decided 100 steps.
 fn server_text(more: &str) -> String {
     format!("rsd_steps_total{{outcome=\"accepted\"}} 81\nrsd_steps_total{{outcome=\"rejected\"}} 19\n{more}")
@@ -128,6 +135,7 @@ fn states() -> Vec<(&'static str, ServerState, u64)> {
         ("only failures", scraped(0, 0, "rsd_requests_total{outcome=\"failed\"} 3"), now),
         ("no traffic any more", idle_after_traffic(), 129_000),
         ("just connected", just_connected(), now),
+        ("connected a while ago, no traffic", idle_since_connected(), 31_000),
         ("warming up", scraped(7, 5, &pays(0.4, -0.2)), now),
         ("saves and faster", scraped(100, 81, &pays(1.4, 0.38)), now),
         ("faster, FLOPs unknown", scraped(100, 81, &seconds(1.4)), now),

@@ -13,6 +13,8 @@ use super::{
 
 /// Decided steps below which nothing is concluded.
 pub const ENOUGH_STEPS: f64 = 20.0;
+/// Milliseconds for which a console that was just started takes what the server counted before for the present.
+const JUST_STARTED_MS: u64 = 10_000;
 /// FLOP savings that differ from 0 by less than this are called none.
 const SAME_FLOPS: f64 = 0.005;
 
@@ -155,7 +157,8 @@ fn live(server: &ServerState, window_ms: u64) -> ServerHeadline {
     let total = MetricSummary::from_history(&server.readings, summary.at_ms, HistorySpan::SinceStart);
     let total_decided = total.decided_steps.unwrap_or(0.0);
     // A console that was just started has not seen a whole window, but the server has counted before.
-    if observed_ms < window_ms && total_decided >= ENOUGH_STEPS && !warming_up {
+    let just_started = observed_ms < JUST_STARTED_MS || decided > 0.0;
+    if observed_ms < window_ms && just_started && total_decided >= ENOUGH_STEPS && !warming_up {
         return paying(&total, server.delta(), server.preview.as_ref(), "since the server's start");
     }
     if server.points.len() < 2 {
@@ -192,10 +195,15 @@ fn route(server: &ServerState) -> AnswerRoute {
 }
 
 fn idle(summary: &MetricSummary, total: &MetricSummary, seconds: u64) -> ServerHeadline {
+    let basis = if total.decided_steps.unwrap_or(0.0) >= ENOUGH_STEPS {
+        format!("Since its start: {}.", in_short(total))
+    } else {
+        String::new()
+    };
     if summary.running.unwrap_or(0.0) > 0.0 {
         return neutral(
             "A request is being answered: numbers come with its first steps",
-            format!("No step was decided in the last {seconds} s."),
+            basis,
             ProposedAction::Nothing,
         );
     }
@@ -207,11 +215,6 @@ fn idle(summary: &MetricSummary, total: &MetricSummary, seconds: u64) -> ServerH
             ProposedAction::SeeAlerts,
         );
     }
-    let basis = if total.decided_steps.unwrap_or(0.0) >= ENOUGH_STEPS {
-        format!("Since its start: {}.", in_short(total))
-    } else {
-        String::new()
-    };
     neutral(
         format!("No traffic in the last {seconds} s: whether RSD pays is not known"),
         basis,

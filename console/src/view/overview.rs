@@ -89,7 +89,7 @@ fn draw_unused(frame: &mut Frame<'_>, area: Rect, server: &ServerState, theme: &
     super::draw_first_request(
         frame,
         room,
-        "No traffic yet. Send a request, and the numbers appear here:",
+        "No traffic since this console was started. Send a request, and the numbers appear here:",
         server,
         theme,
     );
