@@ -10,9 +10,7 @@ use rsd_console::{
     },
 };
 
-use rsd_protocol::trace::RequestTrace;
-
-use rsd_console::test_support::fixture::{self, START_MS};
+use rsd_console::test_support::fixture::{self, START_MS, running};
 
 use crate::{
     editing::{note, press},
@@ -78,16 +76,6 @@ fn the_comparison_with_an_hour_ago_is_opened_and_left_by_key_and_by_name() {
     assert!(!compared(&app));
     press(&mut app, "v1");
     assert!(!compared(&app), "the key of the overview shows the overview");
-}
-
-/// The newest request of the fixture, still in work after this number of steps.
-fn running(steps: usize) -> RequestTrace {
-    let mut trace = fixture::trace("req-0").unwrap();
-    trace.steps.truncate(steps);
-    let summary = &mut trace.summary;
-    (summary.outcome, summary.steps) = ("running".into(), steps);
-    summary.sources.truncate(steps);
-    trace
 }
 
 #[test]

@@ -148,7 +148,7 @@ fn live(server: &ServerState, window_ms: u64) -> ServerHeadline {
     let summary = server.summary();
     let decided = summary.decided_steps.unwrap_or(0.0);
     let observed_ms = server.readings.observed_ms();
-    let seconds = window_ms.min(observed_ms) / 1000;
+    let seconds = window_ms.min(observed_ms).div_ceil(1000);
     let warming_up =
         server.policy.as_ref().and_then(|(_, view)| view.in_force.budget).is_some_and(|budget| budget.warming_up);
     if decided >= ENOUGH_STEPS && !warming_up {

@@ -216,6 +216,16 @@ pub fn trace(id: &str) -> Option<RequestTrace> {
     Some(RequestTrace { summary, question: Some("What is 17 * 23?".into()), steps })
 }
 
+/// The newest request while it is in work, after this number of steps.
+pub fn running(steps: usize) -> RequestTrace {
+    let mut trace = trace("req-0").unwrap();
+    trace.steps.truncate(steps);
+    let summary = &mut trace.summary;
+    (summary.outcome, summary.steps) = ("running".into(), steps);
+    summary.sources.truncate(steps);
+    trace
+}
+
 pub fn audit() -> Vec<AdminAttempt> {
     let attempt = |at_ms, status, code: Option<&str>, token: &str| AdminAttempt {
         at_ms,
