@@ -99,7 +99,7 @@ fn every_way_to_fail_has_its_exit_code_and_says_what_to_do() {
     let home = Home::new();
     let elsewhere = Home { dir: tempfile::tempdir().unwrap(), fake: FakeServer::start() };
     let theme = home.dir.path().join("theme.yaml");
-    std::fs::write(&theme, "colors:\n  acent: cyan\n").unwrap();
+    std::fs::write(&theme, "colors:\n  title: cyan\n").unwrap();
     let theme = theme.to_str().unwrap();
     let (read, write) = (home.dir.path().join("r"), home.dir.path().join("w"));
     std::fs::write(&read, READ).unwrap();

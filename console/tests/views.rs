@@ -1,17 +1,12 @@
 //! Every screen, at every size, in every state and theme.
 
-use ratatui::{Terminal, backend::TestBackend, style::Color};
 use rsd_console::{
     input::{Screen, UserIntent},
     screenshot::{draw_buffer, screenshot_text},
     source::{ChannelFailure, CommandAnswer, FleetRow, SourceChannel, SourceMessage, SourceUpdate},
     state::app::{App, AppOptions},
     svg,
-    view::{
-        draw,
-        theme::{Theme, ThemeName},
-        theme_file,
-    },
+    view::theme::{Theme, ThemeName},
 };
 use rsd_protocol::{
     error::{ErrorCode, ErrorDetail, FieldProblem},
@@ -29,7 +24,7 @@ pub fn plain() -> Theme {
 }
 
 /// A console in each state of its connection.
-fn states() -> [(&'static str, App); 7] {
+pub fn states() -> [(&'static str, App); 7] {
     let connecting = App::new(&[("127.0.0.1:1235".into(), true)], AppOptions::default());
     let live = fixture::app();
     let mut stale = fixture::app();
@@ -162,55 +157,6 @@ fn a_terminal_that_is_too_small_is_told_how_small() {
     for (columns, rows) in [(1, 1), (60, 19), (3, 80), (200, 2)] {
         assert_eq!(screenshot_text(&fixture::app(), &plain(), columns, rows).lines().count(), usize::from(rows));
     }
-}
-
-#[test]
-fn nothing_is_said_by_color_alone_and_ascii_is_ascii() {
-    for (state, app) in states() {
-        for screen in Screen::ALL {
-            let app = on(screen, app.clone());
-            let mono = screenshot_text(&app, &plain(), 80, 24);
-            for name in [ThemeName::Dark, ThemeName::Light] {
-                assert_eq!(
-                    mono,
-                    screenshot_text(&app, &Theme::new(name, false), 80, 24),
-                    "{state} {screen:?} {name:?}"
-                );
-            }
-            let ascii = screenshot_text(&app, &Theme::new(ThemeName::Mono, true), 80, 24);
-            let foreign: String = ascii.chars().filter(|c| !c.is_ascii() && *c != '\u{fffd}').collect();
-            assert_eq!(foreign, "", "{state} {screen:?}\n{ascii}");
-        }
-    }
-}
-
-#[test]
-fn mono_has_no_colors_and_the_others_do() {
-    for name in [ThemeName::Mono, ThemeName::Dark, ThemeName::Light] {
-        let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
-        terminal.draw(|frame| draw(frame, &fixture::app(), &Theme::new(name, false))).unwrap();
-        let cells = &terminal.backend().buffer().content;
-        let colored = cells.iter().any(|cell| cell.fg != Color::Reset || cell.bg != Color::Reset);
-        assert_eq!(colored, name != ThemeName::Mono, "{name:?}");
-    }
-    insta::assert_snapshot!(
-        "overview_ascii_80x24",
-        screenshot_text(&fixture::app(), &Theme::new(ThemeName::Mono, true), 80, 24)
-    );
-}
-
-#[test]
-fn old_data_is_dimmed() {
-    let [_, (_, live), _, (_, down), ..] = states();
-    let style_of_a_figure = |app: &App| {
-        let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
-        terminal.draw(|frame| draw(frame, app, &Theme::new(ThemeName::Dark, false))).unwrap();
-        let buffer = terminal.backend().buffer().clone();
-        let digits = buffer.content.iter().position(|cell| cell.symbol() == "_").unwrap();
-        buffer.content[digits].fg
-    };
-    assert_eq!(style_of_a_figure(&live), Color::Reset);
-    assert_eq!(style_of_a_figure(&down), Color::DarkGray);
 }
 
 #[test]
@@ -458,26 +404,6 @@ fn models_on_remote_engines_are_shown_below_the_models() {
     app.apply_intent(UserIntent::Bottom);
     let scrolled = screenshot_text(&app, &plain(), 60, 20);
     assert!(scrolled.contains("discarded draft tokens") && scrolled.contains("1 FAILING"), "{scrolled}");
-}
-
-#[test]
-fn the_theme_of_the_documentation_is_one_and_can_be_read() {
-    let page = std::fs::read_to_string(format!("{}/../docs/console.md", env!("CARGO_MANIFEST_DIR"))).unwrap();
-    let example = page.split("```yaml").find(|block| block.contains("base: dark")).unwrap();
-    let theme = theme_file::parse_theme("my-theme.yaml", example.split("```").next().unwrap(), false).unwrap();
-    assert!(theme.warnings.is_empty(), "{:?}", theme.warnings);
-    assert_eq!(theme.theme.dim.fg, Some(Color::Indexed(245)));
-}
-
-#[test]
-fn a_theme_from_a_file_colors_what_it_names_and_changes_no_text() {
-    let file = "colors: {text: 'white on blue', accent: plain lightyellow}";
-    let theme = theme_file::parse_theme("my.yaml", file, false).unwrap().theme;
-    let app = fixture::app();
-    assert_eq!(screenshot_text(&app, &theme, 80, 24), screenshot_text(&app, &plain(), 80, 24));
-    let buffer = draw_buffer(&app, &theme, 80, 24);
-    assert!(buffer.content.iter().all(|cell| cell.bg == Color::Blue), "the background is everywhere");
-    assert!(buffer.content.iter().any(|cell| cell.fg == Color::LightYellow));
 }
 
 #[test]
