@@ -327,6 +327,20 @@ fn the_help_has_every_key() {
     insta::assert_snapshot!("help_120x50", screenshot_text(&app, &plain(), 120, 50));
     app.apply_intent(UserIntent::Bottom);
     assert!(screenshot_text(&app, &plain(), 60, 20).contains("Ctrl-C"), "the last line can be reached");
+    // Also above a text that is shorter and has the same scroll position.
+    let scrolled = |screen| {
+        let mut app = on(screen, fixture::app());
+        app.apply_intent(UserIntent::Enter);
+        let mut trace = fixture::trace("req-0").unwrap();
+        trace.steps.clear();
+        let update = SourceUpdate::Trace(Box::new(trace));
+        app.receive(SourceMessage { at_ms: START_MS + 90_000, target: 0, update });
+        app.apply_intent(UserIntent::Help);
+        app.apply_intent(UserIntent::PageDown);
+        screenshot_text(&app, &plain(), 60, 20).lines().skip(3).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(scrolled(Screen::Models), scrolled(Screen::Overview));
+    assert_eq!(scrolled(Screen::Requests), scrolled(Screen::Overview));
 }
 
 #[test]

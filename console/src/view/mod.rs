@@ -67,6 +67,12 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme) {
     frame::head(frame, head, app, theme);
     frame::tabs(frame, tabs, app, theme);
     frame::notice(frame, notice, app, theme);
+    if app.ui.help {
+        // It covers the screen, whose text has the same scroll position.
+        help::draw(frame, body, app, theme);
+        frame::foot(frame, foot, app, theme);
+        return;
+    }
     let panel = change_dialog::panel(body, app, theme);
     match app.ui.screen {
         Screen::Overview => overview::draw(frame, body, app, theme),
@@ -92,9 +98,6 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme) {
     }
     if let Some(palette) = &app.ui.palette {
         palette::draw(frame, body, palette, theme);
-    }
-    if app.ui.help {
-        help::draw(frame, body, app, theme);
     }
     frame::foot(frame, foot, app, theme);
 }

@@ -62,7 +62,9 @@ impl App {
 
     /// Follows the end of a request only until the user scrolls up, and again from its end on.
     pub(super) fn follow_by(&mut self, intent: UserIntent) {
-        if let Some(OpenedPage::Request { follow, .. }) = &mut self.ui.opened {
+        if let Some(OpenedPage::Request { follow, .. }) = &mut self.ui.opened
+            && !self.ui.help
+        {
             match intent {
                 UserIntent::Up | UserIntent::PageUp | UserIntent::Top => *follow = false,
                 UserIntent::Bottom => *follow = true,
