@@ -94,6 +94,8 @@ fn a_request_in_work_is_followed_step_by_step_until_it_ends_or_is_left() {
     assert_eq!(app.due_effects(), [], "nothing is asked for before it is opened");
     assert_eq!(press(&mut app, "<Enter>"), asks());
     assert_eq!(app.due_effects(), [], "the answer is still awaited");
+    say(&mut app, 91, SourceUpdate::Trace(Box::new(running(0))));
+    assert!(shown(&app).contains("Its first step is not decided yet."), "{}", shown(&app));
     say(&mut app, 91, SourceUpdate::Trace(Box::new(running(2))));
     assert!(shown(&app).contains("step 2, draft") && !shown(&app).contains("step 3"), "{}", shown(&app));
     assert_eq!(app.due_effects(), asks(), "its next steps");

@@ -169,7 +169,9 @@ fn live(server: &ServerState, window_ms: u64) -> ServerHeadline {
     }
     if decided < ENOUGH_STEPS {
         return neutral(
-            format!("Warming up: {decided:.0} steps decided, {ENOUGH_STEPS:.0} are needed to say whether RSD pays"),
+            format!(
+                "Warming up: {decided:.0} of {ENOUGH_STEPS:.0} steps decided that are needed to say whether RSD pays"
+            ),
             "",
             ProposedAction::SendMore,
         );

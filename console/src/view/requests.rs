@@ -128,6 +128,9 @@ fn detail_lines(trace: &RequestTrace, width: usize, theme: &Theme) -> Vec<Line<'
             theme.dim,
         ))),
     }
+    if trace.steps.is_empty() && summary.outcome == RUNNING {
+        lines.push(Line::from(Span::styled("Its first step is not decided yet.", theme.accent)));
+    }
     lines.extend(waterfall::lines(&trace.steps, width, theme));
     for (n, step) in trace.steps.iter().enumerate() {
         lines.extend(step_heading(n + 1, step, width, theme));
