@@ -6,6 +6,7 @@
 pub mod calibration;
 pub mod code;
 pub mod grades;
+mod markup;
 pub mod question;
 pub mod report;
 pub mod run_log;

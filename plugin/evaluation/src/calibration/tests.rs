@@ -20,7 +20,7 @@ fn questions(count: usize, graded: bool) -> Vec<Question> {
 }
 
 fn answer(question: usize, method: &str, says: u8, flops: f64, rejected: usize, accepted: usize) -> Answer {
-    let step = |source, rejected| RecordedStep { source, tokens: 1, reward: None, rejected, fallback: None };
+    let step = |source, rejected| RecordedStep { rejected, ..RecordedStep::of(source, 1) };
     let steps = (0..rejected)
         .map(|_| step(StepSource::Target, Some(1)))
         .chain((0..accepted).map(|_| step(StepSource::Draft, None)))

@@ -7,6 +7,7 @@ use super::{
     accuracy_breakdown::AccuracyBreakdown,
     code_notes::code_notes,
     delta, derived,
+    format::code,
     method::MethodReport,
     outcome::{GradedLog, MethodAnswers, MethodOutcomes, grade},
     rewards::RewardReport,
@@ -151,9 +152,10 @@ fn notes(setup: &RunSetup, methods: &[MethodReport], questions: usize, chosen: u
     }
     for method in methods.iter().filter(|method| method.questions < questions) {
         notes.push(format!(
-            "`{}` has answers to {} of {questions} questions. It is compared with the target on those that the target \
+            "{} has answers to {} of {questions} questions. It is compared with the target on those that the target \
              answered too; its accuracy is over all that it answered.",
-            method.name, method.questions
+            code(&method.name),
+            method.questions
         ));
     }
     let ahead =

@@ -5,7 +5,7 @@ use rsd_grading::AnswerKind;
 use rsd_sandbox::ExecutionOutcome;
 
 use super::{
-    Report,
+    Report, ReportAnswers, ReportFiles,
     testing::{answer, answers, question, questions, setup},
     write,
 };
@@ -25,9 +25,13 @@ fn of(answers: &[Answer]) -> Report {
     build(&setup(), answers, &wanted)
 }
 
+/// The report's files, without a question on the page.
+fn files(report: &Report) -> ReportFiles {
+    report.files(&ReportAnswers { questions: &[], answers: &[], shown: 0 }).unwrap()
+}
+
 fn file(report: &Report, name: &str) -> String {
-    let files = report.files().unwrap();
-    files.into_iter().find(|(found, _)| *found == name).unwrap().1
+    files(report).into_iter().find(|(found, _)| *found == name).unwrap().1
 }
 
 /// A method's answers under another name.
@@ -52,8 +56,8 @@ fn a_small_run_says_what_is_missing() {
     }
     let report = of(&few);
     insta::assert_snapshot!("small_run", file(&report, "report.md"));
-    let names: Vec<&str> = report.files().unwrap().iter().map(|(name, _)| *name).collect();
-    assert_eq!(names, ["report.md", "report.json"]);
+    let names: Vec<&str> = files(&report).iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["report.html", "report.md", "report.json"]);
 }
 
 #[test]
@@ -171,8 +175,8 @@ fn without_timing_nothing_of_the_clock_is_left() {
         }
     }
     let (one, other) = (of(&answers()), of(&slow));
-    assert_ne!(one.files().unwrap(), other.files().unwrap());
-    assert_eq!(without_timing(one).files().unwrap(), without_timing(other).files().unwrap());
+    assert_ne!(files(&one), files(&other));
+    assert_eq!(files(&without_timing(one)), files(&without_timing(other)));
 }
 
 #[test]
@@ -208,14 +212,15 @@ fn files_are_replaced_and_old_pictures_go() {
         names
     };
     let report = of(&answers());
-    write(folder.path(), &report).unwrap();
-    let all = ["flops.svg", "levels.svg", "report.json", "report.md", "rewards.svg", "time.svg"];
+    let log = ReportAnswers { questions: &questions(), answers: &answers(), shown: 10 };
+    write(folder.path(), &report, &log).unwrap();
+    let all = ["flops.svg", "levels.svg", "report.html", "report.json", "report.md", "rewards.svg", "time.svg"];
     assert_eq!(names(), all);
-    for (name, text) in report.files().unwrap() {
+    for (name, text) in report.files(&log).unwrap() {
         assert_eq!(std::fs::read_to_string(folder.path().join(name)).unwrap(), text);
     }
-    write(folder.path(), &without_timing(report)).unwrap();
-    assert_eq!(names(), ["flops.svg", "levels.svg", "report.json", "report.md", "rewards.svg"]);
+    write(folder.path(), &without_timing(report), &log).unwrap();
+    assert_eq!(names(), ["flops.svg", "levels.svg", "report.html", "report.json", "report.md", "rewards.svg"]);
 }
 
 #[test]
@@ -249,6 +254,9 @@ proptest! {
 
     #[test]
     fn the_order_of_the_log_does_not_matter(log in Just(answers()).prop_shuffle()) {
-        prop_assert_eq!(of(&log).files().unwrap(), of(&answers()).files().unwrap());
+        let files = |log: &[Answer]| {
+            of(log).files(&ReportAnswers { questions: &questions(), answers: log, shown: 3 }).unwrap()
+        };
+        prop_assert_eq!(files(&log), files(&answers()));
     }
 }

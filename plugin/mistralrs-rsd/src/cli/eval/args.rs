@@ -5,7 +5,10 @@ use clap::Args;
 use super::questions::QuestionArgs;
 use crate::cli::values;
 use rsd_core::{pipeline::trace::StepSource, sampling::Sampling};
-use rsd_evaluation::runner::{BeamWidth, Method, RunRecipe};
+use rsd_evaluation::{
+    report::ReportAnswers,
+    runner::{BeamWidth, Method, RunRecipe},
+};
 
 /// Compare methods on questions with known answers.
 #[derive(Debug, Args)]
@@ -60,6 +63,9 @@ pub(in crate::cli) struct EvalArgs {
     /// Show what would be run, and load nothing
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Questions that report.html shows at most, those first on which RSD and the target differ
+    #[arg(long, value_name = "NUMBER", default_value_t = ReportAnswers::SHOWN)]
+    pub(super) report_questions: usize,
     /// Load nothing and write the report from the existing answers; it is about RSD at the first --sweep
     #[arg(long, conflicts_with_all = ["dry_run", "url"])]
     pub(super) report_only: bool,

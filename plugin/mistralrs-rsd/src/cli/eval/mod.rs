@@ -14,7 +14,7 @@ use anyhow::Context;
 use rsd_evaluation::{
     grades::{self, ProgramOutcomes},
     question::Question,
-    report::{self, Report},
+    report::{self, Report, ReportAnswers},
     run_log,
     runner::Method,
 };
@@ -48,7 +48,7 @@ pub(super) async fn run(args: EvalArgs) -> anyhow::Result<()> {
             let _lock = lock::acquire(&out.join(".lock"), |message| eprintln!("{message}"))?;
             grading::execute(out, &questions, &sandbox).await?;
         }
-        return write_report(out, &questions, &args.report_names());
+        return write_report(out, &questions, &args.report_names(), args.report_questions);
     }
     args.check_remote()?;
     grading::check_methods(&questions, &methods)?;
@@ -73,7 +73,7 @@ pub(super) async fn run(args: EvalArgs) -> anyhow::Result<()> {
     if methods.contains(&Method::Rsd) {
         names.insert(0, Method::Rsd.name(session.delta()));
     }
-    write_report(out, &questions, &names)?;
+    write_report(out, &questions, &names, args.report_questions)?;
     outcome.check_not_stopped()
 }
 
@@ -87,11 +87,13 @@ impl EvalArgs {
     }
 }
 
-/// Writes the report on everything in the folder of a run.
-fn write_report(folder: &Path, questions: &[Question], names: &[String]) -> anyhow::Result<()> {
+/// Writes the report on everything in the folder of a run. Its page shows at most `shown` questions.
+fn write_report(folder: &Path, questions: &[Question], names: &[String], shown: usize) -> anyhow::Result<()> {
     let (setup, answers) = run_log::read(folder)?;
     let report = Report::build(&setup, questions, &answers, &ProgramOutcomes::read(folder)?, names);
-    report::write(folder, &report)?;
-    crate::cli::output::print_line(&folder.join("report.md").display().to_string())?;
+    report::write(folder, &report, &ReportAnswers { questions, answers: &answers, shown })?;
+    for name in ["report.md", "report.html"] {
+        crate::cli::output::print_line(&folder.join(name).display().to_string())?;
+    }
     Ok(())
 }
