@@ -24,7 +24,8 @@ fn main() -> anyhow::Result<()> {
     let (setup, answers) = run_log::read(Path::new(folder))?;
     let outcomes = ProgramOutcomes::read(Path::new(folder))?;
     let report = Report::build(&setup, &questions, &answers, &outcomes, wanted);
-    let log = ReportAnswers { questions: &questions, answers: &answers, shown: ReportAnswers::SHOWN };
+    let log =
+        ReportAnswers { questions: &questions, answers: &answers, outcomes: &outcomes, shown: ReportAnswers::SHOWN };
     report::write(Path::new(folder), &report, &log)?;
     Ok(())
 }

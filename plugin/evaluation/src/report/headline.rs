@@ -184,7 +184,7 @@ fn figures(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::testing;
+    use crate::{grades::ProgramOutcomes, report::testing};
 
     fn estimate(value: f64, low: f64, high: f64) -> Estimate {
         Estimate { value, low, high }
@@ -228,7 +228,8 @@ mod tests {
     fn headline(change: impl Fn(&mut Report)) -> String {
         let names = ["target", "rsd@0.5"].map(str::to_owned);
         let answers: Vec<_> = testing::answers().into_iter().filter(|answer| names.contains(&answer.method)).collect();
-        let mut report = Report::build(&testing::setup(), &testing::questions(), &answers, &names);
+        let mut report =
+            Report::build(&testing::setup(), &testing::questions(), &answers, &ProgramOutcomes::default(), &names);
         change(&mut report);
         let RunHeadline { conclusion, figures } = RunHeadline::of(&report);
         format!("{conclusion}\n{figures}")

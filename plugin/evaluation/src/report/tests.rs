@@ -27,7 +27,9 @@ fn of(answers: &[Answer]) -> Report {
 
 /// The report's files, without a question on the page.
 fn files(report: &Report) -> ReportFiles {
-    report.files(&ReportAnswers { questions: &[], answers: &[], shown: 0 }).unwrap()
+    report
+        .files(&ReportAnswers { questions: &[], answers: &[], outcomes: &ProgramOutcomes::default(), shown: 0 })
+        .unwrap()
 }
 
 fn file(report: &Report, name: &str) -> String {
@@ -212,7 +214,12 @@ fn files_are_replaced_and_old_pictures_go() {
         names
     };
     let report = of(&answers());
-    let log = ReportAnswers { questions: &questions(), answers: &answers(), shown: 10 };
+    let log = ReportAnswers {
+        questions: &questions(),
+        answers: &answers(),
+        outcomes: &ProgramOutcomes::default(),
+        shown: 10,
+    };
     write(folder.path(), &report, &log).unwrap();
     let all = ["flops.svg", "levels.svg", "report.html", "report.json", "report.md", "rewards.svg", "time.svg"];
     assert_eq!(names(), all);
@@ -255,7 +262,7 @@ proptest! {
     #[test]
     fn the_order_of_the_log_does_not_matter(log in Just(answers()).prop_shuffle()) {
         let files = |log: &[Answer]| {
-            of(log).files(&ReportAnswers { questions: &questions(), answers: log, shown: 3 }).unwrap()
+            of(log).files(&ReportAnswers { questions: &questions(), answers: log, outcomes: &ProgramOutcomes::default(), shown: 3 }).unwrap()
         };
         prop_assert_eq!(files(&log), files(&answers()));
     }

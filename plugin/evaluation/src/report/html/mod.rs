@@ -23,7 +23,7 @@ use super::{
     markdown,
     outcome::{MethodAnswers, grade},
 };
-use crate::{question::Question, run_log::Answer};
+use crate::{grades::ProgramOutcomes, question::Question, run_log::Answer};
 
 /// Questions shown, in bytes of HTML.
 const MOST_BYTES: usize = 8 << 20;
@@ -33,6 +33,7 @@ const MOST_BYTES: usize = 8 << 20;
 pub struct ReportAnswers<'a> {
     pub questions: &'a [Question],
     pub answers: &'a [Answer],
+    pub outcomes: &'a ProgramOutcomes,
     /// Questions that the page shows at most.
     pub shown: usize,
 }
@@ -80,8 +81,7 @@ pub(super) fn page(report: &Report, log: &ReportAnswers, pictures: &[(&'static s
 
 /// The questions that have an answer, by how the target and RSD answered.
 fn answered(page: &mut HtmlWriter, report: &Report, log: &ReportAnswers) {
-    let (logged, _) = grade(log.questions, log.answers);
-    let logged = in_order(report, logged);
+    let logged = in_order(report, grade(log.questions, log.answers, log.outcomes).methods);
     let rsd = rsd_in_log(report, &logged);
     let panel = |(place, question)| QuestionPanel::of(question, place, &logged, rsd);
     let mut panels: Vec<QuestionPanel> = log.questions.iter().enumerate().filter_map(panel).collect();

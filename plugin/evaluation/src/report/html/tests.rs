@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::ReportAnswers;
 use crate::{
+    grades::ProgramOutcomes,
     markup::visible,
     question::Question,
     report::{Report, testing},
@@ -109,9 +110,10 @@ fn run_of(text: &str) -> (RunSetup, Vec<Question>, Vec<Answer>) {
 }
 
 fn page(setup: &RunSetup, questions: &[Question], answers: &[Answer], shown: usize) -> String {
+    let outcomes = &ProgramOutcomes::default();
     let wanted = ["rsd@0.5".to_owned(), "never <run>".to_owned()];
-    let report = Report::build(setup, questions, answers, &wanted);
-    let files = report.files(&ReportAnswers { questions, answers, shown }).unwrap();
+    let report = Report::build(setup, questions, answers, outcomes, &wanted);
+    let files = report.files(&ReportAnswers { questions, answers, outcomes, shown }).unwrap();
     files.into_iter().find(|(name, _)| *name == "report.html").unwrap().1
 }
 

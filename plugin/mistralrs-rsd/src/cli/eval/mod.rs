@@ -90,8 +90,9 @@ impl EvalArgs {
 /// Writes the report on everything in the folder of a run. Its page shows at most `shown` questions.
 fn write_report(folder: &Path, questions: &[Question], names: &[String], shown: usize) -> anyhow::Result<()> {
     let (setup, answers) = run_log::read(folder)?;
-    let report = Report::build(&setup, questions, &answers, &ProgramOutcomes::read(folder)?, names);
-    report::write(folder, &report, &ReportAnswers { questions, answers: &answers, shown })?;
+    let outcomes = ProgramOutcomes::read(folder)?;
+    let report = Report::build(&setup, questions, &answers, &outcomes, names);
+    report::write(folder, &report, &ReportAnswers { questions, answers: &answers, outcomes: &outcomes, shown })?;
     for name in ["report.md", "report.html"] {
         crate::cli::output::print_line(&folder.join(name).display().to_string())?;
     }
