@@ -144,7 +144,17 @@ impl FakeServer {
     pub fn start_on(ports: (u16, u16), instance: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let bind = |port| {
-            let listener = std::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
+            // The port of a server that has just stopped may serve somebody's connection for a moment.
+            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            let mut bound = std::net::TcpListener::bind(address);
+            for _ in 0..200 {
+                if bound.is_ok() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(50));
+                bound = std::net::TcpListener::bind(address);
+            }
+            let listener = bound.unwrap();
             listener.set_nonblocking(true).unwrap();
             let _within = runtime.enter();
             TcpListener::from_std(listener).unwrap()

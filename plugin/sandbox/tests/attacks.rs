@@ -14,7 +14,7 @@ use rsd_sandbox::{ExecutionLimits, ExecutionOutcome, PythonSandbox};
 async fn sandbox() -> PythonSandbox {
     let limits = ExecutionLimits {
         cpu_seconds: 2,
-        wall: Duration::from_secs(10),
+        wall: Duration::from_secs(30),
         memory: 128 << 20,
         ..ExecutionLimits::default()
     };

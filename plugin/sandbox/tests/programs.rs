@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rsd_sandbox::{ExecutionLimits, ExecutionOutcome, PythonSandbox};
 
 async fn run(program: &str) -> ExecutionOutcome {
-    let limits = ExecutionLimits { cpu_seconds: 1, wall: Duration::from_secs(20), ..ExecutionLimits::default() };
+    let limits = ExecutionLimits { cpu_seconds: 1, wall: Duration::from_secs(60), ..ExecutionLimits::default() };
     run_under(limits, program).await
 }
 

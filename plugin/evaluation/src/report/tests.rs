@@ -214,8 +214,12 @@ fn files_are_replaced_and_old_pictures_go() {
         names
     };
     let report = of(&answers());
-    let outcomes = ProgramOutcomes::default();
-    let log = ReportAnswers { questions: &questions(), answers: &answers(), outcomes: &outcomes, shown: 10 };
+    let log = ReportAnswers {
+        questions: &questions(),
+        answers: &answers(),
+        outcomes: &ProgramOutcomes::default(),
+        shown: 10,
+    };
     write(folder.path(), &report, &log).unwrap();
     let all = ["flops.svg", "levels.svg", "report.html", "report.json", "report.md", "rewards.svg", "time.svg"];
     assert_eq!(names(), all);

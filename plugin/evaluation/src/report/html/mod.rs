@@ -82,8 +82,7 @@ pub(super) fn page(report: &Report, log: &ReportAnswers, pictures: &[(&'static s
 
 /// The questions that have an answer, by how the target and RSD answered.
 fn answered(page: &mut HtmlWriter, report: &Report, log: &ReportAnswers) {
-    let logged = grade(log.questions, log.answers, log.outcomes).methods;
-    let logged = in_order(report, logged);
+    let logged = in_order(report, grade(log.questions, log.answers, log.outcomes).methods);
     let rsd = rsd_in_log(report, &logged);
     let panel = |(place, question)| QuestionPanel::of(question, place, &logged, rsd);
     let mut panels: Vec<QuestionPanel> = log.questions.iter().enumerate().filter_map(panel).collect();

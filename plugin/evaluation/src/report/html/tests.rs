@@ -110,10 +110,10 @@ fn run_of(text: &str) -> (RunSetup, Vec<Question>, Vec<Answer>) {
 }
 
 fn page(setup: &RunSetup, questions: &[Question], answers: &[Answer], shown: usize) -> String {
+    let outcomes = &ProgramOutcomes::default();
     let wanted = ["rsd@0.5".to_owned(), "never <run>".to_owned()];
-    let outcomes = ProgramOutcomes::default();
-    let report = Report::build(setup, questions, answers, &outcomes, &wanted);
-    let files = report.files(&ReportAnswers { questions, answers, outcomes: &outcomes, shown }).unwrap();
+    let report = Report::build(setup, questions, answers, outcomes, &wanted);
+    let files = report.files(&ReportAnswers { questions, answers, outcomes, shown }).unwrap();
     files.into_iter().find(|(name, _)| *name == "report.html").unwrap().1
 }
 
