@@ -9,6 +9,7 @@ mod answer;
 mod answer_sink;
 pub mod flops;
 pub mod observe;
+pub mod price;
 mod prompt_score;
 mod request;
 pub mod roles;
@@ -39,6 +40,7 @@ use answer::AnswerText;
 pub use answer_sink::AnswerSink;
 use answer_sink::ProgressCallback;
 use observe::{ModelRole, PipelineObserver};
+use price::RolePrices;
 pub use prompt_score::PromptScore;
 pub use request::{PolicyOverrides, Request};
 use roles::{Generator, ModelHealth, RewardModel, RoleError, RunReport, TokenLogprob};
@@ -180,6 +182,12 @@ impl Rsd {
             StepSource::Draft => handover.record_draft_run(&report.cost()),
             StepSource::Target => handover.record_target_run(&report.cost()),
         }
+    }
+
+    /// What tokens of draft and target cost; `None` if no provider bills them, or in two currencies.
+    #[must_use]
+    pub fn prices(&self) -> Option<RolePrices> {
+        RolePrices::new(self.draft.price(), self.target.price())
     }
 
     /// Parameters of the three models; `None` unless all are known.

@@ -1,6 +1,7 @@
 //! One request on its way through the loop: its state, and the phases of draft, reward model and target.
 
 mod handover;
+mod target_down;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -8,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     AnswerOutcome, AnswerProgress, AnswerSink, AnswerText, FinishReason, PipelineError, Request, Rsd,
     observe::{AnswerEnd, ModelRole, PipelineEvent, StepDecision, new_answer_id},
-    roles::{AnswerPermit, GeneratorRun, RoleError, RunRequest, Step, StepEnd, TokenLogprob, Trajectory},
+    roles::{AnswerPermit, GeneratorRun, RoleError, RunReport, RunRequest, Step, StepEnd, TokenLogprob, Trajectory},
     segment::Segmentation,
     trace::{AnswerTrace, DecidedDraft, FallbackReason, StepReward, StepSource, StepTrace},
     transcript::Transcript,
@@ -47,6 +48,8 @@ struct AnswerSession<'a> {
     rejections: u64,
     /// Where the answer stands, for the decision which model goes on.
     standing: AnswerStanding,
+    /// Whether the target has failed in this answer.
+    target_failed: bool,
     /// Prompt tokens that the first run had to compute.
     prompt_prefilled: Option<usize>,
 }
@@ -120,9 +123,13 @@ pub(super) async fn run(
         decisions: 0,
         rejections: 0,
         standing: AnswerStanding::default(),
+        target_failed: false,
         prompt_prefilled: None,
     };
-    let finish = session.answer(route).await;
+    let finish = match session.answer(route).await {
+        Err(error) if session.draft_stands_in() => session.continue_without_target(error).await,
+        finish => finish,
+    };
     session.complete_totals(began);
     session.report_end(finish.as_ref().err());
     Ok(session.outcome(finish?))
@@ -196,19 +203,13 @@ impl AnswerSession<'_> {
     async fn open(&mut self, source: StepSource) -> Result<Option<Transcript>, PipelineError> {
         let rsd = self.rsd;
         let model = if source == StepSource::Draft { &rsd.draft } else { &rsd.target };
-        let began = Instant::now();
         let engine = model.engine_id().filter(|_| source == StepSource::Target && self.draft.is_some());
         let permit = if engine.is_some() && engine == rsd.draft.engine_id() {
             // One engine in both roles has one permit, which this answer holds already.
             self.permits.pop().map(|(_, permit)| permit).unwrap_or_default()
         } else {
-            tokio::select! {
-                biased;
-                () = self.cancel.cancelled() => return Err(PipelineError::Cancelled),
-                permit = model.answer_permit() => permit,
-            }
+            self.wait_for_permit(source).await?
         };
-        self.request.deadline = self.request.deadline.map(|deadline| deadline + began.elapsed());
         let transcript = tokio::select! {
             biased;
             () = self.cancel.cancelled() => return Err(PipelineError::Cancelled),
@@ -222,6 +223,19 @@ impl AnswerSession<'_> {
         };
         self.permits.push((source, permit));
         Ok(Some(transcript))
+    }
+
+    /// Waits for the permit of a model, which moves the deadline.
+    async fn wait_for_permit(&mut self, source: StepSource) -> Result<AnswerPermit, PipelineError> {
+        let model = if source == StepSource::Draft { &self.rsd.draft } else { &self.rsd.target };
+        let began = Instant::now();
+        let permit = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => return Err(PipelineError::Cancelled),
+            permit = model.answer_permit() => permit,
+        };
+        self.request.deadline = self.request.deadline.map(|deadline| deadline + began.elapsed());
+        Ok(permit)
     }
 
     fn transcript(&self, source: StepSource) -> Result<&Transcript, PipelineError> {
@@ -311,19 +325,27 @@ impl AnswerSession<'_> {
 
     /// Ends a run, adds its cost to the totals, and returns the number of tokens it generated.
     async fn close(&mut self, source: StepSource, run: Box<dyn GeneratorRun>) -> usize {
+        let report = self.count(source, run).await;
+        self.prompt_prefilled.get_or_insert(report.prefilled);
+        self.rsd.record_run(source, &report);
+        report.generated
+    }
+
+    /// Ends a run and adds its cost to the totals. That is all for one that failed: it says nothing about speeds and
+    /// caches.
+    async fn count(&mut self, source: StepSource, run: Box<dyn GeneratorRun>) -> RunReport {
         let report = run.finish().await;
         let totals = match source {
             StepSource::Draft => &mut self.trace.totals.draft,
             StepSource::Target => &mut self.trace.totals.target,
         };
         totals.add_call(report.generated, report.prefilled, report.prompt, report.seconds);
-        self.prompt_prefilled.get_or_insert(report.prefilled);
-        self.rsd.record_run(source, &report);
         self.emit(&PipelineEvent::RunFinished { source, report: &report });
-        report.generated
+        report
     }
 
-    fn model_failed(&self, source: StepSource, error: RoleError) -> PipelineError {
+    fn model_failed(&mut self, source: StepSource, error: RoleError) -> PipelineError {
+        self.target_failed |= source == StepSource::Target && matches!(error, RoleError::Failed { .. });
         self.emit(&PipelineEvent::ModelFailed(source.into()));
         error.into()
     }
@@ -367,7 +389,10 @@ impl AnswerSession<'_> {
                     self.close(source, run).await;
                     return Ok(FinishReason::Length);
                 }
-                RunEvent::Failed(error) => return Err(self.model_failed(source, error)),
+                RunEvent::Failed(error) => {
+                    self.count(source, run).await;
+                    return Err(self.model_failed(source, error));
+                }
             };
             let mut entry = match rejected.take() {
                 Some(rejected) => self.replacement(&step, rejected),
@@ -408,7 +433,7 @@ impl AnswerSession<'_> {
                     return Ok(DraftOutcome::Finished(FinishReason::Length));
                 }
                 RunEvent::Failed(error) => {
-                    self.close(StepSource::Draft, run).await;
+                    self.count(StepSource::Draft, run).await;
                     return Ok(self.draft_failed(&error));
                 }
             };
@@ -526,7 +551,10 @@ impl AnswerSession<'_> {
                 self.close(StepSource::Target, run).await;
                 return Ok(Some(FinishReason::Length));
             }
-            RunEvent::Failed(error) => return Err(self.model_failed(StepSource::Target, error)),
+            RunEvent::Failed(error) => {
+                self.count(StepSource::Target, run).await;
+                return Err(self.model_failed(StepSource::Target, error));
+            }
         };
         self.close(StepSource::Target, run).await;
         let entry = self.replacement(&step, rejected);
@@ -586,6 +614,7 @@ impl AnswerSession<'_> {
         let totals = &mut self.trace.totals;
         totals.seconds = began.elapsed().as_secs_f64();
         totals.flops = self.rsd.parameters().map(|parameters| totals.flops(parameters));
+        totals.cost = self.rsd.prices().map(|prices| totals.cost(&prices));
     }
 
     fn report_end(&self, error: Option<&PipelineError>) {

@@ -23,6 +23,7 @@ use crate::{
     pipeline::{
         AnswerOutcome, AnswerProgress, PipelineError, PipelineSettings, Request, Rsd,
         observe::NullObserver,
+        price::TokenPrice,
         roles::{
             Generator, GeneratorRun, ModelHealth, Prompt, RewardModel, RoleError, RunReport, RunRequest, Step, StepEnd,
             StepScore, TokenLogprob, Trajectory,
@@ -90,6 +91,7 @@ pub struct ScriptedModel {
     pub fail_step: Option<usize>,
     /// How long each step takes.
     pub delay: Duration,
+    pub price: Option<TokenPrice>,
     /// Reported seconds per decoded and per prefilled token.
     pub token_seconds: [f64; 2],
     pub valve: Arc<WaitValve>,
@@ -113,6 +115,7 @@ impl ScriptedModel {
             fail_start: None,
             fail_step: None,
             delay: Duration::ZERO,
+            price: None,
             token_seconds: [0.0; 2],
             valve: Arc::default(),
             health: Arc::default(),
@@ -207,6 +210,10 @@ impl Generator for ScriptedModel {
 
     fn parameters(&self) -> Option<u64> {
         Some(1)
+    }
+
+    fn price(&self) -> Option<TokenPrice> {
+        self.price
     }
 
     async fn encode_prompt(&self, prompt: &Prompt) -> Result<Vec<u32>, RoleError> {

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use rsd_core::pipeline::{
     PipelineError,
     observe::{AnswerEnd, PipelineEvent, PipelineObserver},
-    trace::{StepSource, StepTrace},
+    trace::{FallbackReason, StepSource, StepTrace},
 };
 use rsd_protocol::{
     clock::now_ms,
@@ -109,6 +109,7 @@ fn outcome(ended: &AnswerEnd<'_>) -> &'static str {
 
 fn source_letter(step: &StepTrace) -> char {
     match (step.source, step.fallback) {
+        (StepSource::Draft, Some(FallbackReason::TargetFailed)) => 'f',
         (StepSource::Draft, _) => 'd',
         (StepSource::Target, Some(_)) => 'f',
         (StepSource::Target, None) if step.handover.is_some() => 'a',

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Any world: models, sampling, unit, limits, stop strings, shared or foreign vocabulary.
-fn worlds() -> impl Strategy<Value = World> {
+pub(super) fn worlds() -> impl Strategy<Value = World> {
     let boundary = prop_oneof![
         Just(StepBoundary::Delimiter(vec!["|".to_owned()])),
         Just(StepBoundary::Delimiter(vec!["d|".to_owned(), "X".to_owned()])),
@@ -43,7 +43,7 @@ fn ways() -> impl Strategy<Value = AfterRejection> {
 }
 
 /// Any policy that lets the draft go on after a rejection.
-fn policies() -> impl Strategy<Value = PolicyConfig> {
+pub(super) fn policies() -> impl Strategy<Value = PolicyConfig> {
     let weighting = select(vec![
         WeightingFunction::Binary,
         WeightingFunction::Constant,

@@ -2,3 +2,5 @@ mod failures;
 mod handover;
 mod laws;
 mod permits;
+mod price;
+mod target_down;
