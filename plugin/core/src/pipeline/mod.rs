@@ -33,6 +33,7 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
+use rsd_protocol::settings::TargetDownAction;
 use tokio_util::sync::CancellationToken;
 
 use crate::{pipeline::flops::ModelParameters, policy::PolicyHandle};
@@ -182,6 +183,11 @@ impl Rsd {
             StepSource::Draft => handover.record_draft_run(&report.cost()),
             StepSource::Target => handover.record_target_run(&report.cost()),
         }
+    }
+
+    /// Whether the draft decodes the rest of an answer whose target failed.
+    pub(crate) fn draft_stands_in(&self) -> bool {
+        self.policy.current().settings.limits.on_target_down == TargetDownAction::Draft
     }
 
     /// What tokens of draft and target cost; `None` if no provider bills them, or in two currencies.

@@ -85,6 +85,8 @@ pub struct ScriptedModel {
     pub seed: u64,
     pub shift: u32,
     pub context: usize,
+    /// Whether it fails to encode prompts.
+    pub fail_prompt: bool,
     /// The number of the start that fails, from 0.
     pub fail_start: Option<usize>,
     /// The number of the step that fails, from 0 over all runs.
@@ -112,6 +114,7 @@ impl ScriptedModel {
             seed,
             shift: 0,
             context: 10_000,
+            fail_prompt: false,
             fail_start: None,
             fail_step: None,
             delay: Duration::ZERO,
@@ -218,6 +221,9 @@ impl Generator for ScriptedModel {
 
     async fn encode_prompt(&self, prompt: &Prompt) -> Result<Vec<u32>, RoleError> {
         self.valve.pass().await;
+        if self.fail_prompt {
+            return Err(self.failure("it would not encode a prompt"));
+        }
         match prompt {
             Prompt::Tokens(prompt) if prompt.vocabulary == self.vocabulary() => self.checked(&prompt.ids),
             _ => Ok(self.encode(prompt.question().as_bytes())),

@@ -109,9 +109,8 @@ fn outcome(ended: &AnswerEnd<'_>) -> &'static str {
 
 fn source_letter(step: &StepTrace) -> char {
     match (step.source, step.fallback) {
-        (StepSource::Draft, Some(FallbackReason::TargetFailed)) => 'f',
+        (StepSource::Draft, Some(FallbackReason::TargetFailed)) | (StepSource::Target, Some(_)) => 'f',
         (StepSource::Draft, _) => 'd',
-        (StepSource::Target, Some(_)) => 'f',
         (StepSource::Target, None) if step.handover.is_some() => 'a',
         (StepSource::Target, None) => 't',
     }

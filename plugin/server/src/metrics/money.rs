@@ -29,7 +29,7 @@ struct PricedCounter {
 impl MoneyMetrics {
     pub fn new(register: &CollectorRegistry<'_>, prices: RolePrices) -> Result<Self> {
         let currency = prices.currency.to_string();
-        let priced = |role: &str, price: Option<TokenPrice>| -> Result<Option<PricedCounter>> {
+        let counter = |role: &str, price: Option<TokenPrice>| -> Result<Option<PricedCounter>> {
             let Some(price) = price else { return Ok(None) };
             let spent = register.with_labels(&COST, &[("role", role), ("currency", &currency)])?;
             Ok(Some(PricedCounter { price, spent }))
@@ -41,7 +41,7 @@ impl MoneyMetrics {
             ]),
             None => None,
         };
-        let spent = [priced(SOURCES[0], prices.draft)?, priced(SOURCES[1], prices.target)?];
+        let spent = [counter(SOURCES[0], prices.draft)?, counter(SOURCES[1], prices.target)?];
         Ok(Self { prices, spent, compared })
     }
 

@@ -1,7 +1,5 @@
 //! The draft decodes the rest of an answer whose target failed, if the limits say so.
 
-use rsd_protocol::settings::TargetDownAction;
-
 use super::{
     AloneReason, AnswerSession, FallbackReason, FinishReason, PipelineError, Step, StepEnd, StepSource, Transcript,
 };
@@ -9,8 +7,7 @@ use super::{
 impl AnswerSession<'_> {
     /// Whether the draft decodes the rest, after an error. Who asked for one model alone gets that model or an error.
     pub(super) fn draft_stands_in(&self) -> bool {
-        let action = self.rsd.policy.current().settings.limits.on_target_down;
-        self.target_failed && self.steps_scored && action == TargetDownAction::Draft
+        self.target_failed && self.steps_scored && self.rsd.draft_stands_in()
     }
 
     /// The draft goes on after the last whole step, to the end. Where it cannot, the error of the target stays.

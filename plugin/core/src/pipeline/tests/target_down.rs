@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     pipeline::{
-        FinishReason, PipelineError, Rsd,
+        AnswerProgress, AnswerSink, FinishReason, PipelineError, Rsd,
         roles::{RoleError, StepEnd},
         testing::{PROMPT, ScriptedAnswer, ScriptedModel, WaitValve, World, block_on},
         trace::{FallbackReason, StepSource},
@@ -153,6 +153,39 @@ fn a_failed_target_is_counted_and_its_work_too() {
     assert!(taken > 0 && trace.steps[..taken].iter().any(|step| step.source == StepSource::Target));
     assert_eq!(trace.totals.target.calls, 2, "the run that failed has its cost");
     assert_eq!(trace.totals.rejected_steps, trace.steps.iter().filter(|step| step.rejected.is_some()).count());
+}
+
+/// A sink that counts how often it heard that the prompt was accepted.
+#[derive(Default)]
+struct CountingSink(usize);
+
+impl AnswerSink for CountingSink {
+    fn prompt_accepted(&mut self) {
+        self.0 += 1;
+    }
+
+    fn progress(&mut self, _: AnswerProgress) {}
+}
+
+/// A remote engine renders the messages itself, so the target can fail before it decodes anything.
+#[test]
+fn a_target_that_cannot_even_encode_the_prompt_leaves_the_whole_answer_to_the_draft() {
+    for delta in [0.5, 2.0] {
+        let mut world = contested();
+        world.policy.delta = delta;
+        let draft = world.with(PolicyConfig { route: AnswerRoute::Draft, ..world.policy }).answer();
+        world.target.fail_prompt = true;
+        let check = |world: &World, route| block_on(world.rsd().check_prompt(&world.request.prompt, route)).is_ok();
+        assert!(!check(&world, AnswerRoute::Rsd) && world.answer_with_progress().result.is_err());
+
+        world.runtime.limits.on_target_down = TargetDownAction::Draft;
+        assert!(check(&world, AnswerRoute::Rsd) && !check(&world, AnswerRoute::Target));
+        let mut sink = CountingSink::default();
+        let outcome = block_on(world.rsd().answer_into(world.request.clone(), &mut sink, CancellationToken::new()));
+        let outcome = outcome.unwrap();
+        assert_eq!((&outcome.text, outcome.finish, sink.0), (&draft.text, draft.finish, 1));
+        assert!(outcome.trace.steps.iter().all(|step| step.fallback == Some(FallbackReason::TargetFailed)));
+    }
 }
 
 #[test]
