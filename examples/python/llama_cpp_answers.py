@@ -1,9 +1,10 @@
 """Generates answers of the draft or the target alone with another engine, llama.cpp.
 
 They check the accuracies that `mistralrs-rsd eval` reports for the methods `target` and `draft` independently: the GGUF
-files and the prompt are the same, the code that runs them is not. They also serve as real answers for testing graders.
+files and the prompt are the same, the code that runs them is not. Sampled, they are solutions for `mistralrs-rsd prm
+collect --solutions`, several times as fast as the draft here generates them.
 
-    pip install llama-cpp-python
+    pip install xllamacpp
     python llama_cpp_answers.py --gguf MODEL.gguf --model draft --data dev.jsonl --max-tokens 512 --out answers.jsonl
 
 Every answer is appended to --out as one line, {"question", "model", "text", "finished", "tokens"}, and "seed" where
@@ -18,15 +19,15 @@ ways, for testing graders.
 """
 
 import argparse
-import ctypes
+import concurrent.futures
 import json
 import pathlib
+import urllib.request
+import zlib
 
-import llama_cpp
-import numpy
+import xllamacpp
 
 SYSTEM = r"Please reason step by step, and put your final answer within \boxed{}."
-BATCH = 2048
 
 
 def arguments():
@@ -35,7 +36,8 @@ def arguments():
     parser.add_argument("--gguf", required=True, help="file of the model")
     parser.add_argument("--model", required=True, help="its name in the answers")
     parser.add_argument("--data", required=True, type=pathlib.Path, help="question file, one JSON object per line")
-    parser.add_argument("--limit", type=int, help="only this many questions, from the first")
+    parser.add_argument("--skip", type=int, default=0, help="begin after this many questions")
+    parser.add_argument("--limit", type=int, help="only this many questions")
     parser.add_argument("--finish-solutions", action="store_true", help="generate only the end of the data's solutions")
     parser.add_argument("--max-tokens", type=int, default=512, help="an answer is cut off after these (default: 512)")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default: 0)")
@@ -55,12 +57,13 @@ def numbered(path):
     return [(number, json.loads(line)) for number, line in rows if line.strip()]
 
 
-def questions(path, limit, finish):
+def questions(args):
     """Yields id, text and given beginning of the answer of each question. Knows the field names of the common data sets."""
-    for number, line in numbered(path)[:limit]:
+    rows = numbered(args.data)[args.skip :]
+    for number, line in rows[: args.limit]:
         identity = next((line[name] for name in ("id", "unique_id") if name in line), number)
         begin = ""
-        if finish:
+        if args.finish_solutions:
             begin = line["solution"].rpartition("\\boxed")[0]
             ends = [begin.rfind(mark) + len(mark) for mark in (". ", "\n", ".$ ") if mark in begin]
             begin = begin[: max(ends, default=0)]
@@ -76,107 +79,47 @@ def prompt(question, begin):
     )
 
 
-class Engine:
-    """A model in llama.cpp that continues several texts at once."""
-
-    def __init__(self, args):
-        # llama-cpp-python's high-level class answers one prompt at a time; here it only knows the tokens.
-        self.vocabulary = llama_cpp.Llama(args.gguf, vocab_only=True, verbose=False)
-        self.model = llama_cpp.llama_model_load_from_file(args.gguf.encode(), llama_cpp.llama_model_default_params())
-        settings = llama_cpp.llama_context_default_params()
-        settings.n_ctx = args.context * args.parallel
-        settings.n_seq_max = args.parallel
-        settings.n_batch = BATCH
-        settings.n_threads = settings.n_threads_batch = args.threads
-        self.context = llama_cpp.llama_init_from_model(self.model, settings)
-        self.batch = llama_cpp.llama_batch_init(BATCH, 0, 1)
-        self.size = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(self.model))
-        self.ends = {self.tokens(mark)[0] for mark in ("<|im_end|>", "<|endoftext|>")}
-
-    def tokens(self, text):
-        """Tokens of a text, special ones included."""
-        return self.vocabulary.tokenize(text.encode(), add_bos=False, special=True)
-
-    def text(self, tokens):
-        """The text that tokens stand for."""
-        return self.vocabulary.detokenize(tokens).decode(errors="replace")
-
-    def forget(self, slot):
-        """Frees a slot of the cache for another text."""
-        llama_cpp.llama_memory_seq_rm(llama_cpp.llama_get_memory(self.context), slot, -1, -1)
-
-    def logits(self, parts):
-        """Logits after each (slot, position, new tokens)."""
-        at = 0
-        last = []
-        for slot, position, tokens in parts:
-            for offset, token in enumerate(tokens):
-                self.batch.token[at] = token
-                self.batch.pos[at] = position + offset
-                self.batch.n_seq_id[at] = 1
-                self.batch.seq_id[at][0] = slot
-                self.batch.logits[at] = offset == len(tokens) - 1
-                at += 1
-            last.append(at - 1)
-        self.batch.n_tokens = at
-        if llama_cpp.llama_decode(self.context, self.batch) != 0:
-            raise RuntimeError("llama.cpp could not decode a batch")
-        rows = (llama_cpp.llama_get_logits_ith(self.context, row) for row in last)
-        return [numpy.ctypeslib.as_array(row, shape=(self.size,)) for row in rows]
+def start(args):
+    """Starts llama.cpp's server within this process, on a free port of this machine; returns it."""
+    settings = xllamacpp.CommonParams()
+    settings.model.path = args.gguf
+    settings.n_ctx = args.context * args.parallel
+    settings.n_parallel = args.parallel
+    settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = args.threads
+    settings.hostnames, settings.port = ["127.0.0.1"], 0
+    settings.verbosity = 0
+    return xllamacpp.Server(settings)
 
 
-class Sampler:
-    """Picks tokens: the likeliest, or at random among the top k and top p."""
-
-    def __init__(self, args, identity):
-        self.args = args
-        self.random = numpy.random.default_rng([args.seed, *identity.encode()])
-
-    def pick(self, logits):
-        """The next token for these logits."""
-        if self.args.temperature <= 0:
-            return int(logits.argmax())
-        top = numpy.argpartition(logits, -self.args.top_k)[-self.args.top_k :]
-        top = top[numpy.argsort(-logits[top])]
-        scaled = logits[top].astype(numpy.float64)
-        scaled = (scaled - scaled[0]) / self.args.temperature
-        likely = numpy.exp(scaled) / numpy.exp(scaled).sum()
-        count = int(numpy.searchsorted(numpy.cumsum(likely), self.args.top_p)) + 1
-        likely = likely[:count] / likely[:count].sum()
-        return int(self.random.choice(top[:count], p=likely))
-
-
-def answer_all(engine, waiting, args):
-    """Yields (question id, text, whether it is finished, number of tokens), in the order in which answers are completed."""
-    slots = {}
-    while waiting or slots:
-        parts = []
-        room = BATCH - len(slots)
-        for slot in range(args.parallel):
-            if slot in slots:
-                state = slots[slot]
-                parts.append((slot, state["position"], state["answer"][-1:]))
-            elif waiting and (len(waiting[0][1]) <= room or not parts):
-                identity, tokens = waiting.pop(0)
-                room -= len(tokens)
-                slots[slot] = {"id": identity, "position": 0, "answer": [], "sampler": Sampler(args, identity)}
-                parts.append((slot, 0, tokens))
-        for (slot, _, tokens), logits in zip(parts, engine.logits(parts)):
-            state = slots[slot]
-            state["position"] += len(tokens)
-            token = state["sampler"].pick(logits)
-            finished = token in engine.ends
-            if not finished:
-                state["answer"].append(token)
-            if finished or len(state["answer"]) >= args.max_tokens:
-                yield state["id"], engine.text(state["answer"]), finished, len(state["answer"])
-                engine.forget(slot)
-                del slots[slot]
-
-
-@llama_cpp.llama_log_callback
-def silent(_level, _text, _data):
-    """Discards the messages that llama.cpp prints while it loads."""
+def answer(server, args, identity, text):
+    """One answer of the model, as a line of --out."""
+    body = {
+        "prompt": text,
+        "n_predict": args.max_tokens,
+        "temperature": args.temperature,
+        "top_k": args.top_k,
+        "top_p": args.top_p,
+        "min_p": 0.0,
+        "samplers": ["top_k", "top_p", "temperature"],
+        # Each question has its own random numbers, whatever is answered beside it.
+        "seed": zlib.crc32(f"{args.seed} {identity}".encode()),
+        "cache_prompt": False,
+    }
+    request = urllib.request.Request(
+        f"{server.listening_address}/completion", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request) as response:
+        reply = json.load(response)
+    line = {
+        "question": identity,
+        "model": args.model,
+        "text": reply["content"],
+        "finished": reply["stop_type"] == "eos",
+        "tokens": reply["tokens_predicted"],
+    }
+    if args.temperature > 0:
+        line["seed"] = args.seed
+    return line
 
 
 def main():
@@ -185,21 +128,15 @@ def main():
     seed = args.seed if args.temperature > 0 else None
     there = set()
     if args.out.exists():
-        there = {(answer["question"], answer["model"], answer.get("seed")) for _, answer in numbered(args.out)}
+        there = {(line["question"], line["model"], line.get("seed")) for _, line in numbered(args.out)}
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    llama_cpp.llama_log_set(silent, ctypes.c_void_p(0))
-    engine = Engine(args)
-    waiting = [
-        (identity, engine.tokens(prompt(question, begin)))
-        for identity, question, begin in questions(args.data, args.limit, args.finish_solutions)
-        if (identity, args.model, seed) not in there
-    ]
-    for identity, text, finished, tokens in answer_all(engine, waiting, args):
-        answer = {"question": identity, "model": args.model, "text": text, "finished": finished, "tokens": tokens}
-        if seed is not None:
-            answer["seed"] = seed
-        with args.out.open("a", encoding="utf-8") as out:
-            out.write(json.dumps(answer, ensure_ascii=False) + "\n")
+    server = start(args)
+    waiting = [row for row in questions(args) if (row[0], args.model, seed) not in there]
+    with concurrent.futures.ThreadPoolExecutor(args.parallel) as pool, args.out.open("a", encoding="utf-8") as out:
+        pending = [pool.submit(answer, server, args, row[0], prompt(*row[1:])) for row in waiting]
+        for done in concurrent.futures.as_completed(pending):
+            out.write(json.dumps(done.result(), ensure_ascii=False) + "\n")
+            out.flush()
 
 
 if __name__ == "__main__":

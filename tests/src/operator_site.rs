@@ -25,6 +25,8 @@ pub struct OperatorSite {
     pub client: Client,
     /// The deployment file.
     pub file: PathBuf,
+    /// The form of the server's log lines, `text` or `json`.
+    pub log_format: &'static str,
     deployment: Value,
     draft: TinyModel,
     _target: TinyModel,
@@ -66,12 +68,22 @@ impl OperatorSite {
         let file = home.path().join("deployment.yaml");
         edit(&mut deployment);
         fs::write(&file, deployment.to_string()).unwrap();
-        Self { runtime, home, client: Client::new(), file, deployment, draft, _target: target, server: None }
+        Self {
+            runtime,
+            home,
+            client: Client::new(),
+            file,
+            log_format: "text",
+            deployment,
+            draft,
+            _target: target,
+            server: None,
+        }
     }
 
     /// Starts the server and does not wait for it.
     pub fn launch(&mut self) {
-        self.server = Some(serve(self.home.path(), &self.file));
+        self.server = Some(serve(self.home.path(), &self.file, self.log_format));
     }
 
     /// Deletes the token files of servers that were killed. On another port each one leaves its own.
@@ -205,11 +217,12 @@ impl Drop for OperatorSite {
     }
 }
 
-fn serve(home: &Path, file: &Path) -> Child {
+fn serve(home: &Path, file: &Path, log_format: &str) -> Child {
     let log = File::create(home.join("server.log")).unwrap();
     programs::command(&["mistralrs-rsd", "serve", "--rsd", &file.to_string_lossy()])
         .env("XDG_RUNTIME_DIR", home)
         .env("HOME", home)
+        .env("RSD_LOG_FORMAT", log_format)
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)

@@ -26,11 +26,13 @@ pub fn run_requested() {
     if line.starts_with("rsd-console") {
         exit(rsd_console::run_program(words).into());
     }
-    if words.iter().any(|word| word == "serve") {
-        tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_target(false).init();
+    let serves = words.iter().any(|word| word == "serve");
+    let cli = mistralrs_rsd::cli::Cli::parse_from(words);
+    if serves {
+        cli.start_log();
     }
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    exit(runtime.block_on(mistralrs_rsd::cli::Cli::parse_from(words).run()).into());
+    exit(runtime.block_on(cli.run()).into());
 }
 
 fn joined(words: &[&str]) -> String {

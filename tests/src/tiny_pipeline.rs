@@ -70,6 +70,10 @@ pub async fn rsd_with_cache(limits: &LimitsConfig, prefix_cache_mb: Option<usize
         reward: Arc::new(ScriptedReward),
         policy: Arc::new(PolicyHandle::new(runtime_settings(limits))?),
         observer: Arc::new(NullObserver),
-        settings: PipelineSettings { boundary: StepBoundary::Tokens(5), reward_timeout: Duration::from_secs(5) },
+        settings: PipelineSettings {
+            boundary: StepBoundary::Tokens(5),
+            reward_timeout: Duration::from_secs(5),
+            proposals: 0,
+        },
     })
 }

@@ -259,6 +259,10 @@ pub struct StepsConfig {
     /// How many steps the draft may decode ahead while scores are pending.
     #[schemars(range(max = 64))]
     pub lookahead: usize,
+    /// Tokens that the draft proposes at a time while the target decodes a step, which the target verifies in one
+    /// forward pass. The step stays the same, token for token. With 0 the draft proposes none. Fixed at the start.
+    #[schemars(range(max = 64))]
+    pub proposals: usize,
 }
 
 /// Where a step ends.
@@ -284,6 +288,7 @@ impl Default for StepsConfig {
             tokens: 32,
             max_tokens: 512,
             lookahead: 0,
+            proposals: 0,
         }
     }
 }

@@ -195,6 +195,7 @@ mod tests {
         steps.delimiters                        ["\n\n"]     default
         steps.lookahead                         0            default
         steps.max_tokens                        512          default
+        steps.proposals                         0            default
         steps.tokens                            32           default
         steps.unit                              delimiter    default
         version                                 1            default

@@ -148,3 +148,48 @@ fn an_invalid_command_line_exits_with_the_status_of_clap() {
         assert!(err.contains("Usage:"), "{words:?}: {err}");
     }
 }
+
+/// Commands that print without a model.
+const PRINTING: [&[&str]; 8] = [
+    &["completions", "bash"],
+    &["completions", "zsh"],
+    &["config", "show", "config/demo.yaml"],
+    &["config", "schema"],
+    &["serve", "--rsd", "config/demo.yaml", "--dry-run"],
+    &["estimate", "--draft", "1.5B", "--target", "7B"],
+    &["models", "list"],
+    &["eval", "--rsd", "config/demo.yaml", "--out", "no-such-folder", "--dry-run"],
+];
+
+/// Runs a command with this standard output; returns its exit code and standard error.
+#[cfg(target_os = "linux")]
+fn printing_to(out: std::process::Stdio, words: &[&str]) -> (Option<i32>, String) {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mistralrs-rsd"));
+    command.args(words).env_clear().env("HOME", home.path()).current_dir(repository()).stdout(out);
+    let output = command.stderr(std::process::Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_an_error_in_one_line() {
+    for words in PRINTING {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let (code, err) = printing_to(full.into(), words);
+        let error = err.lines().last().unwrap_or_default();
+        assert_eq!(code, Some(1), "{words:?}: {err}");
+        assert!(error.starts_with("error: ") && error.contains("No space left") && !err.contains("panicked"), "{err}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_closed_pipe_is_the_end_without_a_word() {
+    for words in PRINTING {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let (code, err) = printing_to(writer.into(), words);
+        assert_eq!((code, err.as_str()), (Some(0), ""), "{words:?}");
+    }
+}

@@ -110,6 +110,7 @@ metrics! {
     FALLBACKS_TOTAL = MetricKind::Counter, "rsd_fallbacks_total", ["reason": FALLBACKS], "Steps without a score, and answers that one model could not continue, by reason. The target decodes them, unless the threshold accepts every step; after target_failed the draft does (limits.on_target_down).";
     HANDOVERS_TOTAL = MetricKind::Counter, "rsd_handover_total", ["reason": HANDOVERS], "Answers that the target finished alone by policy.after_rejection or policy.max_regret: after a rejection, because the threshold accepts no step, because drafting on was expected to cost more, or because it could have exceeded the bound on regret.";
     EXPLORED = MetricKind::Counter, "rsd_explored_answers_total", [], "Answers that were drafted although the target was expected to cost less, by policy.exploration.";
+    PROPOSED_TOKENS = MetricKind::Counter, "rsd_proposed_tokens_total", ["outcome": &["accepted", "rejected"]], "Tokens that the draft proposed inside steps of the target (steps.proposals), by what the target picked itself.";
     FALSE_STEPS = MetricKind::Counter, "rsd_false_steps_total", [], "Draft steps in which a check found a false statement. They are rejected, unless the threshold accepts every step.";
     FALLBACK_ACTIVE = MetricKind::Gauge, "rsd_fallback_active", [], "1 from a step without a score, or a failed draft or target that the other model stands in for, until the next score.";
     MODEL_FAILURES = MetricKind::Counter, "rsd_model_failures_total", ["role": ROLES], "Calls of a model that failed, and deaths of its engine.";

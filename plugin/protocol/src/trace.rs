@@ -3,15 +3,15 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One request of `GET /admin/v1/traces`, which lists them newest first.
+/// One request of `GET /admin/v1/traces`, which lists them newest first, those in work before those that ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TraceSummary {
     pub id: String,
-    /// When the request ended, in milliseconds since 1970.
+    /// When the request ended, in milliseconds since 1970; now, if it is in work.
     pub at_ms: u64,
     /// The model name that the request gave.
     pub model: String,
-    /// `completed`, `cancelled` or `failed`.
+    /// `running`, `completed`, `cancelled` or `failed`.
     pub outcome: String,
     pub prompt_tokens: usize,
     pub completion_tokens: usize,

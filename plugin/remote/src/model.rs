@@ -72,6 +72,10 @@ impl Generator for RemoteModel {
         self.0.vocabulary.bytes(token)
     }
 
+    fn has_token(&self, token: u32) -> bool {
+        self.0.vocabulary.check(&[token]).is_ok()
+    }
+
     fn health(&self) -> ModelHealth {
         self.0.client.health()
     }

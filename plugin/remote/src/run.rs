@@ -237,6 +237,7 @@ impl RunDriver {
             generated: self.builder.tokens().len(),
             forwards: self.forwards,
             prefilled: self.prompt.prompt.saturating_sub(self.prompt.cached.unwrap_or(0)),
+            verified: 0,
             prompt: self.prompt.prompt,
             prefill_seconds: prefill.min(seconds),
             seconds,

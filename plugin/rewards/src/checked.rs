@@ -20,7 +20,7 @@ impl CheckedReward {
 
     fn false_statement(&self, trajectory: Trajectory<'_>) -> Option<String> {
         let (question, earlier) = (trajectory.prompt.question(), trajectory.steps);
-        let step = CheckedStep { question, earlier, step: trajectory.step };
+        let step = CheckedStep { question: &question, earlier, step: trajectory.step };
         self.checks
             .iter()
             .find_map(|check| check.check(&step).false_statements.into_iter().next())

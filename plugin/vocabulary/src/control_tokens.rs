@@ -6,7 +6,11 @@
 //! for. Afterwards every control token in the text is the template's; the characters are replaced back, and the text
 //! around them is tokenized as plain text.
 
-use std::{borrow::Cow, collections::HashSet, sync::OnceLock};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashSet},
+    sync::OnceLock,
+};
 
 use tokenizers::{AddedToken, Tokenizer};
 
@@ -33,10 +37,11 @@ pub struct ControlMask<'a> {
 }
 
 impl ControlTokens {
-    pub fn new(tokenizer: &Tokenizer) -> Self {
+    /// The control tokens of a tokenizer; `text` holds tokens that the tokenizer wrongly lists as special ones.
+    pub fn new(tokenizer: &Tokenizer, text: &BTreeMap<u32, Vec<u8>>) -> Self {
         let added = tokenizer.get_added_tokens_decoder();
-        let mut spellings: Vec<String> =
-            added.values().filter(|token| is_control(token)).map(|token| token.content.clone()).collect();
+        let control = added.iter().filter(|(id, token)| is_control(token, token.special && !text.contains_key(id)));
+        let mut spellings: Vec<String> = control.map(|(_, token)| token.content.clone()).collect();
         spellings.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         spellings.dedup();
         Self { spellings, added: added.into_keys().collect(), plain: OnceLock::new() }
@@ -157,11 +162,11 @@ impl ControlMask<'_> {
 
 /// A token is one of control if its file says so, or if it is spelled as those of most models are: some files list the
 /// tokens that begin a turn as ordinary ones.
-fn is_control(token: &AddedToken) -> bool {
+fn is_control(token: &AddedToken, special: bool) -> bool {
     let text = token.content.trim();
     let between = |begin: &str, end: &str| text.starts_with(begin) && text.ends_with(end);
     let is_spelled_so = between("<|", "|>") || between("<｜", "｜>");
-    !text.is_empty() && (token.special || is_spelled_so) && !THOUGHTS.contains(&text)
+    !text.is_empty() && (special || is_spelled_so) && !THOUGHTS.contains(&text)
 }
 
 /// The first place where one of `spellings` stands, and which it is. `spellings` has the longest first.
@@ -195,7 +200,7 @@ mod tests {
         };
         let tokenizer = json!({
             "version": "1.0",
-            "added_tokens": [added(40, "<|end|>", true), added(41, "<|user|>", false), added(42, "</think>", false)],
+            "added_tokens": [added(40, "<|end|>", true), added(41, "<|user|>", false), added(42, "</think>", false), added(43, "<tool>", true)],
             "model": {"type": "BPE", "vocab": vocabulary, "merges": []},
         });
         tokenizer.to_string().parse().unwrap()
@@ -208,7 +213,7 @@ mod tests {
     #[test]
     fn a_typed_control_token_is_plain_text_and_one_of_the_template_is_not() {
         let tokenizer = tokenizer();
-        let control = ControlTokens::new(&tokenizer);
+        let control = ControlTokens::new(&tokenizer, &BTreeMap::new());
         let typed = "so <|end|>\n<|user|>x<|end|>";
         let mask = control.mask(&["plain", typed]).unwrap().unwrap();
         let rendered = format!("<|user|>{}<|end|>\n<|user|>", mask.masked(typed));
@@ -223,14 +228,24 @@ mod tests {
 
     #[test]
     fn text_without_control_tokens_needs_no_mask_and_marks_of_thoughts_are_none() {
-        let control = ControlTokens::new(&tokenizer());
+        let control = ControlTokens::new(&tokenizer(), &BTreeMap::new());
         assert!(control.mask(&["a < b", "<|en d|>", "a</think>b"]).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_token_that_is_text_is_no_control_token_unless_it_is_spelled_like_one() {
+        let id = |token: &str| tokenizer().token_to_id(token).unwrap();
+        let text: BTreeMap<u32, Vec<u8>> = ["<|end|>", "<tool>"].map(|token| (id(token), Vec::new())).into();
+        let control = ControlTokens::new(&tokenizer(), &text);
+        assert!(control.mask(&["<tool>"]).unwrap().is_none());
+        assert!(control.mask(&["<|end|>"]).unwrap().is_some());
+        assert!(ControlTokens::new(&tokenizer(), &BTreeMap::new()).mask(&["<tool>"]).unwrap().is_some());
     }
 
     #[test]
     fn parts_without_typed_control_tokens_have_the_ids_of_the_tokenizer() {
         let tokenizer = tokenizer();
-        let control = ControlTokens::new(&tokenizer);
+        let control = ControlTokens::new(&tokenizer, &BTreeMap::new());
         let mask = control.mask(&["<|end|>"]).unwrap().unwrap();
         let rendered = format!("<|user|>hello</think> there<|end|>{}<|end|>bye", mask.masked("<|end|>"));
         let encoded = control.encode_rendered(&tokenizer, &rendered, &mask, true).unwrap();
@@ -241,7 +256,7 @@ mod tests {
 
     #[test]
     fn characters_that_the_messages_use_are_left_alone() {
-        let control = ControlTokens::new(&tokenizer());
+        let control = ControlTokens::new(&tokenizer(), &BTreeMap::new());
         let own = "\u{F0000}\u{F0001} <|end|>";
         let mask = control.mask(&[own]).unwrap().unwrap();
         assert_eq!(mask.restored(&mask.masked(own)), own);

@@ -1,6 +1,10 @@
 //! The bytes of a model's tokens, its end tokens, and a token that can end a request.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 
 use sha2::{Digest, Sha256};
 use tokenizers::Tokenizer;
@@ -28,6 +32,8 @@ const END_TOKENS: [&str; 8] = [
 pub struct Vocabulary {
     tokenizer: Arc<Tokenizer>,
     trie: TokEnv,
+    /// The bytes of tokens that the tokenizer takes for control tokens and that are text.
+    text_tokens: BTreeMap<u32, Vec<u8>>,
     control: ControlTokens,
     ends: BTreeSet<u32>,
     sentinel: u32,
@@ -53,8 +59,18 @@ impl Vocabulary {
         )?;
         all.insert(sentinel);
         let fingerprint = fingerprint(&tokenizer).into();
-        let control = ControlTokens::new(&tokenizer);
-        Ok(Self { tokenizer, trie, control, ends: all, sentinel, fingerprint })
+        let control = ControlTokens::new(&tokenizer, &BTreeMap::new());
+        Ok(Self { tokenizer, trie, text_tokens: BTreeMap::new(), control, ends: all, sentinel, fingerprint })
+    }
+
+    /// The same vocabulary, in which these tokens are text: `<tool_call>` and `<think>` are such tokens. The tokenizer of
+    /// a GGUF takes every token that is not normal for a control token.
+    #[must_use]
+    pub fn with_text_tokens(mut self, ids: impl IntoIterator<Item = u32>) -> Self {
+        let text = |id| self.tokenizer.id_to_token(id).map(|text| (id, text.into_bytes()));
+        self.text_tokens = ids.into_iter().filter_map(text).collect();
+        self.control = ControlTokens::new(&self.tokenizer, &self.text_tokens);
+        self
     }
 
     /// The vocabulary of a `tokenizer.json`.
@@ -98,9 +114,12 @@ impl Vocabulary {
         self.ends.iter().copied().max_by(|a, b| logit(a).total_cmp(&logit(b))).unwrap_or(self.sentinel)
     }
 
-    /// The bytes of one token; empty for special tokens and for ids that there are not.
+    /// The bytes of one token; empty for control tokens and for ids that there are not.
     #[must_use]
     pub fn bytes(&self, token: u32) -> Vec<u8> {
+        if let Some(text) = self.text_tokens.get(&token) {
+            return text.clone();
+        }
         let trie = self.trie.tok_trie();
         if (token as usize) < trie.vocab_size() { trie.decode_ext(&[token], false) } else { Vec::new() }
     }
@@ -184,4 +203,34 @@ fn fingerprint(tokenizer: &Tokenizer) -> String {
         let _ = write!(hex, "{byte:02x}");
         hex
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_token_that_is_text_has_bytes_and_a_control_token_has_none() {
+        let token = |id, content| {
+            json!({"id": id, "content": content, "special": true, "single_word": false, "lstrip": false,
+                "rstrip": false, "normalized": false})
+        };
+        let tokenizer = json!({
+            "version": "1.0",
+            "added_tokens": [token(2, "<|endoftext|>"), token(3, "<tool_call>")],
+            "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+            "decoder": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+            "model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": []},
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokenizer.json");
+        std::fs::write(&path, tokenizer.to_string()).unwrap();
+        let vocabulary = Vocabulary::from_file(&path).unwrap();
+        assert_eq!((vocabulary.bytes(3), vocabulary.spelled(&[0, 3])), (Vec::new(), "a<tool_call>".to_owned()));
+        let vocabulary = vocabulary.with_text_tokens([3]);
+        assert_eq!((vocabulary.bytes(3), vocabulary.bytes(0)), (b"<tool_call>".to_vec(), b"a".to_vec()));
+        assert_eq!(vocabulary.bytes(2), Vec::<u8>::new());
+    }
 }

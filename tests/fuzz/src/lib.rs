@@ -1,7 +1,7 @@
 //! Changes seeds at random and hands the results to a reader that must survive them.
 //!
 //! Every run does the same `CASES` inputs, so that it says the same each time. With `RSD_FUZZ_SECONDS` a target goes
-//! on for that long, and an input that takes more than a second fails too; `RSD_FUZZ_SEED` (0 to 255) leads it to other
+//! on for that long, and an input that takes more than a second fails too, or on which the memory grows by 256 MB; `RSD_FUZZ_SEED` (0 to 255) leads it to other
 //! inputs. A failure prints the input.
 
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, clippy::panic, reason = "only tests use it")]
@@ -20,6 +20,8 @@ use rand::RngCore;
 const CASES: u32 = 60;
 /// The longest that a reader may take for one input, in a run by hand.
 const LONGEST: Duration = Duration::from_secs(1);
+/// The most memory in kB by which a process may grow in a run by hand.
+const MOST_MEMORY: u64 = 256 << 10;
 /// No input grows beyond this many bytes.
 const MOST_BYTES: usize = 1 << 16;
 
@@ -65,17 +67,27 @@ pub fn fuzz(seeds: &[Vec<u8>], pieces: &[&[u8]], reader: impl Fn(&[u8])) {
     println!("{} seeds and {cases} changed inputs in {:.1?}", seeds.len(), begin.elapsed());
 }
 
+/// The most memory in kB that this process ever held; `None` where that is not to be had.
+fn peak_memory() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}
+
 fn run(input: &[u8], timed: bool, reader: &impl Fn(&[u8])) {
+    let before = if timed { peak_memory() } else { None };
     let begin = Instant::now();
     let outcome = catch_unwind(AssertUnwindSafe(|| reader(input)));
     let took = begin.elapsed();
-    if outcome.is_err() || (timed && took > LONGEST) {
+    let grown = before.zip(peak_memory()).map_or(0, |(before, after)| after - before);
+    if outcome.is_err() || (timed && (took > LONGEST || grown > MOST_MEMORY)) {
         eprintln!("after {took:.1?}, this input: b\"{}\"", input.escape_ascii());
     }
     if let Err(panic) = outcome {
         resume_unwind(panic);
     }
     assert!(!timed || took <= LONGEST, "a reader took {took:.1?}");
+    assert!(grown <= MOST_MEMORY, "the memory grew by {grown} kB");
 }
 
 /// One change: a cut, a byte, a piece, a part said twice or many times, a part of another seed.

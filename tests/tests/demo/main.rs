@@ -35,6 +35,7 @@ async fn the_demo_pair_keeps_its_promises() {
 
     let server = TestServer::start(rsd.clone(), limits.clone(), None).await.unwrap();
     the_extremes_are_the_models_alone(&server).await;
+    a_token_that_is_text_is_shown(&server).await;
     memory_stays_where_it_is(&server, requests).await;
     server.drain().await.unwrap();
 
@@ -73,7 +74,7 @@ fn unhurried(limits: &LimitsConfig) -> LimitsConfig {
 /// practical timeout: with four requests on a busy machine a score waits long, and a timeout would change the answer.
 fn short_steps(rsd: &Rsd) -> Rsd {
     let boundary = StepBoundary::Tokens(6);
-    Rsd { settings: PipelineSettings { boundary, reward_timeout: HOUR }, ..rsd.clone() }
+    Rsd { settings: PipelineSettings { boundary, reward_timeout: HOUR, proposals: 0 }, ..rsd.clone() }
 }
 
 async fn the_extremes_are_the_models_alone(server: &TestServer) {
@@ -97,6 +98,14 @@ async fn the_extremes_are_the_models_alone(server: &TestServer) {
     for step in rejected["rsd"]["choices"][0]["steps"].as_array().unwrap() {
         let reward = step["reward"].as_f64().unwrap();
         assert!((0.0..=1.0).contains(&reward) && step["source"] == "target", "{step}");
+    }
+}
+
+/// `<tool_call>` is a user-defined token, which the engine's tokenizer takes for a control token.
+async fn a_token_that_is_text_is_shown(server: &TestServer) {
+    for model in ["draft", "target"] {
+        let body = json!({"model": model, "prompt": "x", "max_tokens": 1, "logit_bias": {"151657": 100}});
+        assert_eq!(server.complete(&body).await.unwrap(), "<tool_call>");
     }
 }
 

@@ -1,14 +1,16 @@
 //! `kill -9` at any moment of a start or of a write into the deployment file: the next start works.
 
 use std::{
+    path::Path,
+    process::Stdio,
     sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rsd_config::TargetRule;
 use rsd_protocol::routes;
-use rsd_tests::{operator_site::OperatorSite, tiny_model::SplitMix64};
+use rsd_tests::{operator_site::OperatorSite, programs, tiny_model::SplitMix64};
 use serde_json::json;
 
 #[test]
@@ -25,6 +27,47 @@ fn a_server_that_is_killed_in_its_first_starts_answers_in_the_next_one() {
     site.launch();
     site.until_ready(None);
     assert!(!site.decided_under(1).is_empty());
+}
+
+#[test]
+fn a_preparation_that_is_killed_leaves_nothing_that_the_next_one_takes_for_whole() {
+    let checkpoint = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/prm/qwen-prm");
+    let mut random = SplitMix64(7);
+    let prepare = |cache: &Path| {
+        let cache = cache.to_str().unwrap();
+        let mut command = programs::command(&["mistralrs-rsd", "prm", "prepare", checkpoint, "--cache", cache]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    let began = Instant::now();
+    let undisturbed = tempfile::tempdir().unwrap();
+    assert!(prepare(undisturbed.path()).status().unwrap().success());
+    let whole = u64::try_from(began.elapsed().as_millis()).unwrap();
+    let disturbed = tempfile::tempdir().unwrap();
+    for _ in 0..12 {
+        let mut child = prepare(disturbed.path()).spawn().unwrap();
+        thread::sleep(Duration::from_millis(random.below(whole.max(1))));
+        let _ = child.kill();
+        child.wait().unwrap();
+    }
+    assert!(prepare(disturbed.path()).status().unwrap().success());
+    let weights = |folder: &Path| -> Vec<Vec<u8>> {
+        let mut open = vec![folder.to_owned()];
+        let mut found = Vec::new();
+        while let Some(folder) = open.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if entry.is_dir() {
+                    open.push(entry);
+                } else if entry.extension().is_some_and(|extension| extension == "safetensors") {
+                    found.push(std::fs::read(entry).unwrap());
+                }
+            }
+        }
+        found.sort();
+        found
+    };
+    let [expected, found] = [undisturbed.path(), disturbed.path()].map(weights);
+    assert!(!expected.is_empty() && found == expected, "{} and {} files", expected.len(), found.len());
 }
 
 #[test]

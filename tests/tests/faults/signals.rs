@@ -40,6 +40,24 @@ fn a_signal_ends_the_server_in_every_part_of_its_start() {
 }
 
 #[test]
+fn log_lines_are_json_where_that_is_asked_for() {
+    let mut site = OperatorSite::prepare(|_| {});
+    site.log_format = "json";
+    site.launch();
+    site.until_ready(None);
+    site.signal("TERM");
+    assert!(site.exit_within(AT_ONCE).is_some_and(|status| status.success()), "{}", site.log());
+    // The test program says what it runs before the server logs anything.
+    let log = site.log();
+    let logged = log.lines().skip_while(|line| !line.starts_with('{')).filter(|line| !line.is_empty());
+    let lines: Vec<Value> = logged.map(|line| serde_json::from_str(line).expect(line)).collect();
+    let said = |field: &str| lines.iter().all(|line| line[field].is_string());
+    assert!(lines.len() > 3 && said("timestamp") && said("level") && said("message"), "{}", site.log());
+    assert!(lines.iter().any(|line| line["role"] == "target"), "fields are members: {}", site.log());
+    assert!(!site.log().contains("a mix of GPU and CPU"), "{}", site.log());
+}
+
+#[test]
 fn the_second_signal_ends_a_server_that_drains() {
     let mut site = OperatorSite::prepare(|deployment| {
         deployment["limits"] = json!({"running": 1, "waiting": 500});

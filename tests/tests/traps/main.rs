@@ -12,6 +12,7 @@ mod chat;
 mod gguf;
 mod lifecycle;
 mod prefill;
+mod proposals;
 mod raw;
 mod resident;
 mod sampler;

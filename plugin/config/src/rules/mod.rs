@@ -4,7 +4,7 @@ mod remote;
 mod reward;
 
 use super::{
-    Deployment, ModelFormat, PagedAttnMode, RoleConfig, ServerConfig, StepUnit, StepsConfig, TargetRule,
+    Deployment, ModelFormat, PagedAttnMode, RoleConfig, ServerConfig, StepUnit, TargetRule,
     error::{ConfigError, ConfigProblem, ProblemPlace},
     field_path::FieldPath,
     messages,
@@ -77,7 +77,7 @@ pub(super) fn broken_rules(deployment: &Deployment, target: TargetRule) -> Vec<B
     }
     rules.currencies(&deployment.roles.draft, deployment.roles.target.as_ref());
     rules.reward(&deployment.reward);
-    rules.steps(&deployment.steps);
+    rules.steps(deployment);
     rules.policy(deployment);
     rules.server(&deployment.server);
     rules.admin(deployment);
@@ -261,7 +261,16 @@ impl RuleChecker {
         }
     }
 
-    fn steps(&mut self, steps: &StepsConfig) {
+    fn steps(&mut self, deployment: &Deployment) {
+        let steps = &deployment.steps;
+        let target = deployment.roles.target.as_ref();
+        if steps.proposals > 0 && target.is_some_and(|target| target.remote.is_some()) {
+            let message = format!(
+                "expected 0 with a target on a remote engine, which cannot verify the draft's tokens, found {}",
+                steps.proposals
+            );
+            self.report("steps.proposals", &["roles.target.remote"], message);
+        }
         match steps.unit {
             StepUnit::Delimiter if steps.delimiters.is_empty() => {
                 self.report(

@@ -15,6 +15,7 @@ mod request;
 pub mod roles;
 pub mod segment;
 mod session;
+mod speculation;
 pub mod step_builder;
 #[cfg(any(test, feature = "test-support"))]
 #[allow(
@@ -55,6 +56,8 @@ pub struct PipelineSettings {
     pub boundary: StepBoundary,
     /// How long the reward model may take for one step. After that the step counts as not scored.
     pub reward_timeout: Duration,
+    /// How many tokens the draft proposes at a time while the target decodes a step; 0 proposes none.
+    pub proposals: usize,
 }
 
 /// The three models with the policy that decides between them.

@@ -10,7 +10,7 @@ use std::sync::{
 use super::{
     PipelineError, Request,
     roles::{RunReport, StepScore},
-    trace::{AnswerTrace, FallbackReason, StepSource},
+    trace::{AnswerTrace, FallbackReason, StepSource, StepTrace},
 };
 use crate::policy::{Decision, Policy, handover::HandoverReason};
 
@@ -29,6 +29,15 @@ pub trait PipelineObserver: Send + Sync {
 /// Something that happened to an answer.
 #[derive(Debug)]
 pub enum PipelineEvent<'a> {
+    /// The models have accepted the prompt and begin.
+    AnswerStarted {
+        /// The request.
+        request: &'a Request,
+        /// Number of tokens in the prompt.
+        prompt_tokens: usize,
+    },
+    /// A step became part of the answer.
+    StepAppended(&'a StepTrace),
     /// The policy decided on a draft step.
     StepDecided(&'a StepDecision),
     /// The target generated the step that replaces the last rejected one.

@@ -3,7 +3,7 @@
 //! The mistral.rs engines of `mistralrs_rsd::engine` implement them, and so do the scripted models of the tests. Nothing
 //! here depends on mistral.rs.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use async_trait::async_trait;
 use tokio::sync::OwnedSemaphorePermit;
@@ -76,18 +76,41 @@ impl TokenPrompt {
 }
 
 impl Prompt {
-    /// The question that the reward model scores answers to: the last user message, or the whole plain prompt.
+    /// What the reward model scores answers to: the plain prompt, the only message besides those of the system, or the
+    /// whole conversation, because a follow-up question says nothing without what it follows.
     #[must_use]
-    pub fn question(&self) -> &str {
-        match self {
-            Self::Text(text) | Self::Tokens(TokenPrompt { text, .. }) => text,
-            Self::Chat(messages) => messages
-                .iter()
-                .rev()
-                .find(|message| message.role == "user")
-                .or(messages.last())
-                .map_or("", |message| &message.content),
+    pub fn question(&self) -> Cow<'_, str> {
+        let messages = match self {
+            Self::Text(text) | Self::Tokens(TokenPrompt { text, .. }) => return text.into(),
+            Self::Chat(messages) => messages,
+        };
+        let instructs = |message: &&ChatMessage| message.role == "system" || message.role == "developer";
+        let turns: Vec<&ChatMessage> = messages.iter().filter(|message| !instructs(message)).collect();
+        match turns.as_slice() {
+            [] => messages.last().map_or("", |message| &message.content).into(),
+            [only] => (&only.content).into(),
+            turns => {
+                let said: Vec<String> =
+                    turns.iter().map(|turn| format!("{}: {}", turn.role, turn.content.trim())).collect();
+                said.join("\n\n").into()
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod question_tests {
+    use super::*;
+
+    #[test]
+    fn a_single_question_is_scored_as_it_is_and_a_later_one_with_what_it_follows() {
+        let question = |messages: &[ChatMessage]| Prompt::Chat(messages.to_vec()).question().into_owned();
+        let [system, first] = [ChatMessage::system("Be brief."), ChatMessage::user("A pen costs 3 euro.")];
+        assert_eq!(question(&[system.clone(), first.clone()]), "A pen costs 3 euro.");
+        let turns = [system.clone(), first, ChatMessage::assistant("Noted.\n"), ChatMessage::user("And a dozen?")];
+        assert_eq!(question(&turns), "user: A pen costs 3 euro.\n\nassistant: Noted.\n\nuser: And a dozen?");
+        assert_eq!(question(&[system]), "Be brief.");
+        assert_eq!(Prompt::Text("2+2?".to_owned()).question(), "2+2?");
     }
 }
 
@@ -210,6 +233,8 @@ pub struct RunReport {
     pub forwards: usize,
     /// Prompt tokens computed because no cache held them.
     pub prefilled: usize,
+    /// Tokens computed in addition, to verify proposed tokens.
+    pub verified: usize,
     /// All prompt tokens.
     pub prompt: usize,
     /// Seconds until the first token was sampled; all seconds if none was.
@@ -222,6 +247,28 @@ impl RunReport {
     pub(crate) fn cost(&self) -> RunCost {
         let Self { generated, prefilled, prefill_seconds, seconds, .. } = *self;
         RunCost { generated, prefilled, prefill_seconds, seconds }
+    }
+}
+
+/// The tokens that a model picks after a prefix, as far as a proposal predicts them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Verification {
+    /// The tokens that the model picks itself, in order. All but the last are the beginning of the proposal; the last is
+    /// the first pick that differs from it or comes after it.
+    pub tokens: Vec<u32>,
+    /// Whether the model ends its answer after these tokens. All of them are then the beginning of the proposal.
+    pub ended: bool,
+    /// One entry per token if the request asks for log-probabilities.
+    pub logprobs: Vec<TokenLogprob>,
+    /// Tokens of prefix and proposal that no cache held and that were computed.
+    pub computed: usize,
+}
+
+impl Verification {
+    /// How many tokens of the proposal the model picked itself.
+    #[must_use]
+    pub fn accepted(&self) -> usize {
+        self.tokens.len() - usize::from(!self.ended && !self.tokens.is_empty())
     }
 }
 
@@ -357,6 +404,10 @@ pub trait Generator: Send + Sync {
     fn encode_text(&self, text: &str) -> Result<Vec<u32>, RoleError>;
     /// The bytes of one token, for log-probabilities.
     fn token_bytes(&self, token: u32) -> Vec<u8>;
+    /// Whether the vocabulary has a token of this id.
+    fn has_token(&self, _token: u32) -> bool {
+        true
+    }
     /// Equal for two generators that share one engine, and so share its permit; `None` if it needs no permit.
     fn engine_id(&self) -> Option<usize> {
         None
@@ -388,6 +439,11 @@ pub trait Generator: Send + Sync {
     /// and features that the request asks for. The prefix of the request is the prompt.
     async fn replay(&self, _request: RunRequest, _answer: Vec<u32>) -> Result<Vec<Step>, RoleError> {
         Err(RoleError::Invalid(format!("the {} model cannot replay a given answer", self.role())))
+    }
+    /// Compares proposed tokens with those that this model would pick itself after the prefix of the request, all in one
+    /// forward pass: token by token the same that [`Self::start`] would generate.
+    async fn verify(&self, _request: &RunRequest, _proposal: &[u32]) -> Result<Verification, RoleError> {
+        Err(RoleError::Invalid(format!("the {} model cannot verify proposed tokens", self.role())))
     }
     /// Waits until the model is free, then starts a run.
     async fn start(&self, request: RunRequest) -> Result<Box<dyn GeneratorRun>, RoleError>;

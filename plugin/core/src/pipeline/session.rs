@@ -1,6 +1,7 @@
 //! One request on its way through the loop: its state, and the phases of draft, reward model and target.
 
 mod handover;
+mod replace;
 mod target_down;
 
 use tokio::time::Instant;
@@ -93,6 +94,15 @@ enum RunEvent {
     OutOfTime,
 }
 
+impl RunEvent {
+    fn into_step(self) -> Option<Step> {
+        match self {
+            Self::Step(step) => Some(step),
+            Self::Failed(_) | Self::OutOfTime => None,
+        }
+    }
+}
+
 pub(super) async fn run(
     rsd: &Rsd,
     request: Request,
@@ -164,12 +174,18 @@ impl AnswerSession<'_> {
             let Some(target) = self.open(StepSource::Target).await? else { return Ok(FinishReason::Length) };
             self.target = Some(target);
         }
-        self.sink.prompt_accepted();
+        self.begin();
         match route {
             AnswerRoute::Draft => self.generate_alone(StepSource::Draft, None, None).await,
             AnswerRoute::Target => self.generate_alone(StepSource::Target, None, None).await,
             AnswerRoute::Rsd => self.alternate().await,
         }
+    }
+
+    /// The models have accepted the prompt.
+    fn begin(&mut self) {
+        self.sink.prompt_accepted();
+        self.emit(&PipelineEvent::AnswerStarted { request: &self.request, prompt_tokens: self.prompt_tokens() });
     }
 
     /// Draft and target take turns until the answer is over or the target goes on alone.
@@ -288,7 +304,7 @@ impl AnswerSession<'_> {
         lookahead: usize,
     ) -> Result<RunStart, PipelineError> {
         let request = self.run_request(source, max_steps, lookahead)?;
-        if self.is_at_a_limit() || self.transcript(source)?.is_full() {
+        if self.has_no_room(source)? {
             return Ok(RunStart::NoRoom);
         }
         let model = self.transcript(source)?.model().clone();
@@ -308,40 +324,59 @@ impl AnswerSession<'_> {
 
     /// The next step of a run, unless the request is cancelled or out of time first.
     async fn next(&mut self, source: StepSource, run: &mut Box<dyn GeneratorRun>) -> Result<RunEvent, PipelineError> {
+        self.in_time(async {
+            run.next().await.unwrap_or_else(|| {
+                let reason = "its run ended without a final step".to_owned();
+                Err(RoleError::Failed { role: source.to_string(), reason })
+            })
+        })
+        .await
+    }
+
+    /// A step, unless the request is cancelled or out of time first.
+    // Not `&self`, which would have to be `Sync` to be held while waiting; the sink is not.
+    async fn in_time(
+        &mut self,
+        step: impl Future<Output = Result<Step, RoleError>>,
+    ) -> Result<RunEvent, PipelineError> {
         tokio::select! {
             biased;
             () = self.cancel.cancelled() => Err(PipelineError::Cancelled),
             () = wait_until(self.request.deadline) => Ok(RunEvent::OutOfTime),
-            step = run.next() => Ok(match step {
-                Some(Ok(step)) => RunEvent::Step(step),
-                Some(Err(error)) => RunEvent::Failed(error),
-                None => RunEvent::Failed(RoleError::Failed {
-                    role: source.to_string(),
-                    reason: "its run ended without a final step".to_owned(),
-                }),
+            step = step => Ok(match step {
+                Ok(step) => RunEvent::Step(step),
+                Err(error) => RunEvent::Failed(error),
             }),
         }
     }
 
     /// Ends a run, adds its cost to the totals, and returns the number of tokens it generated.
     async fn close(&mut self, source: StepSource, run: Box<dyn GeneratorRun>) -> usize {
-        let report = self.count(source, run).await;
-        self.prompt_prefilled.get_or_insert(report.prefilled);
-        self.rsd.record_run(source, &report);
+        let report = run.finish().await;
+        self.record_run(source, &report);
         report.generated
     }
 
-    /// Ends a run and adds its cost to the totals. That is all for one that failed: it says nothing about speeds and
-    /// caches.
-    async fn count(&mut self, source: StepSource, run: Box<dyn GeneratorRun>) -> RunReport {
+    /// The same for a run that failed: it says nothing about speeds and caches.
+    async fn close_failed(&mut self, source: StepSource, run: Box<dyn GeneratorRun>) {
         let report = run.finish().await;
+        self.record_work(source, &report);
+    }
+
+    /// Adds the cost of a run to the totals, reports it, and learns from it.
+    fn record_run(&mut self, source: StepSource, report: &RunReport) {
+        self.prompt_prefilled.get_or_insert(report.prefilled);
+        self.rsd.record_run(source, report);
+        self.record_work(source, report);
+    }
+
+    fn record_work(&mut self, source: StepSource, report: &RunReport) {
         let totals = match source {
             StepSource::Draft => &mut self.trace.totals.draft,
             StepSource::Target => &mut self.trace.totals.target,
         };
-        totals.add_call(report.generated, report.prefilled, report.prompt, report.seconds);
-        self.emit(&PipelineEvent::RunFinished { source, report: &report });
-        report
+        totals.add_call(report.generated, report.prefilled + report.verified, report.prompt, report.seconds);
+        self.emit(&PipelineEvent::RunFinished { source, report });
     }
 
     fn model_failed(&mut self, source: StepSource, error: RoleError) -> PipelineError {
@@ -390,7 +425,7 @@ impl AnswerSession<'_> {
                     return Ok(FinishReason::Length);
                 }
                 RunEvent::Failed(error) => {
-                    self.count(source, run).await;
+                    self.close_failed(source, run).await;
                     return Err(self.model_failed(source, error));
                 }
             };
@@ -433,7 +468,7 @@ impl AnswerSession<'_> {
                     return Ok(DraftOutcome::Finished(FinishReason::Length));
                 }
                 RunEvent::Failed(error) => {
-                    self.count(StepSource::Draft, run).await;
+                    self.close_failed(StepSource::Draft, run).await;
                     return Ok(self.draft_failed(&error));
                 }
             };
@@ -540,38 +575,6 @@ impl AnswerSession<'_> {
         self.append(draft.step, entry)
     }
 
-    /// The target generates one step in place of a rejected one; returns why the answer is over, if it is.
-    async fn replace(&mut self, rejected: RejectedDraft) -> Result<Option<FinishReason>, PipelineError> {
-        let RunStart::Running(mut run) = self.start(StepSource::Target, Some(1), usize::MAX).await? else {
-            return Ok(Some(FinishReason::Length));
-        };
-        let step = match self.next(StepSource::Target, &mut run).await? {
-            RunEvent::Step(step) => step,
-            RunEvent::OutOfTime => {
-                self.close(StepSource::Target, run).await;
-                return Ok(Some(FinishReason::Length));
-            }
-            RunEvent::Failed(error) => {
-                self.count(StepSource::Target, run).await;
-                return Err(self.model_failed(StepSource::Target, error));
-            }
-        };
-        self.close(StepSource::Target, run).await;
-        let entry = self.replacement(&step, rejected);
-        self.append(step, entry)
-    }
-
-    /// Counts a rejected step and the target's step that replaces it.
-    fn replacement(&mut self, step: &Step, rejected: RejectedDraft) -> StepTrace {
-        let RejectedDraft { draft, discarded } = rejected;
-        let totals = &mut self.trace.totals;
-        totals.rejected_steps += 1;
-        totals.rejected_tokens += draft.step.tokens.len();
-        totals.discarded_lookahead_tokens += discarded;
-        self.emit(&PipelineEvent::StepReplaced { tokens: step.tokens.len() });
-        StepTrace::replacement(self.steps.len(), step, &draft, discarded)
-    }
-
     /// Adds a step to the answer; returns why the answer is over, if it is.
     fn append(&mut self, step: Step, entry: StepTrace) -> Result<Option<FinishReason>, PipelineError> {
         let shared = self.trace.shared_vocabulary;
@@ -587,6 +590,7 @@ impl AnswerSession<'_> {
         self.steps.push(step.text());
         let text = self.answer.push(&step.bytes);
         self.logprobs.extend_from_slice(&step.logprobs);
+        self.emit(&PipelineEvent::StepAppended(&entry));
         self.trace.steps.push(entry.clone());
         self.sink.progress(AnswerProgress { text, step: Some(entry), logprobs: step.logprobs });
         Ok(match step.end {
@@ -608,6 +612,11 @@ impl AnswerSession<'_> {
     /// Whether no model may add anything to the answer.
     fn is_at_a_limit(&self) -> bool {
         self.has_all_steps() || self.tokens.len() >= self.request.max_tokens
+    }
+
+    /// Whether a model may add nothing to the answer.
+    fn has_no_room(&self, source: StepSource) -> Result<bool, PipelineError> {
+        Ok(self.is_at_a_limit() || self.transcript(source)?.is_full())
     }
 
     fn complete_totals(&mut self, began: Instant) {

@@ -26,7 +26,7 @@ use crate::{
         price::TokenPrice,
         roles::{
             Generator, GeneratorRun, ModelHealth, Prompt, RewardModel, RoleError, RunReport, RunRequest, Step, StepEnd,
-            StepScore, TokenLogprob, Trajectory,
+            StepScore, TokenLogprob, Trajectory, Verification,
         },
         segment::{StepBoundary, StepCut},
     },
@@ -91,6 +91,8 @@ pub struct ScriptedModel {
     pub fail_start: Option<usize>,
     /// The number of the step that fails, from 0 over all runs.
     pub fail_step: Option<usize>,
+    /// The number of the verification that fails, from 0.
+    pub fail_verification: Option<usize>,
     /// How long each step takes.
     pub delay: Duration,
     pub price: Option<TokenPrice>,
@@ -100,6 +102,7 @@ pub struct ScriptedModel {
     pub health: Arc<Mutex<ModelHealth>>,
     pub starts: Arc<AtomicUsize>,
     pub steps: Arc<AtomicUsize>,
+    pub verifications: Arc<AtomicUsize>,
     pub live: Arc<AtomicUsize>,
     /// Stream and position of every draw.
     pub draws: Arc<Mutex<Vec<(u64, u64)>>>,
@@ -117,6 +120,7 @@ impl ScriptedModel {
             fail_prompt: false,
             fail_start: None,
             fail_step: None,
+            fail_verification: None,
             delay: Duration::ZERO,
             price: None,
             token_seconds: [0.0; 2],
@@ -124,6 +128,7 @@ impl ScriptedModel {
             health: Arc::default(),
             starts: Arc::default(),
             steps: Arc::default(),
+            verifications: Arc::default(),
             live: Arc::default(),
             draws: Arc::default(),
             fed: Arc::default(),
@@ -188,6 +193,24 @@ impl ScriptedModel {
         TokenLogprob { id: own, logprob, top: all }
     }
 
+    fn run(&self, request: RunRequest) -> ScriptedRun {
+        assert_eq!(self.live.fetch_add(1, SeqCst), 0, "one run at a time");
+        let text = self.decode(&request.prefix);
+        ScriptedRun {
+            prefilled: self.prefilled(&text),
+            text,
+            script: self.clone(),
+            tail: request.tail.clone(),
+            request,
+            generated_steps: VecDeque::new(),
+            steps: 0,
+            accepted: 0,
+            generated: 0,
+            unfed: 0,
+            ended: false,
+        }
+    }
+
     fn encode(&self, text: &[u8]) -> Vec<u32> {
         text.iter().map(|b| u32::from(*b) + self.shift).collect()
     }
@@ -238,6 +261,10 @@ impl Generator for ScriptedModel {
         token.checked_sub(self.shift).and_then(|byte| u8::try_from(byte).ok()).into_iter().collect()
     }
 
+    fn has_token(&self, token: u32) -> bool {
+        token < self.shift + 256
+    }
+
     /// The features of a step hold its number of bytes; the log-probabilities hold the byte that this model would have
     /// generated, 0 for the end token.
     async fn replay(&self, request: RunRequest, answer: Vec<u32>) -> Result<Vec<Step>, RoleError> {
@@ -280,6 +307,35 @@ impl Generator for ScriptedModel {
         Ok(())
     }
 
+    async fn verify(&self, request: &RunRequest, proposal: &[u32]) -> Result<Verification, RoleError> {
+        let call = self.verifications.fetch_add(1, SeqCst);
+        self.valve.pass().await;
+        tokio::time::sleep(self.delay).await;
+        if self.fail_verification == Some(call) {
+            return Err(self.failure("it would not verify"));
+        }
+        let whole = self.decode(&[&request.prefix, proposal].concat());
+        let mut run = self.run(request.clone());
+        let mut verification = Verification { computed: self.prefilled(&whole), ..Verification::default() };
+        for proposed in proposal.iter().map(Some).chain([None]) {
+            let before = run.text.clone();
+            let Some(byte) = run.sample() else {
+                verification.ended = true;
+                break;
+            };
+            verification.logprobs.extend(request.logprobs.map(|top| self.logprob(&before, Some(byte), top)));
+            let token = u32::from(byte) + self.shift;
+            verification.tokens.push(token);
+            run.text.push(byte);
+            run.generated += 1;
+            if proposed != Some(&token) {
+                break;
+            }
+        }
+        self.fed.lock().extend((1..=whole.len()).map(|length| whole[..length].to_vec()));
+        Ok(verification)
+    }
+
     async fn start(&self, request: RunRequest) -> Result<Box<dyn GeneratorRun>, RoleError> {
         let start = self.starts.fetch_add(1, SeqCst);
         self.valve.pass().await;
@@ -287,21 +343,7 @@ impl Generator for ScriptedModel {
             return Err(self.failure("it would not start"));
         }
         assert!(request.max_tokens > 0, "a run without room for a token");
-        assert_eq!(self.live.fetch_add(1, SeqCst), 0, "one run at a time");
-        let text = self.decode(&request.prefix);
-        Ok(Box::new(ScriptedRun {
-            prefilled: self.prefilled(&text),
-            text,
-            script: self.clone(),
-            tail: request.tail.clone(),
-            request,
-            generated_steps: VecDeque::new(),
-            steps: 0,
-            accepted: 0,
-            generated: 0,
-            unfed: 0,
-            ended: false,
-        }))
+        Ok(Box::new(self.run(request)))
     }
 }
 
@@ -529,6 +571,7 @@ impl World {
             settings: PipelineSettings {
                 boundary: StepBoundary::Delimiter(vec!["|".to_owned()]),
                 reward_timeout: Duration::from_secs(30),
+                proposals: 0,
             },
             policy: PolicyConfig { delta: 0.5, after_rejection: AfterRejection::Draft, ..PolicyConfig::default() },
             runtime: RuntimeSettings {

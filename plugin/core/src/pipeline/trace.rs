@@ -255,6 +255,30 @@ impl ModelTotals {
     }
 }
 
+/// Tokens that the draft proposed while the target decoded steps (`steps.proposals`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpeculationTotals {
+    /// Verifications by the target.
+    pub rounds: usize,
+    /// Tokens that the draft proposed.
+    pub proposed: usize,
+    /// Proposed tokens that the target picked itself.
+    pub accepted: usize,
+}
+
+impl SpeculationTotals {
+    /// Adds the rounds of another step.
+    pub fn add(&mut self, other: Self) {
+        self.rounds += other.rounds;
+        self.proposed += other.proposed;
+        self.accepted += other.accepted;
+    }
+
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Totals of one answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct AnswerTotals {
@@ -276,6 +300,9 @@ pub struct AnswerTotals {
     pub reward: ModelTotals,
     /// The target.
     pub target: ModelTotals,
+    /// Tokens that the draft proposed inside the target's steps; absent where there were none.
+    #[serde(default, skip_serializing_if = "SpeculationTotals::is_empty")]
+    pub speculation: SpeculationTotals,
     /// Seconds from the first call to the end.
     pub seconds: f64,
     /// Estimated FLOPs in the three accountings; absent where a model's size is unknown.

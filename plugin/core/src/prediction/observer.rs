@@ -13,7 +13,9 @@ impl PipelineObserver for StepRecorder {
             PipelineEvent::RunFinished { source, report } => self.record_run(*source, report),
             PipelineEvent::StepScored(score) => self.record_score(score),
             PipelineEvent::StepAlone { tokens } => self.record_alone(answer, *tokens, now_ms()),
-            PipelineEvent::TokensEmitted { .. }
+            PipelineEvent::AnswerStarted { .. }
+            | PipelineEvent::StepAppended(_)
+            | PipelineEvent::TokensEmitted { .. }
             | PipelineEvent::DraftDiscarded { .. }
             | PipelineEvent::FellBack(_)
             | PipelineEvent::HandedOver(_)

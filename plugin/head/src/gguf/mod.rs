@@ -6,9 +6,11 @@ mod manifest;
 mod requantize;
 mod rewrite;
 mod state_rows;
+mod token_types;
 
 pub use self::{
     requantize::{requantized, verify_requantized},
     rewrite::{read_header, source_sha256},
     state_rows::{ExposedGguf, expose_states},
+    token_types::user_defined_tokens,
 };

@@ -224,6 +224,7 @@ pub async fn deploy_random_weights(
         settings: PipelineSettings {
             boundary: StepBoundary::Tokens(STEP_TOKENS),
             reward_timeout: std::time::Duration::from_secs(10),
+            proposals: 0,
         },
     };
     Ok(LoadedDeployment { rsd, target: Some(target) })

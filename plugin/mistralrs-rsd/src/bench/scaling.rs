@@ -118,7 +118,7 @@ pub async fn scaling(
 
 /// The tokens of a question, repeated up to this length.
 fn prefix_of_length(model: &Arc<dyn Generator>, prompt: &Prompt, tokens: usize) -> Result<Vec<u32>, RoleError> {
-    let once = model.encode_text(prompt.question())?;
+    let once = model.encode_text(&prompt.question())?;
     if once.is_empty() {
         return Err(RoleError::Invalid("a question without text".to_owned()));
     }

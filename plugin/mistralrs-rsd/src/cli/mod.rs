@@ -7,6 +7,7 @@ mod demo;
 mod deployment;
 mod estimate;
 mod eval;
+mod log_format;
 mod models;
 mod output;
 mod prm;
@@ -20,7 +21,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use self::{
     bench::BenchArgs, calibrate::CalibrateArgs, config::ConfigCommand, estimate::EstimateArgs, eval::EvalArgs,
-    models::ModelsCommand, prm::PrmCommand, run::RunArgs, serve::ServeArgs,
+    log_format::LogFormat, models::ModelsCommand, prm::PrmCommand, run::RunArgs, serve::ServeArgs,
 };
 
 /// The exit status of a command that was stopped before its work was done: 128 + SIGINT, the shell convention.
@@ -41,6 +42,9 @@ struct ServerAborted;
 #[derive(Parser)]
 #[command(name = "mistralrs-rsd", version, about, propagate_version = true)]
 pub struct Cli {
+    /// How log lines are written to stderr
+    #[arg(long, global = true, value_enum, default_value_t, env = "RSD_LOG_FORMAT", value_name = "FORMAT")]
+    log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
 }
@@ -73,6 +77,11 @@ enum Command {
 }
 
 impl Cli {
+    /// Logs to the standard error output from now on.
+    pub fn start_log(&self) {
+        self.log_format.install();
+    }
+
     /// Runs the command, prints an error to stderr with what to do about it, and returns the exit status.
     pub async fn run(self) -> u8 {
         for warning in renamed::warnings(std::env::args()) {

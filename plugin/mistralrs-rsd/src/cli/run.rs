@@ -1,7 +1,7 @@
 //! `mistralrs-rsd run`: answers one question in the terminal and colors each step by the model that generated it.
 
 use std::{
-    io::{IsTerminal, Read, Write},
+    io::{ErrorKind, IsTerminal, Read, Write},
     time::Duration,
 };
 
@@ -78,16 +78,25 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let step_printer = StepPrinter { color, verbose: args.verbose };
     let mut written = Ok(());
+    let cancel = cancelled_by_ctrl_c();
     let print_step = |progress: AnswerProgress| {
         if let Some(step) = &progress.step
             && !args.json
             && written.is_ok()
         {
             written = step_printer.print(step);
+            if written.is_err() {
+                // Nobody reads the rest.
+                cancel.cancel();
+            }
         }
     };
-    let outcome = rsd.answer(request, print_step, cancelled_by_ctrl_c()).await;
-    written.context("writing to the terminal")?;
+    let outcome = rsd.answer(request, print_step, cancel.clone()).await;
+    if let Err(error) = written {
+        // The reader has closed the pipe, as in `... | head`.
+        let closed = error.kind() == ErrorKind::BrokenPipe;
+        return if closed { Ok(()) } else { Err(error).context("cannot write to stdout") };
+    }
     let outcome = outcome?;
     if args.json {
         crate::cli::output::print_line(&serde_json::to_string_pretty(&as_json(&outcome))?)?;
@@ -170,7 +179,9 @@ impl StepPrinter {
         let mut out = std::io::stdout().lock();
         let reward = step.reward.map_or_else(String::new, |reward| format!(" reward {reward:.2}"));
         if let Some(rejected) = step.rejected.as_ref().filter(|_| self.verbose) {
-            writeln!(out, "{}", self.paint("2", &format!("[rejected{reward}] {}", rejected.text.trim_end())))?;
+            let why =
+                rejected.false_statement.as_ref().map_or(reward.clone(), |statement| format!(", false: {statement}"));
+            writeln!(out, "{}", self.paint("2", &format!("[rejected{why}] {}", rejected.text.trim_end())))?;
         }
         let (name, code) = match step.source {
             StepSource::Draft => ("draft", "32"),
@@ -183,7 +194,8 @@ impl StepPrinter {
         };
         let fallback = step.fallback.map_or_else(String::new, |reason| format!(" ({})", serde_name(reason)));
         writeln!(out, "{}", self.paint("2", &format!("[{name}{score}{fallback}]")))?;
-        writeln!(out, "{}\n", self.paint(code, step.text.trim_end()))
+        writeln!(out, "{}\n", self.paint(code, step.text.trim_end()))?;
+        out.flush()
     }
 }
 
@@ -211,6 +223,14 @@ fn summary(totals: &AnswerTotals) -> String {
             text,
             "{name:<8} {:>10} {:>10} {:>7} {:>8.1}",
             model.generated, model.prefilled, model.cached, model.seconds
+        );
+    }
+    let speculation = totals.speculation;
+    if speculation.rounds > 0 {
+        let _ = writeln!(
+            text,
+            "proposed  {} tokens in {} rounds, {} accepted",
+            speculation.proposed, speculation.rounds, speculation.accepted
         );
     }
     if let Some(flops) = totals.flops {

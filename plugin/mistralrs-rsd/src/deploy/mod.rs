@@ -136,6 +136,12 @@ pub enum DeployError {
     /// A value of the policy is out of range.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// The tokens of the draft mean nothing to the target.
+    #[error(
+        "steps.proposals: draft and target have different vocabularies, so the draft cannot propose tokens to the target. \
+         Leave the setting out, or choose a draft with the vocabulary of the target"
+    )]
+    NoProposals,
     /// Neither the file nor the command line names a target.
     #[error(
         "roles.target: no target model. Name one in the deployment file or on the command line: serve --rsd FILE -m MODEL"
@@ -164,6 +170,9 @@ pub async fn deploy(deployment: &Deployment, target: Option<EngineSpec>) -> Resu
     let reward = checked(&deployment.reward, Box::pin(reward_plan.load(engine.as_ref())).await?);
     let (draft, target) = (draft.into_generator(), target.into_generator());
     if draft.vocabulary() != target.vocabulary() {
+        if deployment.steps.proposals > 0 {
+            return Err(DeployError::NoProposals);
+        }
         tracing::warn!("draft and target have different vocabularies, so text is tokenized again at step boundaries");
     }
     let rsd = Rsd {
@@ -326,6 +335,7 @@ fn settings(deployment: &Deployment) -> PipelineSettings {
     PipelineSettings {
         boundary: segmentation(&deployment.steps).boundary,
         reward_timeout: Duration::from_secs(deployment.limits.reward_seconds),
+        proposals: deployment.steps.proposals,
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
 use candle_core::Device;
 use mistralrs_core::{DefaultSchedulerMethod, LoaderBuilder, MistralRs, MistralRsBuilder, Pipeline, SchedulerConfig};
 use parking_lot::Mutex;
+use rsd_head::gguf;
 use rsd_vocabulary::Vocabulary;
 use tokio::sync::Semaphore;
 
@@ -146,7 +147,9 @@ async fn load_pipeline(
     };
     let tokenizer = tokenizer.ok_or_else(|| failed("it has no tokenizer, so it is not a text model".to_owned()))?;
     let trie = metadata.tok_env().ok_or_else(|| failed("it has no token table".to_owned()))?;
-    let vocabulary = Vocabulary::new(tokenizer, trie, &metadata.eos_tok).map_err(failed)?;
+    let vocabulary = Vocabulary::new(tokenizer, trie, &metadata.eos_tok)
+        .map_err(failed)?
+        .with_text_tokens(files.first().map(|file| gguf::user_defined_tokens(file)).unwrap_or_default());
     // One sequence at a time; see the module head of the engine.
     let one = NonZeroUsize::MIN;
     let (scheduler, block) = match metadata.cache_config.clone() {

@@ -23,6 +23,8 @@ mod sampler_hook;
 mod spec;
 mod step_sampler;
 mod threads;
+mod token_picker;
+mod verify;
 mod weight_files;
 
 use std::sync::{
@@ -46,7 +48,7 @@ use health::EngineHealth;
 use logit_reader::LogitSelection;
 use rsd_core::pipeline::roles::{
     AnswerPermit, CacheUse, ChatMessage, Generator, GeneratorRun, ModelHealth, Prompt, RoleError, RunRequest, Step,
-    TokenPrompt,
+    TokenPrompt, Verification,
 };
 use rsd_head::state_layout::StateLayout;
 use rsd_vocabulary::Vocabulary;
@@ -247,6 +249,10 @@ impl Generator for Engine {
         self.0.vocabulary.bytes(token)
     }
 
+    fn has_token(&self, token: u32) -> bool {
+        self.0.vocabulary.check(&[token]).is_ok()
+    }
+
     fn engine_id(&self) -> Option<usize> {
         Some(Arc::as_ptr(&self.0).addr())
     }
@@ -292,6 +298,10 @@ impl Generator for Engine {
 
     async fn replay(&self, request: RunRequest, answer: Vec<u32>) -> Result<Vec<Step>, RoleError> {
         replay::replay(&self.0, request, answer).await
+    }
+
+    async fn verify(&self, request: &RunRequest, proposal: &[u32]) -> Result<Verification, RoleError> {
+        verify::verify(&self.0, request, proposal).await
     }
 
     async fn start(&self, request: RunRequest) -> Result<Box<dyn GeneratorRun>, RoleError> {

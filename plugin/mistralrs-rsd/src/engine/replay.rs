@@ -89,7 +89,15 @@ impl EngineCore {
         if hide {
             self.put_into_cache(&prompt[..from], false).await?.map_err(|reason| self.failed(reason))?;
         }
-        if self.device == DeviceKind::Cpu && (!hide || self.cache.lock().must_empty_before(prompt, false)) {
+        if self.device == DeviceKind::Cpu && !hide {
+            self.empty_cache().await?;
+        }
+        self.prompt_logits(prompt).await
+    }
+
+    /// Returns the logits after every token of a prompt that no cache held, as [`Self::logits_from`].
+    pub(super) async fn prompt_logits(&self, prompt: &[u32]) -> Result<(Tensor, usize), RoleError> {
+        if self.device == DeviceKind::Cpu && self.cache.lock().must_empty_before(prompt, false) {
             self.empty_cache().await?;
         }
         let (response, mut answers) = mpsc::channel(4);

@@ -94,6 +94,7 @@ async fn drive(
             generated: sampler.generated(),
             forwards: sampler.calls(),
             prefilled: in_windows + core.prefilled(&prompt, sampler.computed_prompt()),
+            verified: 0,
             prompt: prompt.len(),
             prefill_seconds: sampler.first_token().map_or(seconds, |first| (first - began).as_secs_f64()),
             seconds,

@@ -12,7 +12,7 @@ use std::{
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::gate::StepGate;
+use super::{gate::StepGate, token_picker::TokenPicker};
 use rsd_core::{
     features::FeatureCollector,
     logits::normalizer_and_entropy,
@@ -20,7 +20,6 @@ use rsd_core::{
         roles::{RoleError, RunRequest, Step, StepEnd, TokenLogprob},
         step_builder::StepBuilder,
     },
-    sampling::{TokenCounts, uniform},
 };
 use rsd_head::state_layout::StateLayout;
 use rsd_vocabulary::Vocabulary;
@@ -61,7 +60,7 @@ pub(super) struct StepSampler {
     collector: Option<FeatureCollector>,
     /// Tokens to take instead of sampled ones. The answer ends after them.
     script: Option<Vec<u32>>,
-    counts: TokenCounts,
+    picker: TokenPicker,
     /// Every token selected so far, cut into steps.
     builder: StepBuilder,
     /// True if the engine got the sentinel instead of the last token of `builder`.
@@ -83,13 +82,9 @@ impl StepSampler {
         states: StateLayout,
     ) -> Self {
         let collects = matches!(states, StateLayout::Last(_)) && request.features;
-        let counts = if request.sampling.uses_counts() {
-            TokenCounts::of_prefix(&request.prefix, request.position)
-        } else {
-            TokenCounts::default()
-        };
         Self {
             builder: StepBuilder::new(&request),
+            picker: TokenPicker::new(&request),
             request,
             vocabulary,
             gate,
@@ -97,7 +92,6 @@ impl StepSampler {
             collector: collects.then(|| FeatureCollector::new(states.width())),
             states,
             script: None,
-            counts,
             withheld: false,
             waited: Duration::ZERO,
             first_token: None,
@@ -155,17 +149,14 @@ impl StepSampler {
             StateLayout::NotExposed | StateLayout::First(_) => output.len(),
         };
         let (logits, state) = output.split_at_mut(vocabulary);
-        let position = (self.request.position + self.builder.tokens().len()) as u64;
-        let sampling = &self.request.sampling;
-        let u = if sampling.temperature > 0.0 { uniform(sampling.seed, self.request.stream, position) } else { 0.0 };
         let needs_raw = self.collector.is_some() || self.request.logprobs.is_some();
-        let unchanged = (needs_raw && sampling.changes_logits()).then(|| logits.to_vec());
+        let unchanged = (needs_raw && self.picker.changes_logits()).then(|| logits.to_vec());
         let token = match &self.script {
             Some(script) => match script.get(self.builder.tokens().len()) {
                 Some(&token) => token,
                 None => self.vocabulary.likeliest_end(logits),
             },
-            None => sampling.pick(logits, &self.counts, u),
+            None => self.picker.pick(logits),
         };
         let raw = unchanged.as_deref().unwrap_or(logits);
         let logprob = self.request.logprobs.map(|top| logprob_of(token, raw, top));
@@ -203,9 +194,7 @@ impl TokenSelector for StepSampler {
             self.send_step(StepEnd::EndOfText);
             return self.end();
         }
-        if self.request.sampling.uses_counts() {
-            self.counts.add(token);
-        }
+        self.picker.add(token);
         let Some(end) = self.builder.push(token, &self.vocabulary.bytes(token), logprob) else {
             return token;
         };
@@ -236,7 +225,7 @@ impl TokenSelector for StepSampler {
     }
 }
 
-fn logprob_of(token: u32, logits: &[f32], top: usize) -> TokenLogprob {
+pub(super) fn logprob_of(token: u32, logits: &[f32], top: usize) -> TokenLogprob {
     let (z, _) = normalizer_and_entropy(logits);
     let mut best: Vec<(u32, f32)> = (0u32..).zip(logits.iter().copied()).collect();
     let top = top.min(best.len());

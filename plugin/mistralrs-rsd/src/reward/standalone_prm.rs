@@ -164,6 +164,6 @@ impl RewardModel for StandalonePrm {
 
     async fn score(&self, trajectory: Trajectory<'_>) -> Result<StepScore, RoleError> {
         let steps: Vec<&str> = trajectory.steps.iter().map(String::as_str).chain([trajectory.step]).collect();
-        self.score_newest(trajectory.prompt.question(), &steps).await
+        self.score_newest(&trajectory.prompt.question(), &steps).await
     }
 }

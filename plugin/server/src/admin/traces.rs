@@ -1,10 +1,13 @@
-//! Stores the newest requests, step by step, for the admin API.
+//! Stores the requests in work and the newest that ended, step by step, for the admin API.
 
-use std::collections::VecDeque;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Instant,
+};
 
 use parking_lot::Mutex;
 use rsd_core::pipeline::{
-    PipelineError,
+    PipelineError, Request,
     observe::{AnswerEnd, PipelineEvent, PipelineObserver},
     trace::{FallbackReason, StepSource, StepTrace},
 };
@@ -13,28 +16,119 @@ use rsd_protocol::{
     trace::{RequestTrace, StepView, TraceSummary},
 };
 
-/// The newest requests.
+/// The requests in work and the newest that ended.
 #[derive(Debug)]
 pub struct RecentTraces {
-    traces: Mutex<VecDeque<RequestTrace>>,
+    traces: Mutex<StoredTraces>,
     capacity: usize,
     with_text: bool,
 }
 
+#[derive(Debug, Default)]
+struct StoredTraces {
+    /// By the number of the answer, so the oldest is first.
+    running: BTreeMap<u64, RunningTrace>,
+    ended: VecDeque<RequestTrace>,
+}
+
+/// A request in work, with the steps of its answer so far.
+#[derive(Debug)]
+struct RunningTrace {
+    trace: RequestTrace,
+    began: Instant,
+}
+
+impl RunningTrace {
+    fn now(&self) -> RequestTrace {
+        let mut trace = self.trace.clone();
+        trace.summary.at_ms = now_ms();
+        trace.summary.seconds = self.began.elapsed().as_secs_f64();
+        trace
+    }
+}
+
 impl RecentTraces {
-    /// Stores up to `capacity` requests, with or without the text of questions and answers.
+    /// Stores up to `capacity` requests that ended, and as many in work, with or without the text of questions and
+    /// answers.
     #[must_use]
     pub fn new(capacity: usize, with_text: bool) -> Self {
         Self { traces: Mutex::default(), capacity, with_text }
     }
 
-    /// Up to `limit` requests, newest first.
+    /// Up to `limit` requests, newest first; those in work before those that ended.
     pub(super) fn list(&self, limit: usize) -> Vec<TraceSummary> {
-        self.traces.lock().iter().rev().take(limit).map(|trace| trace.summary.clone()).collect()
+        let traces = self.traces.lock();
+        let running = traces.running.values().rev().map(|running| running.now().summary);
+        running.chain(traces.ended.iter().rev().map(|trace| trace.summary.clone())).take(limit).collect()
     }
 
     pub(super) fn find(&self, id: &str) -> Option<RequestTrace> {
-        self.traces.lock().iter().find(|trace| trace.summary.id == id).cloned()
+        let traces = self.traces.lock();
+        let running = id.parse().ok().and_then(|id: u64| traces.running.get(&id)).map(RunningTrace::now);
+        running.or_else(|| traces.ended.iter().find(|trace| trace.summary.id == id).cloned())
+    }
+
+    fn start(&self, answer: u64, request: &Request, prompt_tokens: usize) {
+        let summary = TraceSummary {
+            id: answer.to_string(),
+            at_ms: now_ms(),
+            model: request.model.clone().unwrap_or_default(),
+            outcome: "running".to_owned(),
+            prompt_tokens,
+            completion_tokens: 0,
+            steps: 0,
+            accepted_steps: 0,
+            rejected_steps: 0,
+            seconds: 0.0,
+            sources: String::new(),
+        };
+        let question = self.with_text.then(|| request.prompt.question().into_owned());
+        let trace = RequestTrace { summary, question, steps: Vec::new() };
+        let mut traces = self.traces.lock();
+        traces.running.insert(answer, RunningTrace { trace, began: Instant::now() });
+        // An answer that its caller has dropped does not end.
+        while traces.running.len() > self.capacity {
+            traces.running.pop_first();
+        }
+    }
+
+    fn append(&self, answer: u64, step: &StepTrace) {
+        let mut traces = self.traces.lock();
+        let Some(RunningTrace { trace, .. }) = traces.running.get_mut(&answer) else { return };
+        let summary = &mut trace.summary;
+        summary.steps += 1;
+        summary.completion_tokens += step.tokens;
+        summary.accepted_steps += usize::from(step.source == StepSource::Draft && step.reward.is_some());
+        summary.rejected_steps += usize::from(step.rejected.is_some());
+        summary.sources.push(source_letter(step));
+        trace.steps.push(self.view(step));
+    }
+
+    fn end(&self, answer: u64, ended: &AnswerEnd<'_>) {
+        let trace = ended.trace;
+        let trace = RequestTrace {
+            summary: TraceSummary {
+                id: answer.to_string(),
+                at_ms: now_ms(),
+                model: ended.request.model.clone().unwrap_or_default(),
+                outcome: outcome(ended).to_owned(),
+                prompt_tokens: ended.prompt_tokens,
+                completion_tokens: ended.completion_tokens,
+                steps: trace.steps.len(),
+                accepted_steps: trace.totals.accepted_steps,
+                rejected_steps: trace.totals.rejected_steps,
+                seconds: trace.totals.seconds,
+                sources: trace.steps.iter().map(source_letter).collect(),
+            },
+            question: self.with_text.then(|| ended.request.prompt.question().into_owned()),
+            steps: trace.steps.iter().map(|step| self.view(step)).collect(),
+        };
+        let mut traces = self.traces.lock();
+        traces.running.remove(&answer);
+        if traces.ended.len() >= self.capacity {
+            traces.ended.pop_front();
+        }
+        traces.ended.push_back(trace);
     }
 
     fn view(&self, step: &StepTrace) -> StepView {
@@ -69,33 +163,15 @@ fn name(value: &impl serde::Serialize) -> String {
 
 impl PipelineObserver for RecentTraces {
     fn observe(&self, answer: u64, event: &PipelineEvent<'_>) {
-        let PipelineEvent::AnswerEnded(ended) = event else { return };
         if self.capacity == 0 {
             return;
         }
-        let trace = ended.trace;
-        let trace = RequestTrace {
-            summary: TraceSummary {
-                id: answer.to_string(),
-                at_ms: now_ms(),
-                model: ended.request.model.clone().unwrap_or_default(),
-                outcome: outcome(ended).to_owned(),
-                prompt_tokens: ended.prompt_tokens,
-                completion_tokens: ended.completion_tokens,
-                steps: trace.steps.len(),
-                accepted_steps: trace.totals.accepted_steps,
-                rejected_steps: trace.totals.rejected_steps,
-                seconds: trace.totals.seconds,
-                sources: trace.steps.iter().map(source_letter).collect(),
-            },
-            question: self.with_text.then(|| ended.request.prompt.question().to_owned()),
-            steps: trace.steps.iter().map(|step| self.view(step)).collect(),
-        };
-        let mut traces = self.traces.lock();
-        if traces.len() >= self.capacity {
-            traces.pop_front();
+        match event {
+            PipelineEvent::AnswerStarted { request, prompt_tokens } => self.start(answer, request, *prompt_tokens),
+            PipelineEvent::StepAppended(step) => self.append(answer, step),
+            PipelineEvent::AnswerEnded(ended) => self.end(answer, ended),
+            _ => {}
         }
-        traces.push_back(trace);
     }
 }
 
@@ -113,5 +189,55 @@ fn source_letter(step: &StepTrace) -> char {
         (StepSource::Draft, _) => 'd',
         (StepSource::Target, None) if step.handover.is_some() => 'a',
         (StepSource::Target, None) => 't',
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rsd_core::pipeline::testing::{WaitValve, World, block_on};
+
+    use super::*;
+
+    #[test]
+    fn an_answer_in_work_is_listed_with_its_steps_so_far_and_once() {
+        let traces = Arc::new(RecentTraces::new(3, true));
+        let answered = |world: &World| {
+            let mut rsd = world.rsd();
+            rsd.observer = traces.clone();
+            rsd
+        };
+        let world = (0..1000).map(World::new).find(|world| world.answer().trace.steps.len() > 4).unwrap();
+        let whole = world.answer();
+        let waits = {
+            let counted = world.through(WaitValve::default());
+            counted.answer();
+            counted.draft.valve.waits()
+        };
+        block_on(async {
+            let world = world.through(WaitValve::hanging(waits - 1, None));
+            let (rsd, valve) = (answered(&world), world.draft.valve.clone());
+            let answer = world.answer_on(&rsd);
+            tokio::select! {
+                biased;
+                _ = answer => panic!("it did not hang"),
+                () = valve.hung.notified() => {}
+            }
+            let listed = traces.list(9);
+            assert_eq!((listed.len(), listed[0].outcome.as_str()), (1, "running"));
+            let found = traces.find(&listed[0].id).unwrap();
+            assert!(listed[0].steps > 0 && found.steps.len() == listed[0].steps);
+            let text: String = found.steps.iter().map(|step| step.text.clone().unwrap()).collect();
+            assert!(whole.text.starts_with(&text), "{text:?} in {:?}", whole.text);
+            assert_eq!(listed[0].sources.len(), found.steps.len());
+        });
+        // The dropped answer does not end; it makes room for others.
+        for _ in 0..5 {
+            block_on(world.answer_on(&answered(&world)));
+        }
+        let outcomes: Vec<String> = traces.list(9).into_iter().map(|trace| trace.outcome).collect();
+        assert_eq!(outcomes.iter().filter(|outcome| *outcome == "completed").count(), 3);
+        assert_eq!(outcomes.iter().filter(|outcome| *outcome == "running").count(), 1);
     }
 }

@@ -49,7 +49,7 @@ impl MoneyMetrics {
     pub fn record_run(&self, source: StepSource, report: &RunReport) {
         if let Some(PricedCounter { price, spent }) = &self.spent[source as usize] {
             let cached = report.prompt.saturating_sub(report.prefilled);
-            spent.inc_by(price.of_tokens(report.prefilled, cached, report.generated));
+            spent.inc_by(price.of_tokens(report.prefilled + report.verified, cached, report.generated));
         }
     }
 

@@ -26,8 +26,11 @@ impl PipelineObserver for Metrics {
                 }
                 self.fallback_active.set(f64::from(u8::from(step.reward.is_none())));
             }
-            // The target's tokens are counted with its runs.
-            PipelineEvent::StepReplaced { .. } | PipelineEvent::StepAlone { .. } => {}
+            // Their tokens are counted by other events.
+            PipelineEvent::AnswerStarted { .. }
+            | PipelineEvent::StepAppended(_)
+            | PipelineEvent::StepReplaced { .. }
+            | PipelineEvent::StepAlone { .. } => {}
             PipelineEvent::HandedOver(reason) => self.handovers[*reason as usize].inc(),
             PipelineEvent::Explored => self.explored.inc(),
             PipelineEvent::TokensEmitted { source, tokens } => self.emitted[*source as usize].inc_by(*tokens as u64),
@@ -57,6 +60,7 @@ impl PipelineObserver for Metrics {
 impl Metrics {
     fn record_run(&self, source: StepSource, report: &RunReport) {
         self.record_prompt(source.into(), report.prompt, report.prefilled);
+        self.prefilled[source as usize].inc_by(report.verified as u64);
         self.generated[source as usize].inc_by(report.generated as u64);
         if source == StepSource::Target {
             self.target_tokens.inc_by(report.generated as u64);
@@ -81,6 +85,11 @@ impl Metrics {
     /// answer is not compared. Nor is one that the draft finished because the target failed: there is no such answer of
     /// the target alone.
     fn record_answer(&self, ended: &AnswerEnd<'_>) {
+        let speculation = ended.trace.totals.speculation;
+        let rejected = speculation.proposed - speculation.accepted;
+        for (counter, tokens) in self.proposed.iter().zip([speculation.accepted, rejected]) {
+            counter.inc_by(tokens as u64);
+        }
         let target_failed = |step: &StepTrace| step.fallback == Some(FallbackReason::TargetFailed);
         if !ended.steps_scored || ended.error.is_some() || ended.trace.steps.iter().any(target_failed) {
             return;

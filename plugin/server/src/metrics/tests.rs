@@ -93,7 +93,15 @@ fn every_metric_of_the_list_is_there_from_the_start_with_every_label_and_no_othe
 fn the_order_of_every_enum_is_the_order_of_its_label() {
     let metrics = metrics(KNOWN);
     let observe = |event: &PipelineEvent<'_>| metrics.observe(0, event);
-    let report = RunReport { generated: 3, prefilled: 4, prompt: 9, prefill_seconds: 1.0, seconds: 3.0, forwards: 4 };
+    let report = RunReport {
+        generated: 3,
+        prefilled: 4,
+        verified: 0,
+        prompt: 9,
+        prefill_seconds: 1.0,
+        seconds: 3.0,
+        forwards: 4,
+    };
     observe(&PipelineEvent::RunFinished { source: StepSource::Draft, report: &report });
     observe(&PipelineEvent::RunFinished {
         source: StepSource::Target,

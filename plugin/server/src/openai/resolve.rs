@@ -75,12 +75,17 @@ impl ParsedRequest {
                  use model `draft` or `target`",
             ));
         }
+        let model_of_ids = decoder(&app.rsd, route);
+        if let Some(id) = self.sampling.logit_bias.keys().filter(|id| !model_of_ids.has_token(**id)).min() {
+            let message = format!("logit_bias: the {} model has no token {id}", model_of_ids.role());
+            return Err(invalid_value("logit_bias", message));
+        }
         let limit = snapshot.settings.limits.max_tokens;
         let max_tokens = self.max_tokens.unwrap_or(limit).min(limit);
         let choices = self.choices.unwrap_or(1);
         check_range("n", choices as f64, 1.0, app.limits.max_choices as f64)?;
         let scores_prompts = self.echo && self.logprobs.is_some();
-        let prompts: Vec<_> = self.prompts.into_iter().map(|prompt| prompt.resolve(decoder(&app.rsd, route))).collect();
+        let prompts: Vec<_> = self.prompts.into_iter().map(|prompt| prompt.resolve(model_of_ids)).collect();
         let chat = prompts.iter().any(|prompt| matches!(prompt, Prompt::Chat(_)));
         let format = AnswerFormat {
             model: model.clone(),
@@ -88,7 +93,7 @@ impl ParsedRequest {
             prompts: if chat {
                 Vec::new()
             } else {
-                prompts.iter().map(|prompt| prompt.question().to_owned()).collect()
+                prompts.iter().map(|prompt| prompt.question().into_owned()).collect()
             },
             choices,
             echo: self.echo,

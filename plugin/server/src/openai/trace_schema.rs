@@ -151,6 +151,9 @@ struct TotalsSchema {
     draft: ModelTotalsSchema,
     reward: ModelTotalsSchema,
     target: ModelTotalsSchema,
+    /// Tokens that the draft proposed inside the target's steps; absent where there were none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    speculation: Option<SpeculationSchema>,
     /// Seconds from the first call of a model to the end.
     seconds: f64,
     /// Estimated FLOPs; absent if the size of a model is unknown.
@@ -171,6 +174,20 @@ struct CostSchema {
     target: f64,
     /// Three capital letters, such as USD.
     currency: String,
+}
+
+/// Tokens that the draft proposed while the target decoded steps (`steps.proposals`).
+#[derive(JsonSchema)]
+#[schemars(rename = "SpeculationTotals")]
+#[cfg_attr(test, derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
+#[allow(dead_code)]
+struct SpeculationSchema {
+    /// Verifications by the target.
+    rounds: usize,
+    /// Tokens that the draft proposed.
+    proposed: usize,
+    /// Proposed tokens that the target picked itself.
+    accepted: usize,
 }
 
 /// What one model did for an answer.
@@ -229,6 +246,7 @@ mod tests {
                 let currency = CurrencyCode::parse("USD").unwrap();
                 world.target.price = Some(TokenPrice { input: 3.0, cached_input: 0.5, output: 15.0, currency });
             }
+            world.settings.proposals = seed as usize % 3;
             let outcome = block_on(world.answer_async());
             let trace = serde_json::to_value(outcome.result.unwrap().trace).unwrap();
             rejected += trace["totals"]["rejected_steps"].as_u64().unwrap();

@@ -28,7 +28,7 @@ impl AnswerSession<'_> {
             return Err(error);
         }
         if !accepted {
-            self.sink.prompt_accepted();
+            self.begin();
         }
         let reason = AloneReason::Fallback(FallbackReason::TargetFailed);
         match self.generate_alone(StepSource::Draft, Some(reason), None).await {

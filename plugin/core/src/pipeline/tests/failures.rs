@@ -275,9 +275,11 @@ fn a_full_context_ends_the_answer() {
 
 /// All modes undisturbed: the world, how often its models wait, and the answer.
 fn undisturbed() -> Vec<(World, usize, AnswerOutcome)> {
-    let answers = [AnswerRoute::Rsd, AnswerRoute::Draft, AnswerRoute::Target].map(|mode| {
+    let ways = [(AnswerRoute::Rsd, 0), (AnswerRoute::Rsd, 2), (AnswerRoute::Draft, 0), (AnswerRoute::Target, 0)];
+    let answers = ways.map(|(route, proposals)| {
         let mut world = mixed();
-        world.policy.route = mode;
+        world.policy.route = route;
+        world.settings.proposals = proposals;
         let world = world.through(WaitValve::default());
         let whole = world.answer();
         let waits = world.draft.valve.waits();

@@ -3,4 +3,5 @@ mod handover;
 mod laws;
 mod permits;
 mod price;
+mod speculation;
 mod target_down;

@@ -116,6 +116,7 @@ impl LearnedAnswers {
         position: usize,
         steps_left: usize,
         tokens_left: usize,
+        hope: f64,
         acceptance: impl Fn(Option<f64>) -> f64,
     ) -> AnswerOutlook {
         let (draft_tokens, target_tokens) = (self.draft_tokens.value(), self.target_tokens.value());
@@ -123,7 +124,7 @@ impl LearnedAnswers {
         let by_tokens = (tokens_left as f64 / target_tokens.max(1.0)).ceil() as usize;
         let limit = steps_left.min(by_tokens);
         let length = limit.min(HORIZON);
-        let transitions = self.rewards.transitions(position, length, acceptance);
+        let transitions = self.rewards.transitions(position, length, hope, acceptance);
         let step = |(i, ClassTransitions { accepted, rejected }): (usize, ClassTransitions)| StepOutlook {
             ending: if i + 1 == limit { 1.0 } else { self.ending_at(position + i) },
             accepted,
@@ -151,7 +152,7 @@ mod tests {
     use super::*;
 
     fn outlook(learned: &LearnedAnswers, position: usize, steps_left: usize, tokens_left: usize) -> AnswerOutlook {
-        learned.outlook(position, steps_left, tokens_left, |reward| reward.map_or(0.0, |_| 1.0))
+        learned.outlook(position, steps_left, tokens_left, 0.0, |reward| reward.map_or(0.0, |_| 1.0))
     }
 
     #[test]

@@ -8,8 +8,8 @@
 //! A policy that accepts every step leaves the answer to the draft whatever the prices are, and one that accepts none
 //! leaves it to the target under `auto`: thresholds say which answers are wanted, prices only how they are made.
 //!
-//! Until [`LEARNING_STEPS`] steps were scored, `auto` drafts every answer until its first rejection; until all prices
-//! were observed, it drafts on after that. Later a fraction of the answers (`policy.exploration`) is drafted until the
+//! Until [`LEARNING_STEPS`] steps were scored, `auto` expects better rewards than it has seen, so it drafts answers until
+//! their first rejection unless many were rejected early; until all prices were observed, it drafts on after that. Later a fraction of the answers (`policy.exploration`) is drafted until the
 //! first rejection whatever it costs, and a fifth of these to their end: otherwise nothing would be learned about the
 //! draft while the target answers alone. `policy.max_regret` bounds what this costs.
 
@@ -29,8 +29,12 @@ use self::{
 use super::weighting::{acceptance_probability, accepts_all, accepts_none};
 use crate::costs::RunCost;
 
-/// Scored steps before `auto` compares costs.
+/// Scored steps before `auto` believes what it has seen. Until then it hopes for the best at the start of an answer.
 pub const LEARNING_STEPS: u64 = 40;
+
+/// The weight, in steps, of the best reward in what is expected while too few steps were scored. Each answer whose first
+/// step is rejected costs a fifth of its time on a CPU, so a few must be enough to see that drafting does not pay.
+const HOPE: f64 = 12.0;
 
 /// The part of the exploring answers that are drafted to their end. Most are left to the target at their first
 /// rejection, after which drafting costs most.
@@ -226,13 +230,14 @@ impl HandoverController {
         let never_rejected = !standing.rejected && standing.done.target_decoded == 0;
         let standing = if standing.rejected { standing.after_replacement(expected_step) } else { *standing };
         let acceptance = |reward| acceptance_probability(policy, reward);
-        let outlook = learned.outlook(standing.steps, standing.steps_left, standing.tokens_left, acceptance);
         let learning = learned.rewards.steps() < LEARNING_STEPS;
+        let hope = if learning && never_rejected { HOPE } else { 0.0 };
+        let outlook = learned.outlook(standing.steps, standing.steps_left, standing.tokens_left, hope, acceptance);
         drop(learned);
         if policy.max_regret.is_some_and(|regret| regret::exceeds(regret, &prices, &outlook, &standing)) {
             return NextModel::Target(HandoverReason::Regret);
         }
-        if !auto || learning && never_rejected {
+        if !auto {
             return DRAFT;
         }
         let debt = PrefillDebt { target: standing.target_behind as f64, draft: standing.draft_behind as f64 };

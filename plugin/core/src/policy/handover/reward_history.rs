@@ -87,14 +87,16 @@ impl RewardHistory {
     }
 
     /// The transitions at each of the positions from `first` on, if a reward is accepted with this probability.
+    /// `hope` is the weight, in steps, of the best reward that is expected before anything was seen.
     pub fn transitions(
         &self,
         first: usize,
         positions: usize,
+        hope: f64,
         acceptance: impl Fn(Option<f64>) -> f64,
     ) -> Vec<ClassTransitions> {
         let accepted: Counts = std::array::from_fn(|bin| acceptance(self.newest.get(bin).copied()));
-        let everywhere = self.everywhere();
+        let everywhere = self.everywhere(hope);
         let after: [Counts; CLASSES] = std::array::from_fn(|class| {
             let counts = sum(self.counts.iter().map(|position| &position[class]));
             shrunk(&counts, &everywhere, SHRINKAGE)
@@ -117,10 +119,12 @@ impl RewardHistory {
     }
 
     /// The probability of each bin, wherever the step is.
-    fn everywhere(&self) -> Counts {
+    fn everywhere(&self, hope: f64) -> Counts {
         let mut prior = [1.0 / UNSCORED as f64; BINS];
         prior[UNSCORED] = 0.0;
-        shrunk(&sum(self.counts.as_flattened().iter()), &prior, PRIOR_STEPS)
+        let mut counts = sum(self.counts.as_flattened().iter());
+        counts[UNSCORED - 1] += hope;
+        shrunk(&counts, &prior, PRIOR_STEPS)
     }
 }
 
@@ -158,7 +162,7 @@ mod tests {
             for (position, before, reward) in steps {
                 history.record(position, before, reward);
             }
-            for step in history.transitions(first, 8, at_threshold(delta)) {
+            for step in history.transitions(first, 8, 0.0, at_threshold(delta)) {
                 for before in 0..CLASSES {
                     let total: f64 = step.accepted[before].iter().chain(&step.rejected[before]).sum();
                     prop_assert!((total - 1.0).abs() < 1e-9);
@@ -176,7 +180,7 @@ mod tests {
             history.record(2, class_of(Some(0.8)), Some(0.3));
             history.record(3, class_of(Some(0.3)), Some(0.1));
         }
-        let at = |delta| history.transitions(0, 4, at_threshold(delta));
+        let at = |delta| history.transitions(0, 4, 0.0, at_threshold(delta));
         let half = at(0.5);
         assert!(acceptance(&half[0], 0) > 0.9 && acceptance(&half[1], class_of(Some(0.9))) > 0.9);
         assert!(acceptance(&half[2], class_of(Some(0.8))) < 0.1);
@@ -190,8 +194,8 @@ mod tests {
         for _ in 0..50 {
             history.record(0, 0, Some(0.7));
         }
-        assert!(acceptance(&history.transitions(0, 1, at_threshold(0.7))[0], 0) > 0.9);
-        assert!(acceptance(&history.transitions(0, 1, at_threshold(0.71))[0], 0) < 0.1);
+        assert!(acceptance(&history.transitions(0, 1, 0.0, at_threshold(0.7))[0], 0) > 0.9);
+        assert!(acceptance(&history.transitions(0, 1, 0.0, at_threshold(0.71))[0], 0) < 0.1);
     }
 
     #[test]
@@ -200,6 +204,6 @@ mod tests {
         for position in 0..50 {
             history.record(position % 5, class_of(None), None);
         }
-        assert!(acceptance(&history.transitions(2, 1, at_threshold(0.1))[0], class_of(None)) < 0.1);
+        assert!(acceptance(&history.transitions(2, 1, 0.0, at_threshold(0.1))[0], class_of(None)) < 0.1);
     }
 }

@@ -202,10 +202,6 @@ fn find_all(names: &[impl AsRef<str>]) -> anyhow::Result<Vec<&'static BundledMod
     names.iter().map(|name| Ok(models::find(name.as_ref())?)).collect()
 }
 
-fn print(text: &str) -> anyhow::Result<()> {
-    std::io::stdout().write_all(text.as_bytes()).context("cannot write to stdout")
-}
-
 fn state_text(row: &ModelRow) -> String {
     match row.state {
         CacheState::Absent => "absent".into(),

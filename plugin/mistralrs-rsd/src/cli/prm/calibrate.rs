@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::Args;
 
-use super::{ThresholdGoalArgs, print_line, train::fit_bar};
+use super::{ThresholdGoalArgs, train::fit_bar};
+use crate::cli::output::print_line;
 use rsd_head::training::{
     Calibration, HeadFile, RolloutDataset, WeightedSample, choose_threshold,
     metrics::{bins_by_width, calibration_error},

@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 
-use super::print_line;
+use crate::cli::output::print_line;
 use rsd_files::FileAccess;
 use rsd_head::training::{HeadFile, RolloutDataset, report, svg, table};
 

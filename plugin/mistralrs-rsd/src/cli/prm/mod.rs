@@ -53,11 +53,6 @@ impl PrmCommand {
     }
 }
 
-/// Prints a line to stdout. A closed pipe is an error, not a panic.
-fn print_line(line: &str) -> anyhow::Result<()> {
-    writeln!(std::io::stdout(), "{line}").context("cannot write to stdout")
-}
-
 /// The goal of the suggested threshold.
 #[derive(Debug, Clone, Args)]
 #[group(multiple = false)]

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 
-use super::{ThresholdGoalArgs, print_line};
+use super::ThresholdGoalArgs;
+use crate::cli::output::print_line;
 use crate::cli::{provenance, values};
 use rsd_files::FileAccess;
 use rsd_head::{

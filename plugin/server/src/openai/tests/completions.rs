@@ -103,6 +103,16 @@ async fn a_wrong_prompt_has_its_status_in_a_stream_too_and_before_any_wait() {
 }
 
 #[tokio::test]
+async fn a_bias_of_a_token_that_there_is_not_is_refused_by_name() {
+    let router = serve(app(&World::new(3)));
+    let body = json!({"prompt": "hi", "model": "draft", "logit_bias": {"6": 1, "70000": 1, "70001": 1}});
+    let (status, answer) = send(&router, "POST", "/v1/completions", &body).await;
+    assert_eq!(status, 400);
+    assert_eq!(answer["error"]["param"], "logit_bias");
+    assert_eq!(answer["error"]["message"], "logit_bias: the draft model has no token 70000");
+}
+
+#[tokio::test]
 async fn a_stream_has_its_status_when_the_prompt_is_accepted() {
     let mut world = World::new(3);
     world.draft.delay = Duration::from_secs(3600);

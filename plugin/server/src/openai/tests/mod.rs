@@ -1,4 +1,5 @@
 mod completions;
+mod strict_reader;
 
 use std::{sync::Arc, time::Duration};
 

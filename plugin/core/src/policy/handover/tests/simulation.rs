@@ -189,6 +189,24 @@ fn where_prefill_is_dear_auto_drafts_questions_that_the_draft_can_answer_until_a
     assert!(all.iter().sum::<f64>() / (all.len() as f64) < 0.97, "{all:?}");
 }
 
+/// The mean over many servers of what their first answers cost, over the target's time.
+fn first_answers(prices: ModelPrices, questions: [f64; 2], answers: usize) -> f64 {
+    let server = |seed| Simulation { questions, ..Simulation::new(prices, seed) };
+    let costs = (0..20).map(|seed| server(seed).answer(answers, &policy(AfterRejection::Auto)).over_target());
+    costs.sum::<f64>() / 20.0
+}
+
+#[test]
+fn a_few_answers_are_enough_to_see_that_drafting_does_not_pay() {
+    for questions in [HARD, [0.3, 0.3]] {
+        let (few, more) = (first_answers(SLOW_PREFILL, questions, 30), first_answers(SLOW_PREFILL, questions, 100));
+        println!("{questions:?}: the first 30 answers {few:.3}, the first 100 {more:.3}");
+        assert!(few < 1.04 && more < 1.03, "{questions:?}: {few} {more}");
+    }
+    assert!(first_answers(SLOW_PREFILL, [0.9, 0.9], 30) < 0.6);
+    assert!(first_answers(SLOW_PREFILL, MIXED, 100) < 0.99);
+}
+
 #[test]
 fn where_prefill_is_nearly_free_auto_costs_what_the_loop_of_the_paper_costs() {
     for seed in 0..4 {
