@@ -246,7 +246,7 @@ mod tests {
                 let currency = CurrencyCode::parse("USD").unwrap();
                 world.target.price = Some(TokenPrice { input: 3.0, cached_input: 0.5, output: 15.0, currency });
             }
-            world.settings.proposals = seed as usize % 3;
+            world.settings.proposals = usize::try_from(seed).unwrap() % 3;
             let outcome = block_on(world.answer_async());
             let trace = serde_json::to_value(outcome.result.unwrap().trace).unwrap();
             rejected += trace["totals"]["rejected_steps"].as_u64().unwrap();
