@@ -41,8 +41,10 @@ use crate::{
 
 /// Answers at a time.
 const ROOM: usize = 64;
-/// Limit on the time of an answer.
+/// Limit on the time of an answer while engines fail.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// The same where they are well: as long as a busy machine may take for all answers at a time.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn environment(name: &str, usual: usize) -> usize {
     std::env::var(name).ok().map_or(usual, |value| value.parse().unwrap())
@@ -109,12 +111,12 @@ enum AnswerEnding {
 }
 
 /// One answer, which is whole, or a beginning and an error with the address of the engine, and in time.
-async fn answer(rsd: &Rsd, number: usize) -> AnswerEnding {
+async fn answer(rsd: &Rsd, number: usize, limit: Duration) -> AnswerEnding {
     let mut request = Request::text(PROMPT).max_tokens(200).delta([0.0, 0.4, 0.6, 2.0][number % 4]);
     let ways = [AfterRejection::Draft, AfterRejection::Target];
     request.overrides.after_rejection = Some(ways[number / 4 % 2]);
     let began = Instant::now();
-    request.deadline = Some(began + DEADLINE);
+    request.deadline = Some(began + limit);
     let (mut text, mut steps) = (String::new(), Vec::new());
     let answered = rsd.answer(
         request,
@@ -124,7 +126,7 @@ async fn answer(rsd: &Rsd, number: usize) -> AnswerEnding {
         },
         CancellationToken::new(),
     );
-    let result = tokio::time::timeout(2 * DEADLINE, answered).await.unwrap();
+    let result = tokio::time::timeout(2 * limit, answered).await.unwrap();
     assert_composed(&steps, &text);
     match result {
         Ok(outcome) => {
@@ -199,7 +201,7 @@ fn whatever_fails_and_however_often_answers_are_whole_or_errors_in_time_and_noth
             .map(move |number: usize| {
                 let rsd = rsds[number / 8 % 2].clone();
                 async move {
-                    let ending = answer(&rsd, number).await;
+                    let ending = answer(&rsd, number, DEADLINE).await;
                     // An engine that is left alone fails at once.
                     tokio::time::sleep(Duration::from_millis(5)).await;
                     ending
@@ -212,13 +214,16 @@ fn whatever_fails_and_however_often_answers_are_whole_or_errors_in_time_and_noth
         for model in &models {
             tokio::time::sleep(Duration::from_millis(60)).await;
             for number in 0..8 {
-                answer(&pipelines[0], number).await;
+                answer(&pipelines[0], number, DEADLINE).await;
             }
             let traffic = model.traffic().unwrap();
             assert!(traffic.endpoints.iter().all(|endpoint| endpoint.usable), "{traffic:?}");
         }
         for number in 0..16 {
-            assert!(matches!(answer(&pipelines[0], number).await, AnswerEnding::Whole { by_draft: false, .. }));
+            assert!(matches!(
+                answer(&pipelines[0], number, DEADLINE).await,
+                AnswerEnding::Whole { by_draft: false, .. }
+            ));
         }
         let openings: Vec<u64> = models.iter().map(|model| model.health().deaths).collect();
         drop(pipelines);
@@ -266,7 +271,7 @@ async fn all_of(rsd: &Rsd, numbers: Range<usize>) -> usize {
     let rsd = rsd.clone();
     let one = move |number| {
         let rsd = rsd.clone();
-        async move { answer(&rsd, number).await }
+        async move { answer(&rsd, number, PATIENCE).await }
     };
     let endings = stream::iter(numbers).map(one).buffer_unordered(ROOM);
     endings
@@ -281,7 +286,7 @@ async fn all_of(rsd: &Rsd, numbers: Range<usize>) -> usize {
 fn answers_by_the_thousand_leave_memory_tasks_and_descriptors_as_they_were() {
     let answers = environment("RSD_TEST_ANSWERS", 192);
     let (warm, end, tokens) = beside_engines(move |engines, [draft, target]| async move {
-        let models = [model(&draft, DEADLINE).await, model(&target, DEADLINE).await];
+        let models = [model(&draft, PATIENCE).await, model(&target, PATIENCE).await];
         let rsd = pipeline(&models, TargetDownAction::Fail);
         all_of(&rsd, 0..answers / 3).await;
         let warm = ProcessUse::now();
