@@ -1,4 +1,4 @@
-//! Grades answers outside a run's folder, such as those of `examples/python/llama_cpp_answers.py`.
+//! Grades answers outside a run's folder, such as those of `examples/python/llama_cpp_answers.py`. Code is not run.
 //!
 //! `cargo run --release -p rsd-evaluation --example grade -- QUESTIONS.jsonl ANSWERS.jsonl`
 
@@ -28,6 +28,10 @@ fn main() -> anyhow::Result<()> {
     let files: Vec<PathBuf> = env::args_os().skip(1).map(PathBuf::from).collect();
     let [questions, answers] = files.as_slice() else { anyhow::bail!("expected QUESTIONS.jsonl ANSWERS.jsonl") };
     let questions = question::read(questions, &QuestionFields::default())?;
+    anyhow::ensure!(
+        questions.iter().all(|question| question.code.is_none()),
+        "these questions ask for code, which only `mistralrs-rsd eval --allow-execution` grades"
+    );
     let mut counts: BTreeMap<(String, Option<u64>), GradeCounts> = BTreeMap::new();
     for line in fs::read_to_string(answers).with_context(|| format!("reading {}", answers.display()))?.lines() {
         let answer: ModelAnswer =

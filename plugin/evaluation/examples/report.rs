@@ -1,4 +1,5 @@
-//! Makes the report of a run again from its log: `report.md`, `report.json` and the pictures. Needs no model.
+//! Makes the report of a run again from its log: `report.html`, `report.md`, `report.json` and the
+//! pictures. Needs no model.
 //!
 //! `cargo run -p rsd-evaluation --example report -- FOLDER QUESTIONS.jsonl METHOD...`
 //!
@@ -8,8 +9,9 @@
 use std::{env, path::Path};
 
 use rsd_evaluation::{
+    grades::ProgramOutcomes,
     question::{self, QuestionFields},
-    report::{self, Report},
+    report::{self, Report, ReportAnswers},
     run_log,
 };
 
@@ -20,6 +22,10 @@ fn main() -> anyhow::Result<()> {
     };
     let questions = question::read(Path::new(questions), &QuestionFields::default())?;
     let (setup, answers) = run_log::read(Path::new(folder))?;
-    report::write(Path::new(folder), &Report::build(&setup, &questions, &answers, wanted))?;
+    let outcomes = ProgramOutcomes::read(Path::new(folder))?;
+    let report = Report::build(&setup, &questions, &answers, &outcomes, wanted);
+    let log =
+        ReportAnswers { questions: &questions, answers: &answers, outcomes: &outcomes, shown: ReportAnswers::SHOWN };
+    report::write(Path::new(folder), &report, &log)?;
     Ok(())
 }

@@ -280,5 +280,8 @@ fn best(
     found.map(|(index, _)| index)
 }
 
+mod picture;
 #[cfg(test)]
 mod tests;
+
+pub use self::picture::draw;

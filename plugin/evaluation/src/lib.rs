@@ -4,6 +4,9 @@
 //! new table needs no model. Nothing here depends on mistral.rs.
 
 pub mod calibration;
+pub mod code;
+pub mod grades;
+mod markup;
 pub mod question;
 pub mod report;
 pub mod run_log;

@@ -10,6 +10,8 @@ use std::{
 use rsd_grading::AnswerKind;
 use serde_json::Value;
 
+use crate::code::{self, CodeTask};
+
 /// A question with its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
@@ -20,6 +22,8 @@ pub struct Question {
     /// The right answers: usually one, several where a question has several, none where it is not known.
     pub answers: Vec<String>,
     pub kind: AnswerKind,
+    /// What an answer must define and its tests, if it is code.
+    pub code: Option<CodeTask>,
     /// The difficulty or the subject, where the file gives one. Results are broken down by it.
     pub level: Option<String>,
 }
@@ -88,7 +92,7 @@ pub fn read(path: &Path, fields: &QuestionFields) -> Result<Vec<Question>, Quest
 
 fn parse(line: &Value, number: usize, fields: &QuestionFields) -> Result<Question, String> {
     let object = line.as_object().ok_or("expected a JSON object")?;
-    let id = ["id", "unique_id", "Record ID"].iter().find_map(|name| text(object.get(*name)?));
+    let id = ["id", "unique_id", "task_id", "Record ID"].iter().find_map(|name| text(object.get(*name)?));
     let id = id.unwrap_or_else(|| number.to_string());
     let level = match &fields.level {
         Some(name) => {
@@ -96,6 +100,10 @@ fn parse(line: &Value, number: usize, fields: &QuestionFields) -> Result<Questio
         }
         None => ["level", "type", "subfield", "subject", "Subdomain"].iter().find_map(|name| text(object.get(*name)?)),
     };
+    let named = fields.question.is_some() || fields.answer.is_some() || fields.kind.is_some();
+    if let Some((text, task)) = if named { None } else { code::from_line(line)? } {
+        return Ok(Question { id, text, answers: Vec::new(), kind: AnswerKind::Code, code: Some(task), level });
+    }
     let question = match &fields.question {
         Some(name) => string(line, name)?,
         None => ["question", "problem", "Question"].iter().find_map(|name| string(line, name).ok()).ok_or(
@@ -119,7 +127,7 @@ fn parse(line: &Value, number: usize, fields: &QuestionFields) -> Result<Questio
             (question, answers, kind)
         }
     };
-    Ok(Question { id, text, answers, kind, level })
+    Ok(Question { id, text, answers, kind, code: None, level })
 }
 
 fn answers(line: &Value, fields: &QuestionFields) -> Result<Vec<String>, String> {
@@ -236,6 +244,11 @@ mod tests {
         let mmlu = of(r#"{"question":"q","choices":["x","y"],"answer":1}"#);
         assert_eq!((mmlu.answers, mmlu.kind, mmlu.id.as_str()), (vec!["B".to_owned()], AnswerKind::Choice, "3"));
         assert_eq!(mmlu.text, "q\n(A) x\n(B) y\nGive the letter of the right choice.");
+        let mbpp = of(r#"{"task_id":"mbpp/11","text":"t","code":"c","test_list":["assert f(1)"]}"#);
+        assert_eq!(
+            (mbpp.kind, mbpp.id.as_str(), mbpp.code.unwrap().names),
+            (AnswerKind::Code, "mbpp/11", vec!["f".to_owned()])
+        );
         assert_eq!(of(r#"{"question":"q","choices":["x","y"],"answer":"A"}"#).answers, ["A"]);
         assert_eq!(of(r#"{"question":"q","choices":["Berlin","Paris"],"answer":"Berlin"}"#).answers, ["A"]);
     }

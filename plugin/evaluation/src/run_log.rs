@@ -94,6 +94,32 @@ pub struct RecordedStep {
     /// Why the target generated the step without a score, where it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<String>,
+    /// The text of the step. Logs of the first release have none, and neither has speculative decoding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The text of the rejected draft, without what was drafted ahead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejected_text: Option<String>,
+    /// What the rejected draft states that is false, if that is why it was rejected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub false_statement: Option<String>,
+}
+
+impl RecordedStep {
+    /// A step of which nothing but its source and length is known.
+    #[must_use]
+    pub fn of(source: StepSource, tokens: usize) -> Self {
+        Self {
+            source,
+            tokens,
+            reward: None,
+            rejected: None,
+            fallback: None,
+            text: None,
+            rejected_text: None,
+            false_statement: None,
+        }
+    }
 }
 
 /// What one model did for an answer.
@@ -297,11 +323,12 @@ mod tests {
             prompt_tokens: 9,
             tokens: 5,
             steps: vec![RecordedStep {
-                source: StepSource::Target,
-                tokens: 5,
                 reward: Some(0.1),
                 rejected: Some(7),
-                fallback: None,
+                text: Some("x\n".to_owned()),
+                rejected_text: Some("y".to_owned()),
+                false_statement: Some("z".to_owned()),
+                ..RecordedStep::of(StepSource::Target, 5)
             }],
             draft: ModelWork { generated: 7, prefilled: 9, seconds: 0.5 },
             reward: ModelWork::default(),

@@ -24,10 +24,16 @@ pub fn boxed(text: &str) -> Option<String> {
 #[must_use]
 pub fn announced(text: &str) -> Option<String> {
     const ANNOUNCEMENTS: [&str; 3] = ["answer is", "answer:", "answer is:"];
-    let found: Vec<String> = ends_of(&ANNOUNCEMENTS, text).filter_map(|end| announced_at(text, end)).collect();
     // "... this answer is reasonable" does not count if another announcement gives a value.
-    let value = |answer: &&String| answer.contains(|c: char| c.is_ascii_digit() || matches!(c, '\\' | '$'));
-    found.iter().find(value).or(found.first()).cloned()
+    let value = |answer: &String| answer.contains(|c: char| c.is_ascii_digit() || matches!(c, '\\' | '$'));
+    let mut last = None;
+    for answer in ends_of(&ANNOUNCEMENTS, text).filter_map(|end| announced_at(&text[end..])) {
+        if value(&answer) {
+            return Some(answer);
+        }
+        last.get_or_insert(answer);
+    }
+    last
 }
 
 /// The places where any of these words end in a text, ignoring case, from the last to the first.
@@ -39,10 +45,15 @@ pub(super) fn ends_of(words: &[&str], text: &str) -> impl Iterator<Item = usize>
     ends.into_iter().rev()
 }
 
-fn announced_at(text: &str, after: usize) -> Option<String> {
-    let rest = text[after..].trim_start_matches(|c: char| c.is_whitespace() || c == ':' || c == '*');
-    if let Some(formula) = formulas(rest).into_iter().next().filter(|(start, _)| *start == 0) {
-        return Some(formula.1);
+/// Bytes after an announcement in which the answer must be. Without a limit, a text of announcements would take the
+/// square of its length.
+const NEAR: usize = 4_000;
+
+fn announced_at(rest: &str) -> Option<String> {
+    let end = (rest.len().min(NEAR)..=rest.len()).find(|&end| rest.is_char_boundary(end)).unwrap_or(rest.len());
+    let rest = rest[..end].trim_start_matches(|c: char| c.is_whitespace() || c == ':' || c == '*');
+    if let Some(formula) = MARKS.iter().find_map(|marks| enclosed(rest, *marks)) {
+        return Some(formula);
     }
     let line = rest.lines().next()?;
     let sentence = line.find(". ").map_or(line, |end| &line[..end]);
@@ -54,7 +65,7 @@ fn announced_at(text: &str, after: usize) -> Option<String> {
 #[must_use]
 pub fn concluded(text: &str) -> Option<String> {
     let paragraph = text.trim_end().rsplit("\n\n").next()?;
-    let formula = formulas(paragraph).pop().map(|(_, formula)| formula);
+    let formula = formulas(paragraph).pop();
     formula.or_else(|| number::final_number(paragraph).map(|number| number.to_string()))
 }
 
@@ -86,28 +97,44 @@ fn only_joins(between: &str) -> bool {
     rest.trim().is_empty()
 }
 
-/// Start and content of each formula.
-fn formulas(text: &str) -> Vec<(usize, String)> {
-    const MARKS: [(&str, &str); 4] = [("$$", "$$"), ("\\[", "\\]"), ("\\(", "\\)"), ("$", "$")];
+/// What opens and closes a formula. Where two of them open at the same place, the earlier one does.
+const MARKS: [(&str, &str); 4] = [("$$", "$$"), ("\\[", "\\]"), ("\\(", "\\)"), ("$", "$")];
+
+/// The content of each formula. Each mark is searched once over the text, however often it is opened.
+fn formulas(text: &str) -> Vec<String> {
+    let mut next = MARKS.map(|(open, _)| text.find(open));
     let mut found = Vec::new();
     let mut from = 0;
-    let next = |from: usize| {
-        let starts = MARKS.iter().filter_map(|(open, close)| Some((from + text[from..].find(open)?, *open, *close)));
-        starts.min_by_key(|(start, open, _)| (*start, usize::MAX - open.len()))
-    };
-    while let Some((start, open, close)) = next(from) {
+    loop {
+        for ((open, _), at) in MARKS.iter().zip(&mut next) {
+            if at.is_some_and(|at| at < from) {
+                *at = text[from..].find(open).map(|at| from + at);
+            }
+        }
+        let first = (0..MARKS.len()).filter_map(|mark| Some((next[mark]?, mark))).min();
+        let Some((start, mark)) = first else { return found };
+        let (open, close) = MARKS[mark];
         let inside = start + open.len();
         let Some(length) = text[inside..].find(close) else {
+            // Nothing closes a later one either.
+            next[mark] = None;
             from = inside;
             continue;
         };
-        let formula = text[inside..inside + length].trim();
-        if !formula.is_empty() {
-            found.push((start, formula.trim_end_matches(['.', ',']).to_owned()));
-        }
+        found.extend(content(&text[inside..inside + length]));
         from = inside + length + close.len();
     }
-    found
+}
+
+/// The content of the formula that begins with a text, if there is one.
+fn enclosed(text: &str, (open, close): (&str, &str)) -> Option<String> {
+    let inside = text.strip_prefix(open)?;
+    content(&inside[..inside.find(close)?])
+}
+
+fn content(formula: &str) -> Option<String> {
+    let formula = formula.trim();
+    (!formula.is_empty()).then(|| formula.trim_end_matches(['.', ',']).to_owned())
 }
 
 #[cfg(test)]
@@ -122,6 +149,30 @@ mod tests {
         let open = "\\boxed{".repeat(300_000);
         assert_eq!(boxed(&open), None);
         assert_eq!(boxed(&format!("{open}3}}")).as_deref(), Some("3"));
+    }
+
+    #[test]
+    fn long_texts_of_formulas_and_announcements_are_searched_in_one_pass() {
+        // A pass over the rest of the text for each of them would take hours.
+        for part in ["$1$ ", "\\(", "\\[1\\] ", "$$", "the answer is ", "the answer is \\[", "answer: $x"] {
+            let text = part.repeat(20_000);
+            let _ = (announced(&text), concluded(&text));
+        }
+        assert_eq!(concluded(&format!("{}$2$", "\\[ $1$ ".repeat(20_000))).as_deref(), Some("2"));
+        let far = format!("the answer is {}$2$", "so ".repeat(100_000));
+        assert_eq!(announced(&far).map(|answer| answer.len()), Some(NEAR - 2));
+    }
+
+    #[test]
+    fn marks_that_are_not_closed_hide_no_formula() {
+        for (text, found) in [
+            (r"\[ and $1$ and \(2\)", &["1", "2"][..]),
+            (r"$$1$$ and $2$", &["1", "2"]),
+            (r"\(1\) costs $5", &["1"]),
+            (r"$ $ \[ \] $3.$", &["3"]),
+        ] {
+            assert_eq!(formulas(text), found, "{text}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod braces;
 pub mod choice;
+pub mod code;
 pub mod equation;
 pub mod extract;
 pub mod latex;
@@ -19,6 +20,8 @@ pub enum AnswerKind {
     Expression,
     /// The letter of a choice, as in GPQA and MMLU.
     Choice,
+    /// A Python program, as in `HumanEval` and MBPP. Only running its tests says whether it is right.
+    Code,
 }
 
 /// The final answer in a text, in a form for display. `None` if there is none.
@@ -31,6 +34,7 @@ pub fn final_answer(kind: AnswerKind, text: &str) -> Option<String> {
             None => number::final_number(text).map(|number| number.to_string()),
         },
         AnswerKind::Choice => choice::final_choice(text).map(String::from),
+        AnswerKind::Code => code::python_blocks(text).pop(),
         AnswerKind::Expression => {
             let answer = extract::boxed(text).or_else(|| extract::announced(text));
             let answer = answer.or_else(|| extract::concluded(text));
@@ -50,6 +54,7 @@ pub fn same(kind: AnswerKind, a: &str, b: &str) -> bool {
             number::final_number(a).zip(number::final_number(b)).is_some_and(|(a, b)| number::same_number(a, b))
         }
         AnswerKind::Choice => choice::choice(a).is_some_and(|a| choice::choice(b) == Some(a)),
+        AnswerKind::Code => a.trim() == b.trim(),
         AnswerKind::Expression => latex::same(a, b),
     }
 }
@@ -58,7 +63,7 @@ pub fn same(kind: AnswerKind, a: &str, b: &str) -> bool {
 ///
 /// With several expressions as references the answer must give all of them, in any order: `OlympiadBench` asks for all
 /// solutions of an equation, mostly in one reference such as `1,2,3`, to the same effect. With several numbers or
-/// letters one is enough.
+/// letters one is enough. Code has no references, so no code is right here.
 #[must_use]
 pub fn is_right(kind: AnswerKind, references: &[String], text: &str) -> bool {
     if references.is_empty() {
@@ -76,6 +81,7 @@ pub fn is_right(kind: AnswerKind, references: &[String], text: &str) -> bool {
         (AnswerKind::Choice, references) => {
             references.iter().any(|reference| same(AnswerKind::Choice, reference, &answer))
         }
+        (AnswerKind::Code, _) => false,
         (AnswerKind::Expression, [reference]) => latex::is_reference(reference, &answer),
         (AnswerKind::Expression, references) => {
             let all: Vec<&str> = references.iter().map(|reference| reference.trim_matches(['$', ' '])).collect();
@@ -124,6 +130,7 @@ mod tests {
             (AnswerKind::Expression, &["$1$", "$2$"], r"\boxed{2}", false),
             (AnswerKind::Expression, &["$-2,0,2$"], r"\boxed{0, 2, -2}", true),
             (AnswerKind::Expression, &["4"], "", false),
+            (AnswerKind::Code, &["x = 1"], "```python\nx = 1\n```", false),
         ] {
             let references: Vec<String> = answers.iter().map(|&answer| answer.to_owned()).collect();
             assert_eq!(is_right(kind, &references, text), right, "{text}");
@@ -136,6 +143,7 @@ mod tests {
         assert_eq!(final_answer(AnswerKind::Number, r"\boxed{1,080.50}").as_deref(), Some("1080.5"));
         assert_eq!(final_answer(AnswerKind::Choice, "(b) or (C)").as_deref(), Some("C"));
         assert_eq!(final_answer(AnswerKind::Expression, "nothing"), None);
+        assert_eq!(final_answer(AnswerKind::Code, "So:\n```python\nx = 1\n```\nDone.").as_deref(), Some("x = 1\n"));
     }
 
     #[test]
@@ -145,6 +153,7 @@ mod tests {
             same(AnswerKind::Number, r"\frac{1}{2}", "0.5")
                 && !same(AnswerKind::Number, r"\frac{1}{2}", r"\frac{3}{2}")
         );
+        assert!(same(AnswerKind::Code, "x = 1\n", "x = 1") && !same(AnswerKind::Code, "x = 1", "x = 2"));
         assert!(same(AnswerKind::Choice, "B", "(B)") && !same(AnswerKind::Choice, "B", "C"));
         assert!(same(AnswerKind::Expression, "1/2", "0.5") && !same(AnswerKind::Expression, "1/2", "0.6"));
     }

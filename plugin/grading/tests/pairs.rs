@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::{fs, path::Path};
+
 use rsd_grading::{AnswerKind, is_right};
 
 /// The number of pairs and those that are graded otherwise.
@@ -46,4 +48,31 @@ fn every_pair_is_graded_as_it_was_told() {
     let wrong: Vec<_> = graded.into_iter().flat_map(|(_, wrong)| wrong).collect();
     assert!(wrong.is_empty(), "{} of {count} pairs:\n{}", wrong.len(), wrong.join("\n"));
     assert!(count >= 300, "only {count} pairs");
+}
+
+#[test]
+fn every_row_of_the_page_on_graders_is_graded_as_the_page_says() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/graders.md");
+    let (mut count, mut wrong, mut in_text) = (0, Vec::new(), false);
+    for row in fs::read_to_string(page).unwrap().lines() {
+        if row.starts_with("| grader |") {
+            in_text = row.contains("| text |");
+        }
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [kind, reference, answer, equal, ..] = cells[..] else { continue };
+        let kind = match kind {
+            "number" => AnswerKind::Number,
+            "expression" => AnswerKind::Expression,
+            "choice" => AnswerKind::Choice,
+            _ => continue,
+        };
+        let code = |cell: &str| cell.trim_matches('`').to_owned();
+        let text = if in_text { code(answer) } else { format!("\\boxed{{{}}}", code(answer)) };
+        if is_right(kind, &[code(reference)], &text) != (equal == "yes") {
+            wrong.push(row.to_owned());
+        }
+        count += 1;
+    }
+    assert!(wrong.is_empty(), "{} of {count} rows:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(count > 80, "only {count} rows");
 }

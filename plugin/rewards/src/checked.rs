@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use rsd_checks::{CheckedStep, StepCheck};
-use rsd_core::pipeline::roles::{CacheUse, RewardModel, RoleError, StepScore, Trajectory};
+use rsd_core::pipeline::roles::{CacheUse, ModelHealth, RewardModel, RoleError, StepScore, Trajectory};
 
 /// A reward with checks before it. A step with a false statement is not scored: it is rejected with its reason.
 pub struct CheckedReward {
@@ -46,6 +46,10 @@ impl RewardModel for CheckedReward {
         self.reward.cache()
     }
 
+    fn health(&self) -> ModelHealth {
+        self.reward.health()
+    }
+
     async fn clear_cache(&self) -> Result<(), RoleError> {
         self.reward.clear_cache().await
     }
@@ -68,6 +72,12 @@ mod tests {
 
     use super::*;
     use crate::testing::{FixedReward, score};
+
+    #[test]
+    fn its_health_is_that_of_the_reward() {
+        let down = CheckedReward::new(Arc::new(FixedReward::down()), vec![]);
+        assert_eq!(down.health(), ModelHealth { running: false, deaths: 1 });
+    }
 
     #[tokio::test]
     async fn a_false_step_has_its_reason_and_is_not_scored() {

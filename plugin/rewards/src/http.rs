@@ -10,8 +10,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use rsd_core::pipeline::roles::{RewardModel, RoleError, StepScore, Trajectory};
+use rsd_core::pipeline::roles::{ModelHealth, RewardModel, RoleError, StepScore, Trajectory};
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
+
+use crate::scorer_health::ScorerHealth;
 
 /// Longer answers are not read.
 const MOST_BYTES: u64 = 64 << 10;
@@ -35,6 +38,7 @@ pub struct HttpScorer {
 pub struct HttpReward {
     scorer: Arc<HttpScorer>,
     agent: ureq::Agent,
+    health: Arc<ScorerHealth>,
 }
 
 /// Why an attempt failed.
@@ -49,7 +53,7 @@ impl HttpReward {
     pub fn new(scorer: HttpScorer) -> Self {
         // No redirect gets the token.
         let agent = ureq::AgentBuilder::new().timeout(scorer.timeout).redirects(0).build();
-        Self { scorer: Arc::new(scorer), agent }
+        Self { scorer: Arc::new(scorer), agent, health: Arc::default() }
     }
 
     /// The reward of a step; `None` for no opinion.
@@ -60,11 +64,18 @@ impl HttpReward {
             let (agent, scorer, sent) = (self.agent.clone(), self.scorer.clone(), body.clone());
             let answered = tokio::task::spawn_blocking(move || attempt_once(&agent, &scorer, &sent)).await;
             let error = match answered {
-                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Ok(answer)) => {
+                    self.health.learn(true);
+                    return Ok(answer);
+                }
                 Ok(Err(error)) => error,
                 Err(stopped) => AttemptError { reason: stopped.to_string(), passing: false },
             };
             if !error.passing || attempt == self.scorer.retries {
+                // A step that the scorer does not take says nothing about the next one.
+                if error.passing {
+                    self.health.learn(false);
+                }
                 let reason = format!("{}: {}", self.scorer.url, error.reason);
                 return Err(RoleError::Failed { role: "reward".to_owned(), reason });
             }
@@ -74,6 +85,11 @@ impl HttpReward {
             wait = (wait * 2).min(LONGEST_WAIT);
         }
     }
+}
+
+/// A step that every scorer can score.
+fn probe() -> Value {
+    json!({ "question": "What is 1 + 1?", "steps": [], "step": "1 + 1 = 2" })
 }
 
 fn attempt_once(agent: &ureq::Agent, scorer: &HttpScorer, body: &Value) -> Result<Option<f64>, AttemptError> {
@@ -122,9 +138,20 @@ impl RewardModel for HttpReward {
         Some(0)
     }
 
+    /// From the newest score; without one in the last seconds, from a probe in the background, whose result the next call
+    /// gives.
+    fn health(&self) -> ModelHealth {
+        if let Ok(runtime) = Handle::try_current()
+            && self.health.claim_probe()
+        {
+            let (agent, scorer, health) = (self.agent.clone(), self.scorer.clone(), self.health.clone());
+            runtime.spawn_blocking(move || health.learn(attempt_once(&agent, &scorer, &probe()).is_ok()));
+        }
+        self.health.current()
+    }
+
     async fn check_health(&self) -> Result<(), RoleError> {
-        let probe = json!({ "question": "What is 1 + 1?", "steps": [], "step": "1 + 1 = 2" });
-        self.ask(probe).await.map(drop)
+        self.ask(probe()).await.map(drop)
     }
 
     async fn score(&self, trajectory: Trajectory<'_>) -> Result<StepScore, RoleError> {
@@ -224,6 +251,42 @@ mod tests {
             assert!(matches!(score(&reward, "x").await, Err(RoleError::Failed { .. })), "{status}");
             assert_eq!(calls.load(SeqCst), 1);
         }
+    }
+
+    /// Calls `health` until it says this, a few seconds at most.
+    async fn becomes(reward: &HttpReward, expected: ModelHealth) {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while reward.health() != expected {
+            assert!(Instant::now() < deadline, "it stays {:?}", reward.health());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_scorer_that_goes_down_and_comes_back_is_seen_in_its_scores() {
+        let (reward, calls) =
+            reward(None, |call, _, _| (if call < 3 { 503 } else { 200 }, r#"{"reward": 1}"#.to_owned())).await;
+        score(&reward, "x").await.unwrap_err();
+        assert_eq!(reward.health(), ModelHealth { running: false, deaths: 1 });
+        score(&reward, "x").await.unwrap();
+        assert_eq!(reward.health(), ModelHealth { running: true, deaths: 1 });
+        assert_eq!(calls.load(SeqCst), 4, "asked although the last answer is fresh");
+    }
+
+    #[tokio::test]
+    async fn a_step_that_a_scorer_does_not_take_does_not_make_it_unhealthy() {
+        let (reward, _) = reward(None, |_, _, _| (422, String::new())).await;
+        score(&reward, "x").await.unwrap_err();
+        assert!(reward.health().running);
+    }
+
+    #[tokio::test]
+    async fn a_scorer_that_was_not_asked_lately_is_probed_once_and_not_waited_for() {
+        let (reward, calls) = reward(None, |_, _, _| (0, String::new())).await;
+        // The scorer takes longer than the time-out of 0.4 s.
+        assert!(reward.health().running, "it was waited for");
+        becomes(&reward, ModelHealth { running: false, deaths: 1 }).await;
+        assert_eq!(calls.load(SeqCst), 1);
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@
 
 mod checked;
 mod http;
+mod scorer_health;
 mod weighted;
 
 pub use checked::CheckedReward;

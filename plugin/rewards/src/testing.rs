@@ -3,17 +3,23 @@
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use async_trait::async_trait;
-use rsd_core::pipeline::roles::{Prompt, RewardModel, RoleError, Step, StepEnd, StepScore, Trajectory};
+use rsd_core::pipeline::roles::{ModelHealth, Prompt, RewardModel, RoleError, Step, StepEnd, StepScore, Trajectory};
 
 /// Always the same opinion, or none.
 pub struct FixedReward {
     opinion: Option<f64>,
     calls: AtomicUsize,
+    health: ModelHealth,
 }
 
 impl FixedReward {
     pub fn new(opinion: Option<f64>) -> Self {
-        Self { opinion, calls: AtomicUsize::new(0) }
+        Self { opinion, calls: AtomicUsize::new(0), health: ModelHealth::default() }
+    }
+
+    /// One whose model has died once and does not run.
+    pub fn down() -> Self {
+        Self { health: ModelHealth { running: false, deaths: 1 }, ..Self::new(None) }
     }
 
     pub fn calls(&self) -> usize {
@@ -29,6 +35,10 @@ impl RewardModel for FixedReward {
 
     fn parameters(&self) -> Option<u64> {
         Some(10)
+    }
+
+    fn health(&self) -> ModelHealth {
+        self.health
     }
 
     async fn score(&self, _: Trajectory<'_>) -> Result<StepScore, RoleError> {

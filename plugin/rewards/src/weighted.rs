@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rsd_core::pipeline::roles::{CacheUse, RewardModel, RoleError, StepScore, Trajectory};
+use rsd_core::pipeline::roles::{CacheUse, ModelHealth, RewardModel, RoleError, StepScore, Trajectory};
 
 /// Several rewards with their weights, which are positive. A part without an opinion leaves the others' weights; a part
 /// that fails fails the whole, so that a step is never decided by another reward than the configured one.
@@ -36,6 +36,14 @@ impl RewardModel for WeightedReward {
         self.parts.iter().map(|(_, part)| part.cache()).fold(CacheUse::default(), |all, part| CacheUse {
             bytes: all.bytes.map_or(part.bytes, |bytes| Some(bytes + part.bytes.unwrap_or(0))),
             flushes: all.flushes + part.flushes,
+        })
+    }
+
+    fn health(&self) -> ModelHealth {
+        let parts = self.parts.iter().map(|(_, part)| part.health());
+        parts.fold(ModelHealth::default(), |all, part| ModelHealth {
+            running: all.running && part.running,
+            deaths: all.deaths + part.deaths,
         })
     }
 
@@ -96,6 +104,15 @@ mod tests {
         let found = score(&weighted(&[(3.0, Some(1.0)), (1.0, Some(0.0))]), "x").await.unwrap();
         assert_eq!((found.reward, found.prompt, found.prefilled, found.seconds), (0.75, 14, 6, 1.0));
         assert_eq!(weighted(&[(1.0, None), (1.0, None)]).parameters(), Some(20));
+    }
+
+    #[test]
+    fn it_runs_where_all_parts_run() {
+        assert_eq!(weighted(&[(1.0, None), (1.0, None)]).health(), ModelHealth::default());
+        let down: [Arc<dyn RewardModel>; 3] =
+            [Arc::new(FixedReward::down()), Arc::new(FixedReward::new(None)), Arc::new(FixedReward::down())];
+        let down = WeightedReward::new(down.map(|part| (1.0, part)).into());
+        assert_eq!(down.health(), ModelHealth { running: false, deaths: 2 });
     }
 
     #[tokio::test]

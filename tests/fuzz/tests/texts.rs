@@ -44,7 +44,7 @@ fn every_text_can_be_graded() {
     fuzz(&seeds(), &PIECES, |bytes| {
         let text = String::from_utf8_lossy(bytes);
         let (one, other) = text.split_once(";;").unwrap_or((&text, "1/2"));
-        for kind in [AnswerKind::Number, AnswerKind::Expression, AnswerKind::Choice] {
+        for kind in [AnswerKind::Number, AnswerKind::Expression, AnswerKind::Choice, AnswerKind::Code] {
             let _ = final_answer(kind, &text);
             assert_eq!(same(kind, one, other), same(kind, other, one), "{kind:?} is not symmetric");
         }

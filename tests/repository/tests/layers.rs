@@ -16,13 +16,17 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("rsd-grading", &[]),
     ("rsd-checks", &["rsd-grading"]),
     ("rsd-protocol", &[]),
+    ("rsd-sandbox", &[]),
     ("rsd-core", &["rsd-protocol", "rsd-statistics"]),
     ("rsd-vocabulary", &[]),
     ("rsd-remote", &["rsd-core", "rsd-protocol", "rsd-vocabulary"]),
     ("rsd-rewards", &["rsd-checks", "rsd-core"]),
     ("rsd-config", &["rsd-core", "rsd-files", "rsd-protocol"]),
     ("rsd-server", &["rsd-config", "rsd-core", "rsd-files", "rsd-protocol"]),
-    ("rsd-evaluation", &["rsd-config", "rsd-core", "rsd-files", "rsd-grading", "rsd-protocol", "rsd-statistics"]),
+    (
+        "rsd-evaluation",
+        &["rsd-config", "rsd-core", "rsd-files", "rsd-grading", "rsd-protocol", "rsd-sandbox", "rsd-statistics"],
+    ),
     (
         "rsd-head",
         &["rsd-config", "rsd-core", "rsd-evaluation", "rsd-files", "rsd-grading", "rsd-protocol", "rsd-statistics"],

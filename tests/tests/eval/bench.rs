@@ -48,5 +48,7 @@ fn every_part_is_measured_and_written() {
     assert_eq!(report.clients.len(), 4);
     let scaling = report.scaling.unwrap();
     assert_eq!((scaling.lengths.len(), scaling.steps.len(), scaling.prefixes.len()), (4, 5, 4));
-    assert!(fs::read_to_string(&svg).unwrap().contains("An answer in steps"));
+    assert!(printed.contains(&svg.display().to_string()), "{printed}");
+    let picture = fs::read_to_string(&svg).unwrap();
+    assert!(["Speedup", "Lookahead", "Clients", "An answer in steps"].iter().all(|title| picture.contains(title)));
 }

@@ -27,6 +27,9 @@ fn the_chosen_threshold_is_written_and_nothing_else() {
     let printed = succeed(folder.calibrate("run", "--goal target-calls:0.6 --points 3"));
     assert!(printed.contains("0 questions to ask, 8 already answered"), "{printed}");
     assert!(printed.contains("; --write puts it into the file"), "{printed}");
+    let picture = folder.path("run").join("calibration.svg");
+    assert!(printed.contains(&picture.display().to_string()), "{printed}");
+    assert!(fs::read_to_string(&picture).unwrap().contains("threshold (policy.delta)"));
     assert_eq!(fs::read_to_string(&file).unwrap(), before);
 
     let printed = succeed(folder.calibrate("run", "--goal target-calls:0.6 --points 3 --write"));

@@ -3,6 +3,7 @@
 
 mod bench;
 mod calibrate;
+mod code;
 mod methods;
 mod oracle;
 mod remote;

@@ -25,6 +25,9 @@ fn every_method_answers_every_question_and_the_report_names_those_that_were_not_
     let printed = succeed(folder.eval("run", &format!("--methods {METHODS} --sweep 0.3,0.7 --samples 2")));
     assert!(printed.contains("6 questions to ask, 0 already answered"), "{printed}");
     assert!(printed.contains(&folder.path("run").join("report.md").display().to_string()), "{printed}");
+    assert!(printed.contains(&folder.path("run").join("report.html").display().to_string()), "{printed}");
+    let page = fs::read_to_string(folder.path("run").join("report.html")).unwrap();
+    assert!(page.contains("Steps of <code>rsd@0.5</code>") && !page.contains("<script"), "{page}");
     let logged = folder.answers("run");
     // Ten per question: RSD at three thresholds, two samples of the draft, and one answer of each of the other five
     // methods.

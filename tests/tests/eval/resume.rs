@@ -7,6 +7,7 @@ use std::{
 };
 
 use rsd_evaluation::{
+    grades::ProgramOutcomes,
     report::Report,
     run_log::{self, Answer, ModelWork},
 };
@@ -41,7 +42,7 @@ fn without_times(folder: &EvalFolder, out: &str) -> (Vec<String>, String) {
     let (mut setup, logged) = run_log::read(&folder.path(out)).unwrap();
     setup.commands.clear();
     let wanted: Vec<String> = METHODS.replace("best-of-n", "best-of-n (draft)").split(',').map(str::to_owned).collect();
-    let mut report = Report::build(&setup, &folder.questions(), &logged, &wanted);
+    let mut report = Report::build(&setup, &folder.questions(), &logged, &ProgramOutcomes::default(), &wanted);
     assert_eq!(report.not_run, [""; 0]);
     report.methods.iter_mut().for_each(|method| method.timing = None);
     (answers, serde_json::to_string(&report).unwrap())

@@ -21,7 +21,8 @@ async fn answers(proposals: [usize; 2], same_model: bool) -> Vec<[AnswerOutcome;
             let mut pair = Vec::new();
             for proposals in proposals {
                 rsd.settings.proposals = proposals;
-                let request = Request::text(prompt).sampling(sampling.clone()).max_tokens(60).logprobs(Some(2));
+                let asked = Request::text(prompt).sampling(sampling.clone()).max_tokens(60);
+                let request = Request { logprobs: Some(2), ..asked };
                 pair.push(rsd.complete(request).await.unwrap());
             }
             answers.push(pair.try_into().unwrap());

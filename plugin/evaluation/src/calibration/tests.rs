@@ -13,13 +13,14 @@ fn questions(count: usize, graded: bool) -> Vec<Question> {
         text: "How many?".to_owned(),
         answers: if graded { vec!["1".to_owned()] } else { Vec::new() },
         kind: AnswerKind::Number,
+        code: None,
         level: None,
     };
     (0..count).map(question).collect()
 }
 
 fn answer(question: usize, method: &str, says: u8, flops: f64, rejected: usize, accepted: usize) -> Answer {
-    let step = |source, rejected| RecordedStep { source, tokens: 1, reward: None, rejected, fallback: None };
+    let step = |source, rejected| RecordedStep { rejected, ..RecordedStep::of(source, 1) };
     let steps = (0..rejected)
         .map(|_| step(StepSource::Target, Some(1)))
         .chain((0..accepted).map(|_| step(StepSource::Draft, None)))

@@ -5,12 +5,15 @@ use std::{cmp::Ordering, collections::BTreeSet};
 use super::{
     Report,
     accuracy_breakdown::AccuracyBreakdown,
+    code_notes::code_notes,
     delta, derived,
+    format::code,
     method::MethodReport,
-    outcome::{MethodAnswers, MethodOutcomes, grade},
+    outcome::{GradedLog, MethodAnswers, MethodOutcomes, grade},
     rewards::RewardReport,
 };
 use crate::{
+    grades::ProgramOutcomes,
     question::Question,
     run_log::{Answer, RunSetup},
     statistics::Estimate,
@@ -37,9 +40,16 @@ const ORDER: [&str; 15] = [
 
 impl Report {
     /// Builds the report of a run over `questions`. Methods in `wanted` that have no answers are listed as not run.
+    /// Answers with code that `outcomes` does not know do not count, and a note says so.
     #[must_use]
-    pub fn build(setup: &RunSetup, questions: &[Question], answers: &[Answer], wanted: &[String]) -> Self {
-        let (logged, unknown) = grade(questions, answers);
+    pub fn build(
+        setup: &RunSetup,
+        questions: &[Question],
+        answers: &[Answer],
+        outcomes: &ProgramOutcomes,
+        wanted: &[String],
+    ) -> Self {
+        let GradedLog { methods: logged, unknown, ungraded } = grade(questions, answers, outcomes);
         let mut arms: Vec<MethodOutcomes> =
             logged.iter().map(|(name, answers)| MethodOutcomes::of(name, answers)).collect();
         // Sizes are unknown where a server answered, and there no answer of the target is scored.
@@ -72,7 +82,11 @@ impl Report {
             rewards: scored.into_iter().filter_map(|(name, answers)| RewardReport::of(name, answers)).collect(),
             not_run: not_run.cloned().collect::<BTreeSet<_>>().into_iter().collect(),
             sweep: arms.iter().filter(|arm| delta(&arm.name).is_some()).map(|arm| arm.name.clone()).collect(),
-            notes: notes(setup, &methods, asked.len(), questions.len(), unknown),
+            notes: [
+                code_notes(questions, answers, outcomes, ungraded),
+                notes(setup, &methods, asked.len(), questions.len(), unknown),
+            ]
+            .concat(),
             configured,
             levels,
             methods,
@@ -138,9 +152,10 @@ fn notes(setup: &RunSetup, methods: &[MethodReport], questions: usize, chosen: u
     }
     for method in methods.iter().filter(|method| method.questions < questions) {
         notes.push(format!(
-            "`{}` has answers to {} of {questions} questions. It is compared with the target on those that the target \
+            "{} has answers to {} of {questions} questions. It is compared with the target on those that the target \
              answered too; its accuracy is over all that it answered.",
-            method.name, method.questions
+            code(&method.name),
+            method.questions
         ));
     }
     let ahead =

@@ -67,8 +67,25 @@ fn majority(samples: &[GradedAnswer]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::testing, *};
-    use crate::run_log::{Answer, AnswerFlops, ModelWork, StepSource};
+    use std::collections::BTreeMap;
+
+    use super::{
+        super::{
+            outcome::{GradedLog, grade},
+            testing,
+        },
+        *,
+    };
+    use crate::{
+        grades::ProgramOutcomes,
+        question::Question,
+        run_log::{Answer, AnswerFlops, ModelWork, StepSource},
+    };
+
+    fn by_method<'a>(questions: &[Question], answers: &'a [Answer]) -> BTreeMap<&'a str, MethodAnswers<'a>> {
+        let GradedLog { methods, .. } = grade(questions, answers, &ProgramOutcomes::default());
+        methods
+    }
 
     fn samples(answers: &[(&str, Option<f64>)]) -> Vec<Answer> {
         let sample = |(sample, &(text, reward)): (usize, &(&str, Option<f64>))| {
@@ -120,7 +137,7 @@ mod tests {
     fn the_work_of_all_samples_counts_and_the_answer_is_the_chosen_one() {
         let questions = [testing::question("q", "7", None)];
         let answers = samples(&[("5", Some(0.9)), ("7", Some(0.1)), ("7", Some(0.2))]);
-        let (methods, _) = super::super::outcome::grade(&questions, &answers);
+        let methods = by_method(&questions, &answers);
         let arms = of_samples("draft", &methods["draft-sampled"], None);
         let names: Vec<&str> = arms.iter().map(|arm| arm.name.as_str()).collect();
         assert_eq!(names, ["best-of-3 (draft)", "majority-of-3 (draft)"]);
@@ -160,7 +177,7 @@ mod tests {
                 answer.flops = Some(AnswerFlops { generated, with_prm, total });
                 answer.seconds = Some(1.5);
             }
-            let (methods, _) = super::super::outcome::grade(&[testing::question("q", "7", None)], &answers);
+            let methods = by_method(&[testing::question("q", "7", None)], &answers);
             let arms = of_samples("target", &methods["target-sampled"], Some(1e9));
             let [best, majority] = [&arms[0].outcomes[&0], &arms[1].outcomes[&0]];
             let three = |of: [f64; 3]| Some(of.map(|flops| 3.0 * flops));
@@ -177,7 +194,7 @@ mod tests {
             answer.question = "p".to_owned();
             answer
         }));
-        let (methods, _) = super::super::outcome::grade(&questions, &answers);
+        let methods = by_method(&questions, &answers);
         let arms = of_samples("target", &methods["draft-sampled"], None);
         let found: Vec<_> = arms.iter().map(|arm| (arm.name.as_str(), arm.places())).collect();
         assert_eq!(found, [("best-of-2 (target)", vec![1]), ("majority-of-2 (target)", vec![0, 1])]);
@@ -197,7 +214,7 @@ mod tests {
             answer("b", "draft", "1", 30),
             answer("b", "target", "2", 40),
         ];
-        let (methods, _) = super::super::outcome::grade(&questions, &answers);
+        let methods = by_method(&questions, &answers);
         let arm = oracle_question(&methods["draft"], &methods["target"]);
         let found: Vec<(f64, f64)> = arm.outcomes.values().map(|outcome| (outcome.right, outcome.length)).collect();
         assert_eq!(found, [(1.0, 10.0), (1.0, 40.0)]);

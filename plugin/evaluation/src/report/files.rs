@@ -1,10 +1,14 @@
-//! The report as files: `report.md`, `report.json` and pictures.
+//! The report as files: `report.html`, `report.md`, `report.json` and pictures.
 
 use std::path::Path;
 
 use rsd_files::{FileAccess, FileError};
 
-use super::{Report, markdown, plot};
+use super::{
+    Report,
+    html::{self, ReportAnswers},
+    markdown, plot,
+};
 
 /// A report cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -26,11 +30,13 @@ impl Report {
     ///
     /// # Errors
     /// The report has no JSON form; a report built from a log always has one.
-    pub fn files(&self) -> Result<ReportFiles, ReportError> {
+    pub fn files(&self, log: &ReportAnswers) -> Result<ReportFiles, ReportError> {
         let pictures = plot::all(self).into_iter().filter_map(|(name, text)| Some((name, text?)));
         let mut files: ReportFiles = pictures.collect();
         let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
         let text = markdown::text(self, &names);
+        let page = html::page(self, log, &files);
+        files.push(("report.html", page));
         files.push(("report.md", text));
         files.push(("report.json", serde_json::to_string_pretty(self)? + "\n"));
         Ok(files)
@@ -42,8 +48,8 @@ impl Report {
 ///
 /// # Errors
 /// A file cannot be written.
-pub fn write(folder: &Path, report: &Report) -> Result<(), ReportError> {
-    for (name, text) in report.files()? {
+pub fn write(folder: &Path, report: &Report, log: &ReportAnswers) -> Result<(), ReportError> {
+    for (name, text) in report.files(log)? {
         rsd_files::replace(&folder.join(name), text.as_bytes(), FileAccess::Shared)?;
     }
     for (name, _) in plot::all(report).iter().filter(|(_, picture)| picture.is_none()) {

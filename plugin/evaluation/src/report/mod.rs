@@ -5,8 +5,12 @@
 
 mod accuracy_breakdown;
 mod build;
+mod code_notes;
 mod derived;
 mod files;
+mod format;
+mod headline;
+mod html;
 mod markdown;
 mod method;
 mod outcome;
@@ -22,6 +26,8 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     accuracy_breakdown::{AccuracyBreakdown, AccuracyDifference, MethodAccuracy},
     files::{ReportError, ReportFiles, write},
+    headline::RunHeadline,
+    html::ReportAnswers,
     method::{AcceptanceRates, FlopCounts, LevelAccuracy, MethodReport, MethodTiming, TargetComparison, TokenCounts},
     rewards::{RewardHistogram, RewardReport},
 };
@@ -58,6 +64,17 @@ impl Report {
     #[must_use]
     pub fn method(&self, name: &str) -> Option<&MethodReport> {
         self.methods.iter().find(|method| method.name == name)
+    }
+
+    /// RSD as the report is about it: at the configured threshold, or else its only kind that was run.
+    #[must_use]
+    pub fn rsd(&self) -> Option<&MethodReport> {
+        if let Some(name) = &self.configured {
+            return self.method(name);
+        }
+        let mut kinds = self.methods.iter().filter(|method| method.name.starts_with("rsd"));
+        let first = kinds.next()?;
+        kinds.next().is_none().then_some(first)
     }
 
     /// The methods of narrow tables and pictures: either model alone, RSD as configured, and its competitors.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rsd_grading::AnswerKind;
 
 use crate::{
+    grades::ProgramOutcomes,
     question::Question,
     run_log::{Answer, StepSource},
 };
@@ -15,6 +16,15 @@ pub(super) struct GradedAnswer<'a> {
     pub answer: &'a Answer,
     pub kind: AnswerKind,
     pub right: bool,
+}
+
+/// All graded answers of a log.
+pub(super) struct GradedLog<'a> {
+    pub methods: BTreeMap<&'a str, MethodAnswers<'a>>,
+    /// Answers that belong to no question.
+    pub unknown: usize,
+    /// Answers with code that was not run.
+    pub ungraded: usize,
 }
 
 /// A method's answers by the question's place in its file, sorted by sample.
@@ -52,29 +62,28 @@ pub(super) struct MethodOutcomes {
     pub outcomes: BTreeMap<usize, QuestionOutcome>,
 }
 
-/// Grades all answers, by method. Also returns how many belong to no question.
-pub(super) fn grade<'a>(
-    questions: &[Question],
-    answers: &'a [Answer],
-) -> (BTreeMap<&'a str, MethodAnswers<'a>>, usize) {
+/// Grades all answers. Those that cannot be graded are left out and counted.
+pub(super) fn grade<'a>(questions: &[Question], answers: &'a [Answer], outcomes: &ProgramOutcomes) -> GradedLog<'a> {
     let places: BTreeMap<&str, usize> = questions.iter().enumerate().map(|(at, q)| (q.id.as_str(), at)).collect();
     let mut methods: BTreeMap<&str, MethodAnswers> = BTreeMap::new();
-    let mut unknown = 0;
+    let (mut unknown, mut ungraded) = (0, 0);
     for answer in answers {
         let Some(&place) = places.get(answer.question.as_str()) else {
             unknown += 1;
             continue;
         };
         let question = &questions[place];
-        // An answer that was cut off is wrong, whatever numbers are in it.
-        let right = answer.finished && rsd_grading::is_right(question.kind, &question.answers, &answer.text);
+        let Some(right) = outcomes.grade(question, answer).is_right() else {
+            ungraded += 1;
+            continue;
+        };
         let graded = GradedAnswer { answer, kind: question.kind, right };
         methods.entry(&answer.method).or_default().entry(place).or_default().push(graded);
     }
     for samples in methods.values_mut().flat_map(BTreeMap::values_mut) {
         samples.sort_by_key(|graded| graded.answer.sample);
     }
-    (methods, unknown)
+    GradedLog { methods, unknown, ungraded }
 }
 
 impl MethodOutcomes {

@@ -14,19 +14,14 @@ pub(super) fn question(id: &str, answer: &str, level: Option<&str>) -> Question 
         text: format!("What is {id}?"),
         answers: vec![answer.to_owned()],
         kind: AnswerKind::Number,
+        code: None,
         level: level.map(str::to_owned),
     }
 }
 
 /// The draft's answer 1, in two steps.
 pub(super) fn answer(question: &str, method: &str) -> Answer {
-    let step = |tokens, reward| RecordedStep {
-        source: StepSource::Draft,
-        tokens,
-        reward: Some(reward),
-        rejected: None,
-        fallback: None,
-    };
+    let step = |tokens, reward| RecordedStep { reward: Some(reward), ..RecordedStep::of(StepSource::Draft, tokens) };
     Answer {
         question: question.to_owned(),
         method: method.to_owned(),
@@ -100,20 +95,21 @@ impl Invention<'_> {
             let reward = (lean + 0.65 * hash(&[n, at, sample, 7])).min(1.0);
             if self.delta > 1.0 {
                 targeted += tokens;
-                return RecordedStep {
-                    source: StepSource::Target,
-                    tokens,
-                    reward: None,
-                    rejected: None,
-                    fallback: None,
-                };
+                return RecordedStep::of(StepSource::Target, tokens);
             }
             drafted += tokens;
             scored += tokens;
             let rejected = (reward < self.delta).then_some(tokens);
             targeted += rejected.unwrap_or(0);
             let source = if rejected.is_some() { StepSource::Target } else { StepSource::Draft };
-            RecordedStep { source, tokens, reward: Some(reward), rejected, fallback: None }
+            RecordedStep {
+                reward: Some(reward),
+                rejected,
+                text: Some(format!("Step {at} of {source} says {tokens}.\n\n")),
+                rejected_text: rejected.map(|tokens| format!("Step {at} of draft says {tokens}.\n\n")),
+                false_statement: rejected.filter(|_| at == 1).map(|tokens| format!("{at} = {tokens}")),
+                ..RecordedStep::of(source, tokens)
+            }
         });
         answer.steps = steps.collect();
         if self.method == "target-sampled" {

@@ -1,22 +1,39 @@
 //! The report as a whole, on an invented run.
 
 use proptest::prelude::*;
+use rsd_grading::AnswerKind;
+use rsd_sandbox::ExecutionOutcome;
 
 use super::{
-    Report,
-    testing::{answers, questions, setup},
+    Report, ReportAnswers, ReportFiles,
+    testing::{answer, answers, question, questions, setup},
     write,
 };
-use crate::run_log::Answer;
+use crate::{
+    code::CodeTask,
+    grades::ProgramOutcomes,
+    question::Question,
+    run_log::{Answer, RunSetup},
+};
+
+fn build(setup: &RunSetup, answers: &[Answer], wanted: &[String]) -> Report {
+    Report::build(setup, &questions(), answers, &ProgramOutcomes::default(), wanted)
+}
 
 fn of(answers: &[Answer]) -> Report {
     let wanted = ["target", "rsd", "best-of-n (draft)", "majority (draft)", "never-run"].map(str::to_owned);
-    Report::build(&setup(), &questions(), answers, &wanted)
+    build(&setup(), answers, &wanted)
+}
+
+/// The report's files, without a question on the page.
+fn files(report: &Report) -> ReportFiles {
+    report
+        .files(&ReportAnswers { questions: &[], answers: &[], outcomes: &ProgramOutcomes::default(), shown: 0 })
+        .unwrap()
 }
 
 fn file(report: &Report, name: &str) -> String {
-    let files = report.files().unwrap();
-    files.into_iter().find(|(found, _)| *found == name).unwrap().1
+    files(report).into_iter().find(|(found, _)| *found == name).unwrap().1
 }
 
 /// A method's answers under another name.
@@ -41,8 +58,8 @@ fn a_small_run_says_what_is_missing() {
     }
     let report = of(&few);
     insta::assert_snapshot!("small_run", file(&report, "report.md"));
-    let names: Vec<&str> = report.files().unwrap().iter().map(|(name, _)| *name).collect();
-    assert_eq!(names, ["report.md", "report.json"]);
+    let names: Vec<&str> = files(&report).iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["report.html", "report.md", "report.json"]);
 }
 
 #[test]
@@ -50,11 +67,38 @@ fn discarded_lookahead_tokens_are_noted_where_only_some_figures_include_them() {
     let notes = |lookahead: u64| {
         let mut setup = setup();
         setup.settings.insert("steps".to_owned(), serde_json::json!({ "lookahead": lookahead }));
-        Report::build(&setup, &questions(), &answers(), &[]).notes
+        build(&setup, &answers(), &[]).notes
     };
     let (without, with) = (notes(0), notes(2));
     assert_eq!(with.len(), without.len() + 1);
     assert!(with.iter().any(|note| note.contains("steps.lookahead: 2")), "{with:?}");
+}
+
+#[test]
+fn how_programs_ended_is_noted_and_those_that_timed_out_are_named() {
+    let task = CodeTask { names: Vec::new(), preamble: String::new(), tests: String::new() };
+    let code = Question { code: Some(task), kind: AnswerKind::Code, ..question("HumanEval/0", "", None) };
+    let programs = ["passes", "raises", "loops", "was not run"].map(|text| format!("```python\n{text}\n```"));
+    let texts = programs.iter().map(String::as_str).chain(["no block", &programs[2]]);
+    let methods = ["target", "draft", "rsd@0.5", "rsd@0.9", "beam", "rsd@0.1"];
+    let answers: Vec<Answer> = methods
+        .iter()
+        .zip(texts)
+        .map(|(method, text)| Answer { text: text.to_owned(), ..answer("HumanEval/0", method) })
+        .collect();
+    let known =
+        [ExecutionOutcome::Passed, ExecutionOutcome::Failed("ValueError".to_owned()), ExecutionOutcome::TimedOut];
+    let outcomes = ProgramOutcomes::of(&code, answers.iter().zip(known));
+    let report = Report::build(&setup(), &[code], &answers, &outcomes, &[]);
+    insta::assert_snapshot!(report.notes[..4].join("\n"), @r"
+    Answers whose program was run: 4. Passed its tests: 1, failed: 1, timed out: 2.
+    Timed out, which counts as wrong: `HumanEval/0` (`rsd@0.1`), `HumanEval/0` (`rsd@0.5`).
+    Answers without a complete Python block, which count as wrong: 1.
+    Answers whose program was not run, which do not count: 1. `eval --report-only --allow-execution` runs them.
+    ");
+    let right: Vec<(&str, f64)> = report.methods.iter().map(|method| (method.name.as_str(), method.right)).collect();
+    let expected = [("target", 1.0), ("draft", 0.0), ("rsd@0.1", 0.0), ("rsd@0.5", 0.0), ("beam", 0.0)];
+    assert_eq!(right[..5], expected);
 }
 
 #[test]
@@ -105,7 +149,7 @@ fn figures_are_those_counted_by_hand() {
 #[test]
 fn the_first_threshold_requested_is_the_configured_one() {
     let wanted = ["target", "rsd@0.3", "rsd@0.1"].map(str::to_owned);
-    let configured = |log: &[Answer], wanted: &[String]| Report::build(&setup(), &questions(), log, wanted).configured;
+    let configured = |log: &[Answer], wanted: &[String]| build(&setup(), log, wanted).configured;
     // Even where another one was timed, as it is after the deployment's threshold was changed.
     assert_eq!(configured(&answers(), &wanted).as_deref(), Some("rsd@0.3"));
     assert_eq!(configured(&answers(), &[]).as_deref(), Some("rsd@0.5"));
@@ -133,8 +177,8 @@ fn without_timing_nothing_of_the_clock_is_left() {
         }
     }
     let (one, other) = (of(&answers()), of(&slow));
-    assert_ne!(one.files().unwrap(), other.files().unwrap());
-    assert_eq!(without_timing(one).files().unwrap(), without_timing(other).files().unwrap());
+    assert_ne!(files(&one), files(&other));
+    assert_eq!(files(&without_timing(one)), files(&without_timing(other)));
 }
 
 #[test]
@@ -170,14 +214,16 @@ fn files_are_replaced_and_old_pictures_go() {
         names
     };
     let report = of(&answers());
-    write(folder.path(), &report).unwrap();
-    let all = ["flops.svg", "levels.svg", "report.json", "report.md", "rewards.svg", "time.svg"];
+    let outcomes = ProgramOutcomes::default();
+    let log = ReportAnswers { questions: &questions(), answers: &answers(), outcomes: &outcomes, shown: 10 };
+    write(folder.path(), &report, &log).unwrap();
+    let all = ["flops.svg", "levels.svg", "report.html", "report.json", "report.md", "rewards.svg", "time.svg"];
     assert_eq!(names(), all);
-    for (name, text) in report.files().unwrap() {
+    for (name, text) in report.files(&log).unwrap() {
         assert_eq!(std::fs::read_to_string(folder.path().join(name)).unwrap(), text);
     }
-    write(folder.path(), &without_timing(report)).unwrap();
-    assert_eq!(names(), ["flops.svg", "levels.svg", "report.json", "report.md", "rewards.svg"]);
+    write(folder.path(), &without_timing(report), &log).unwrap();
+    assert_eq!(names(), ["flops.svg", "levels.svg", "report.html", "report.json", "report.md", "rewards.svg"]);
 }
 
 #[test]
@@ -211,6 +257,9 @@ proptest! {
 
     #[test]
     fn the_order_of_the_log_does_not_matter(log in Just(answers()).prop_shuffle()) {
-        prop_assert_eq!(of(&log).files().unwrap(), of(&answers()).files().unwrap());
+        let files = |log: &[Answer]| {
+            of(log).files(&ReportAnswers { questions: &questions(), answers: log, outcomes: &ProgramOutcomes::default(), shown: 3 }).unwrap()
+        };
+        prop_assert_eq!(files(&log), files(&answers()));
     }
 }

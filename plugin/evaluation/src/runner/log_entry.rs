@@ -56,12 +56,15 @@ impl AnswerBuilder<'_> {
 }
 
 fn step(step: &trace::StepTrace) -> RecordedStep {
+    let rejected = step.rejected.as_ref();
     RecordedStep {
-        source: step.source,
-        tokens: step.tokens,
         reward: step.reward,
-        rejected: step.rejected.as_ref().map(|rejected| rejected.tokens),
+        rejected: rejected.map(|rejected| rejected.tokens),
         fallback: step.fallback.and_then(|why| serde_json::to_value(why).ok()?.as_str().map(str::to_owned)),
+        text: Some(step.text.clone()),
+        rejected_text: rejected.map(|rejected| rejected.text.clone()),
+        false_statement: rejected.and_then(|rejected| rejected.false_statement.clone()),
+        ..RecordedStep::of(step.source, step.tokens)
     }
 }
 

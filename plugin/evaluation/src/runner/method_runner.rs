@@ -293,12 +293,10 @@ impl QuestionRunner<'_> {
             totals.reward.add_call(0, score.prefilled, score.prompt, score.seconds);
         }
         let path = &found.path;
-        let step = |&(tokens, reward)| RecordedStep {
-            source: run_log::StepSource::Draft,
-            tokens,
+        let step = |(&(tokens, reward), text): (&(usize, f64), &String)| RecordedStep {
             reward: Some(reward),
-            rejected: None,
-            fallback: None,
+            text: Some(text.clone()),
+            ..RecordedStep::of(run_log::StepSource::Draft, tokens)
         };
         let builder = AnswerBuilder {
             question: self.question,
@@ -310,17 +308,18 @@ impl QuestionRunner<'_> {
             tokens: path.tokens.len(),
         };
         let seconds = self.runner.recipe.timed.then_some(seconds);
-        self.counted(builder, path.marks.iter().map(step).collect(), &totals, seconds)
+        let steps = path.marks.iter().zip(&path.steps).map(step).collect();
+        self.counted(builder, steps, &totals, seconds)
     }
 
     /// A speculative answer. A step is a run of tokens from the same model.
     fn speculated(&self, name: &str, alone: &AnswerOutcome, found: &SpeculativeCost) -> Answer {
-        let step = |(source, tokens)| RecordedStep { source, tokens, reward: None, rejected: None, fallback: None };
         let rounds = found.rounds.iter();
         let parts = rounds.flat_map(|round| {
             [(run_log::StepSource::Draft, round.accepted), (run_log::StepSource::Target, usize::from(round.own))]
         });
-        let steps = parts.filter(|(_, tokens)| *tokens > 0).map(step).collect();
+        let parts = parts.filter(|(_, tokens)| *tokens > 0);
+        let steps = parts.map(|(source, tokens)| RecordedStep::of(source, tokens)).collect();
         self.counted(self.builder(name, 0, alone), steps, &found.totals, None)
     }
 

@@ -47,6 +47,7 @@ fn question() -> Question {
         text: PROMPT.to_owned(),
         answers: vec!["1".to_owned()],
         kind: AnswerKind::Number,
+        code: None,
         level: None,
     }
 }
@@ -171,6 +172,8 @@ fn every_method_answers_and_records_its_work() {
     assert!(by_draft(of("draft")) && by_draft(of("beam")) && by_draft(of("draft-sampled")));
     for answer in &answers {
         assert_eq!(answer.steps.iter().map(|step| step.tokens).sum::<usize>(), answer.tokens);
+        assert_eq!(answer.steps.iter().map(|step| step.text.as_deref().unwrap()).collect::<String>(), answer.text);
+        assert!(answer.steps.iter().all(|step| step.rejected.is_some() == step.rejected_text.is_some()));
         assert_eq!(answer.seconds.is_some(), !answer.method.starts_with("rsd@-") && answer.method != "rsd@2");
         let flops = answer.flops.unwrap();
         assert!(flops.generated > 0.0 && flops.generated <= flops.with_prm && flops.with_prm <= flops.total);

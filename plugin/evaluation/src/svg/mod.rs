@@ -11,6 +11,8 @@ mod panel;
 
 use std::fmt::Write as _;
 
+use crate::markup::escaped;
+
 pub use self::{axis::Axis, panel::Panel};
 
 /// The colors of lines, marks and labels.
@@ -96,11 +98,6 @@ pub fn document(panels: Vec<Panel>) -> String {
          height=\"{height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n{inner}</svg>\n"
     )
-}
-
-/// A text with XML's special characters escaped.
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]

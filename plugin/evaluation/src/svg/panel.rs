@@ -148,6 +148,22 @@ impl Panel {
         self.obstacles.push((LabelArea(low.0 - 2.0, high.1, low.0 + 2.0, low.1), 2.0));
     }
 
+    /// Draws a thin horizontal line: the range of a value at `y`.
+    pub fn level_whisker(&mut self, (low, high): (f64, f64), y: f64, color: &str) {
+        let [low, high] = [self.place((low, y)), self.place((high, y))];
+        let _ = writeln!(
+            self.text,
+            "<path d=\"M{:.1} {y:.1}H{:.1}m0 -3v6M{:.1} {:.1}v6\" fill=\"none\" stroke=\"{color}\" \
+             stroke-width=\"0.9\" stroke-opacity=\"0.65\"/>",
+            low.0,
+            high.0,
+            low.0,
+            low.1 - 3.0,
+            y = low.1,
+        );
+        self.obstacles.push((LabelArea(low.0, low.1 - 2.0, high.0, low.1 + 2.0), 2.0));
+    }
+
     /// Draws a mark at a point.
     pub fn mark(&mut self, point: (f64, f64), look: MarkStyle) {
         let (x, y) = self.place(point);

@@ -1,6 +1,7 @@
 //! Compares two trees as answers.
 
 use super::{
+    colon,
     evaluate::{NodeValue, evaluate},
     interval,
     tree::{BracketKind, MathFunction, Node, RelationSign},
@@ -48,6 +49,11 @@ pub fn same(a: &Node, b: &Node) -> bool {
             let bases = number.base.is_none() || other.base.is_none() || number.base == other.base;
             bases && number.value == other.value
         }
+        (Node::Call(MathFunction::ClockTime, a), Node::Call(MathFunction::ClockTime, b)) => colon::same_time(a, b),
+        (Node::Call(MathFunction::ClockTime, time), Node::Call(MathFunction::Divide, quotient))
+        // With the same numbers it was a ratio, as in `1:16` and `1/16`.
+        | (Node::Call(MathFunction::Divide, quotient), Node::Call(MathFunction::ClockTime, time)) => time == quotient,
+        (Node::Call(MathFunction::Ratio, a), Node::Call(MathFunction::Ratio, b)) => same_ratio(a, b),
         _ => same_percent(a, b) || same_value(a, b),
     }
 }
@@ -118,6 +124,13 @@ fn same_parts(a: &[Node], b: &[Node]) -> bool {
     let repeats = |parts: &[Node]| parts.iter().any(|part| times(part, parts) > 1);
     let equally_often = || a.iter().all(|part| times(part, a) == times(part, b));
     within(a, b) && within(b, a) && (!repeats(a) || !repeats(b) || equally_often())
+}
+
+/// Whether two ratios of three or more numbers are equal.
+fn same_ratio(a: &[Node], b: &[Node]) -> bool {
+    let product = |a: &Node, b: &Node| Node::call(MathFunction::Multiply, [a.clone(), b.clone()]);
+    let pairs = (0..a.len()).flat_map(|one| (0..one).map(move |other| (one, other)));
+    a.len() == b.len() && pairs.into_iter().all(|(i, j)| same_value(&product(&a[i], &b[j]), &product(&a[j], &b[i])))
 }
 
 /// `10\%` equals 10, where the question asks for percent, and also a tenth.

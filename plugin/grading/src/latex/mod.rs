@@ -5,6 +5,7 @@
 //! compared as text. Nothing is executed, and lengths, depths and powers are bounded.
 
 mod atom;
+mod colon;
 mod command;
 mod compare;
 mod evaluate;

@@ -12,7 +12,11 @@ impl Parser {
         loop {
             let divide = match self.peek() {
                 Some(Token::Sign('*')) => false,
-                Some(Token::Sign('/' | ':')) => true,
+                Some(Token::Sign(':')) => {
+                    left = self.after_colon(left)?;
+                    continue;
+                }
+                Some(Token::Sign('/')) => true,
                 Some(Token::Command(name)) if name == "cdot" || name == "times" => false,
                 Some(Token::Command(name)) if name == "div" => true,
                 _ => return Some(left),
@@ -32,7 +36,7 @@ impl Parser {
     }
 
     /// Factors without a sign between them. Words beside a factor are its unit or its name and are dropped.
-    fn product(&mut self) -> Option<Node> {
+    pub(super) fn product(&mut self) -> Option<Node> {
         let mut factors: Vec<Node> = Vec::new();
         let mut words: Vec<String> = Vec::new();
         while self.starts_factor() {

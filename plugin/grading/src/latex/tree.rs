@@ -84,6 +84,10 @@ pub enum MathFunction {
     HyperbolicTangent,
     Percent,
     Degrees,
+    /// Three or more numbers with colons between them. Two are a quotient.
+    Ratio,
+    /// A time of day: hour and minute, the second if it has one, and `am` or `pm` as text if that is said.
+    ClockTime,
 }
 
 /// The bracket that opens or closes a tuple or an interval.

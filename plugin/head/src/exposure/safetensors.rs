@@ -77,6 +77,7 @@ pub(crate) fn expose_states(
         return Ok(done);
     }
     let prefix = format!(".{name}.");
+    delete_leftovers(&cache, &prefix)?;
     let mut builder = tempfile::Builder::new();
     // Temporary folders are readable by their owner only, by default; a cache may be shared.
     #[cfg(unix)]
@@ -90,6 +91,15 @@ pub(crate) fn expose_states(
     fs::rename(part.path(), &folder).map_err(FileError::io("rename the finished folder to", &folder))?;
     replace::sync_directory_of(&folder)?;
     Ok(done)
+}
+
+/// Deletes what killed processes have left of this model. The caller holds the model's lock.
+fn delete_leftovers(cache: &Path, prefix: &str) -> Result<(), FileError> {
+    let entries = fs::read_dir(cache).map_err(FileError::io("read", cache))?;
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)) {
+        fs::remove_dir_all(entry.path()).map_err(FileError::io("delete the unfinished", &entry.path()))?;
+    }
+    Ok(())
 }
 
 /// Whether a folder was finished and everything that it links to still exists.

@@ -16,6 +16,7 @@ use super::eval::{AskOutcome, EvalSession, QuestionArgs};
 use rsd_config::{TargetRule, WriteMode};
 use rsd_core::sampling::Sampling;
 use rsd_evaluation::runner::{BeamWidth, Method, RunRecipe};
+use rsd_files::FileAccess;
 
 /// Find the threshold that meets a goal on your own questions.
 ///
@@ -46,6 +47,9 @@ pub(super) async fn run(args: CalibrateArgs) -> anyhow::Result<()> {
         bail!("--write needs a deployment file: name it with --rsd FILE (the demo's cannot be changed)");
     }
     let questions = args.questions.read(true)?;
+    if questions.iter().any(|question| question.code.is_some()) {
+        bail!("--data: questions that ask for code cannot be calibrated on; compare thresholds with eval --sweep");
+    }
     let mut session = Box::pin(EvalSession::local(&args.questions, recipe(&args))).await?;
     session.check_threshold()?;
     session.without_auto();
@@ -64,6 +68,9 @@ pub(super) async fn run(args: CalibrateArgs) -> anyhow::Result<()> {
     let (_, answers) = run_log::read(&args.questions.out)?;
     let choice = calibration::choose(args.goal, &deltas, &questions, &answers)?;
     crate::cli::output::print(&table(&choice, args.goal))?;
+    let picture = args.questions.out.join("calibration.svg");
+    rsd_files::replace(&picture, calibration::draw(&choice).as_bytes(), FileAccess::Shared)?;
+    crate::cli::output::print_line(&picture.display().to_string())?;
     outcome.check_not_stopped()?;
     let Some(best) = choice.best else { bail!("none of the thresholds meets the goal: {}", args.goal) };
     let delta = choice.candidates[best].delta;

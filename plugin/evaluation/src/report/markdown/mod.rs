@@ -1,19 +1,24 @@
 //! `report.md`: the report as tables.
 
-mod format;
 mod setting;
 mod work;
 
-use self::format::{NONE, cell, chance, code, count, percent, plain, points, ratio, share, table};
-use super::{AccuracyBreakdown, MethodReport, Report, RewardReport};
+use super::{
+    AccuracyBreakdown, MethodReport, Report, RewardReport,
+    format::{NONE, cell, chance, code, count, literal, percent, plain, points, questions, ratio, share, table},
+};
 
 /// The whole text. `pictures` are the names of the pictures written beside it.
 pub(super) fn text(report: &Report, pictures: &[&str]) -> String {
+    format!("# Evaluation on {}\n{}", questions(report.questions), sections(report, pictures))
+}
+
+/// The text without its title.
+pub(super) fn sections(report: &Report, pictures: &[&str]) -> String {
     let picture = |name: &str, what: &str| {
         if pictures.contains(&name) { format!("\n![{what}]({name})\n") } else { String::new() }
     };
     let mut parts = vec![
-        format!("# Evaluation on {}\n", questions(report.questions)),
         accuracy(report),
         picture("flops.svg", "Accuracy and FLOPs of every method"),
         work::tokens(report),
@@ -30,10 +35,6 @@ pub(super) fn text(report: &Report, pictures: &[&str]) -> String {
     ];
     parts.retain(|part| !part.is_empty());
     parts.concat()
-}
-
-fn questions(number: usize) -> String {
-    format!("{} question{}", count(number as f64), if number == 1 { "" } else { "s" })
 }
 
 /// All methods except the thresholds that only the threshold table shows.
@@ -200,7 +201,7 @@ fn levels(report: &Report) -> String {
     };
     let row = |level: &String| {
         let cells = methods.iter().map(|method| at(method, level));
-        std::iter::once(level.replace('|', "\\|")).chain(cells).collect()
+        std::iter::once(literal(level)).chain(cells).collect()
     };
     let rows: Vec<Vec<String>> = report.levels.iter().map(row).collect();
     let names: Vec<String> = methods.iter().map(|method| code(&method.name)).collect();

@@ -2,15 +2,15 @@
 
 use serde_json::Value;
 
-use super::{
-    super::Report,
-    format::{code, count, table},
+use super::super::{
+    Report,
+    format::{code, count, fenced, literal, table},
 };
 
 /// Commands, machine, settings and notes.
 pub(super) fn setting(report: &Report) -> String {
     let setup = &report.setup;
-    let mut rows = vec![vec!["machine".to_owned(), setup.machine.replace('|', "\\|")]];
+    let mut rows = vec![vec!["machine".to_owned(), literal(&setup.machine)]];
     for (role, parameters) in ["draft", "reward", "target"].iter().zip(setup.parameters.iter().flatten()) {
         rows.push(vec![format!("parameters of the {role}, without embeddings"), count(*parameters as f64)]);
     }
@@ -18,8 +18,8 @@ pub(super) fn setting(report: &Report) -> String {
         flatten(name, value, &mut rows);
     }
     let mut text = format!(
-        "\n## How the run was made\n\n```sh\n{}\n```\n\n{}",
-        setup.commands.join("\n"),
+        "\n## How the run was made\n\n{}\n{}",
+        fenced("sh", &setup.commands.join("\n")),
         table(2, &["setting", "value"], &rows)
     );
     if !report.notes.is_empty() {

@@ -1,8 +1,10 @@
 //! Tables of the work per method: tokens, FLOPs and time.
 
 use super::{
-    super::{MethodReport, Report},
-    format::{NONE, cell, code, count, percent, ratio, rough, table},
+    super::{
+        MethodReport, Report,
+        format::{NONE, cell, code, count, percent, ratio, rough, table},
+    },
     of_table,
 };
 

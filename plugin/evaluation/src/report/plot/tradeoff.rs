@@ -1,4 +1,4 @@
-//! Accuracy against cost: FLOPs or seconds, relative to the target's.
+//! Accuracy against cost: FLOPs or seconds, relative to the target's, both with their intervals.
 
 use super::{mark_style, percent};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 pub(super) fn flops(report: &Report) -> Option<String> {
     let x = "FLOPs of decoding and reward scoring, relative to the target's";
     draw(report, "Accuracy and FLOPs", x, |method| {
-        method.against_target.as_ref().and_then(|against| Some(against.flops?.with_prm.value))
+        method.against_target.as_ref().and_then(|against| Some(against.flops?.with_prm))
     })
 }
 
@@ -19,15 +19,15 @@ pub(super) fn flops(report: &Report) -> Option<String> {
 pub(super) fn time(report: &Report) -> Option<String> {
     let target = report.method("target")?.timing?;
     let x = format!("time per answer, relative to the target's ({:.1} s)", target.seconds_per_question);
-    draw(report, "Accuracy and time", &x, |method| method.timing?.against_target.map(|against| against.value))
+    draw(report, "Accuracy and time", &x, |method| method.timing?.against_target)
 }
 
 /// `None` without the target and another method.
-fn draw(report: &Report, title: &str, x: &str, cost: impl Fn(&MethodReport) -> Option<f64>) -> Option<String> {
+fn draw(report: &Report, title: &str, x: &str, cost: impl Fn(&MethodReport) -> Option<Estimate>) -> Option<String> {
     let target = report.method("target")?;
     let others = report.methods.iter().filter(|method| method.name != target.name);
-    let others: Vec<(&MethodReport, f64)> =
-        others.filter_map(|method| Some((method, cost(method)?))).filter(|(_, cost)| *cost > 0.0).collect();
+    let others: Vec<(&MethodReport, Estimate)> =
+        others.filter_map(|method| Some((method, cost(method)?))).filter(|(_, cost)| cost.low > 0.0).collect();
     if others.is_empty() {
         return None;
     }
@@ -42,11 +42,11 @@ fn draw(report: &Report, title: &str, x: &str, cost: impl Fn(&MethodReport) -> O
         }
         _ => method.accuracy,
     };
-    let all: Vec<(&MethodReport, f64)> = std::iter::once((target, 1.0)).chain(others).collect();
+    let all: Vec<(&MethodReport, Estimate)> = std::iter::once((target, Estimate::exact(1.0))).chain(others).collect();
     let range = |values: &mut dyn Iterator<Item = (f64, f64)>| {
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (a, b)| (low.min(a), high.max(b)))
     };
-    let (left, right) = range(&mut all.iter().map(|(_, cost)| (*cost, *cost)));
+    let (left, right) = range(&mut all.iter().map(|(_, cost)| (cost.low, cost.high)));
     let (bottom, top) = range(&mut all.iter().map(|(method, _)| (shown(method).low, shown(method).high)));
     let mut panel = Panel::new(
         title,
@@ -60,14 +60,15 @@ fn draw(report: &Report, title: &str, x: &str, cost: impl Fn(&MethodReport) -> O
         .sweep
         .iter()
         .filter_map(|name| all.iter().find(|(method, _)| method.name == *name))
-        .map(|(method, cost)| (*cost, shown(method).value))
+        .map(|(method, cost)| (cost.value, shown(method).value))
         .collect();
     panel.line(&curve, color::BLUE, "");
     for (method, cost) in &all {
         let style = mark_style(report, &method.name);
         let accuracy = shown(method);
-        let point = (*cost, accuracy.value);
+        let point = (cost.value, accuracy.value);
         panel.whisker(point.0, (accuracy.low, accuracy.high), style.color);
+        panel.level_whisker((cost.low, cost.high), point.1, style.color);
         panel.mark(point, style);
         panel.label(point, &label(report, method), style.color);
     }

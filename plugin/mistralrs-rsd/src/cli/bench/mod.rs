@@ -69,7 +69,7 @@ pub(super) struct BenchArgs {
     /// Write all results to this file, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Draw the part `scaling` into this file
+    /// Draw the parts `acceptance`, `lookahead`, `clients` and `scaling` into this file
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
     /// One round of short answers, which shows whether it works and not how fast
@@ -164,10 +164,6 @@ impl BenchArgs {
             BenchPart::Scaling => {
                 let lengths: Vec<usize> = self.lengths.iter().map(|tokens| *tokens as usize).collect();
                 let scaling = Box::pin(bench::scaling(bench, &lengths, &STEP_TOKENS, &CACHED, on_round)).await?;
-                if let Some(path) = &self.svg {
-                    let picture = plot::scaling(&scaling);
-                    rsd_files::replace(path, picture.as_bytes(), FileAccess::Shared)?;
-                }
                 table::scaling(report.scaling.insert(scaling))
             }
         })
@@ -176,8 +172,8 @@ impl BenchArgs {
 
 pub(super) async fn run(args: BenchArgs) -> anyhow::Result<()> {
     ensure!(
-        args.svg.is_none() || args.parts.contains(&BenchPart::Scaling),
-        "--svg draws the part `scaling`: add --parts scaling"
+        args.svg.is_none() || args.parts.iter().any(|part| *part != BenchPart::Ratios),
+        "--svg draws the parts `acceptance`, `lookahead`, `clients` and `scaling`: add one of them to --parts"
     );
     let prompts = args.prompts()?;
     let LoadedDeployment { rsd, target } = args.deploy().await?;
@@ -210,6 +206,12 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<()> {
         if let Some(path) = &args.json {
             rsd_files::replace_json(path, &report, FileAccess::Shared)?;
         }
+        if let Some((path, picture)) = args.svg.as_ref().zip(plot::measured(&report)) {
+            rsd_files::replace(path, picture.as_bytes(), FileAccess::Shared)?;
+        }
+    }
+    for path in args.json.iter().chain(&args.svg) {
+        crate::cli::output::print_line(&path.display().to_string())?;
     }
     Ok(())
 }

@@ -5,7 +5,10 @@ use clap::Args;
 use super::questions::QuestionArgs;
 use crate::cli::values;
 use rsd_core::{pipeline::trace::StepSource, sampling::Sampling};
-use rsd_evaluation::runner::{BeamWidth, Method, RunRecipe};
+use rsd_evaluation::{
+    report::ReportAnswers,
+    runner::{BeamWidth, Method, RunRecipe},
+};
 
 /// Compare methods on questions with known answers.
 #[derive(Debug, Args)]
@@ -54,9 +57,15 @@ pub(in crate::cli) struct EvalArgs {
     /// Next steps that beam search tries per beam
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
     expansions: u8,
+    /// Run the code of answers to `HumanEval` and MBPP, in a sandbox, to grade them
+    #[arg(long)]
+    pub(super) allow_execution: bool,
     /// Show what would be run, and load nothing
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Questions that report.html shows at most, those first on which RSD and the target differ
+    #[arg(long, value_name = "NUMBER", default_value_t = ReportAnswers::SHOWN)]
+    pub(super) report_questions: usize,
     /// Load nothing and write the report from the existing answers; it is about RSD at the first --sweep
     #[arg(long, conflicts_with_all = ["dry_run", "url"])]
     pub(super) report_only: bool,

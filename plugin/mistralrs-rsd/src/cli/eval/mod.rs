@@ -1,6 +1,7 @@
 //! `mistralrs-rsd eval`: compares methods on questions with known answers. It can be resumed.
 
 mod args;
+mod grading;
 mod questions;
 mod session;
 mod settings;
@@ -11,11 +12,13 @@ use std::path::Path;
 
 use anyhow::Context;
 use rsd_evaluation::{
+    grades::{self, ProgramOutcomes},
     question::Question,
-    report::{self, Report},
+    report::{self, Report, ReportAnswers},
     run_log,
     runner::Method,
 };
+use rsd_files::lock;
 
 pub(super) use self::{
     args::EvalArgs,
@@ -39,9 +42,18 @@ pub(super) async fn run(args: EvalArgs) -> anyhow::Result<()> {
     }
     if args.report_only {
         settings::check_same_questions(&args.questions)?;
-        return write_report(out, &questions, &args.report_names());
+        if args.allow_execution
+            && let Some(sandbox) = grades::sandbox_for(&questions, true).await?
+        {
+            let _lock = lock::acquire(&out.join(".lock"), |message| eprintln!("{message}"))?;
+            grading::execute(out, &questions, &sandbox).await?;
+        }
+        return write_report(out, &questions, &args.report_names(), args.report_questions);
     }
     args.check_remote()?;
+    grading::check_methods(&questions, &methods)?;
+    // Before models are loaded: what is missing is known at once.
+    let sandbox = grades::sandbox_for(&questions, args.allow_execution).await?;
     let mut session = match &args.url {
         None => Box::pin(EvalSession::local(&args.questions, args.recipe())).await?,
         Some(url) => {
@@ -51,12 +63,17 @@ pub(super) async fn run(args: EvalArgs) -> anyhow::Result<()> {
     };
     session.check_methods(&methods)?;
     let outcome = session.ask(&questions, &methods, args.concurrency.into()).await?;
+    if outcome != AskOutcome::Stopped
+        && let Some(sandbox) = &sandbox
+    {
+        grading::execute(out, &questions, sandbox).await?;
+    }
     let mut names = args.report_names();
     // The first name is the one that the report is about.
     if methods.contains(&Method::Rsd) {
         names.insert(0, Method::Rsd.name(session.delta()));
     }
-    write_report(out, &questions, &names)?;
+    write_report(out, &questions, &names, args.report_questions)?;
     outcome.check_not_stopped()
 }
 
@@ -70,11 +87,14 @@ impl EvalArgs {
     }
 }
 
-/// Writes the report on everything in the folder of a run.
-fn write_report(folder: &Path, questions: &[Question], names: &[String]) -> anyhow::Result<()> {
+/// Writes the report on everything in the folder of a run. Its page shows at most `shown` questions.
+fn write_report(folder: &Path, questions: &[Question], names: &[String], shown: usize) -> anyhow::Result<()> {
     let (setup, answers) = run_log::read(folder)?;
-    let report = Report::build(&setup, questions, &answers, names);
-    report::write(folder, &report)?;
-    crate::cli::output::print_line(&folder.join("report.md").display().to_string())?;
+    let outcomes = ProgramOutcomes::read(folder)?;
+    let report = Report::build(&setup, questions, &answers, &outcomes, names);
+    report::write(folder, &report, &ReportAnswers { questions, answers: &answers, outcomes: &outcomes, shown })?;
+    for name in ["report.md", "report.html"] {
+        crate::cli::output::print_line(&folder.join(name).display().to_string())?;
+    }
     Ok(())
 }

@@ -12,8 +12,8 @@ use crate::cli::{demo, deployment::DeploymentArgs, run::SYSTEM, values};
 /// The questions, the models, and the folder for the answers.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct QuestionArgs {
-    /// Questions, one JSON object per line; the fields of GSM8K, SVAMP, MATH-500, `OlympiadBench`, GPQA and MMLU are
-    /// known; without a file the demo's questions
+    /// Questions, one JSON object per line; the fields of GSM8K, SVAMP, MATH-500, `OlympiadBench`, GPQA, MMLU,
+    /// `HumanEval` and MBPP are known; without a file the demo's questions
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
     /// Folder for answers and report; an existing run is resumed

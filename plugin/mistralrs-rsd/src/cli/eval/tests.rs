@@ -1,8 +1,11 @@
 use clap::Parser;
 
-use super::EvalArgs;
+use super::{EvalArgs, grading::check_methods};
 use rsd_core::pipeline::trace::StepSource;
-use rsd_evaluation::runner::Method;
+use rsd_evaluation::{
+    question::{self, QuestionFields},
+    runner::Method,
+};
 
 #[derive(Parser)]
 struct EvalLine {
@@ -30,6 +33,19 @@ fn methods_are_taken_once() {
     assert!(parse("--samples-from reward").unwrap_err().contains("expected draft or target"));
     let error = parse("--methods target,rds").unwrap().methods().unwrap_err().to_string();
     assert!(error.starts_with("--methods rds: there is no method `rds`"), "{error}");
+}
+
+#[test]
+fn code_is_not_run_unless_that_is_allowed_nor_graded_while_a_model_answers() {
+    assert!(!parse("").unwrap().allow_execution);
+    assert!(parse("--report-only --allow-execution").unwrap().allow_execution);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), r#"{"task_id":1,"text":"Write f.","test_list":["assert f(1)"]}"#).unwrap();
+    let code = question::read(file.path(), &QuestionFields::default()).unwrap();
+    assert!(check_methods(&code, &[Method::Target, Method::OracleTarget]).is_ok());
+    let error = check_methods(&code, &[Method::OracleAnswer]).unwrap_err().to_string();
+    assert!(error.starts_with("--methods oracle-answer: "), "{error}");
+    assert!(check_methods(&[], &[Method::OracleAnswer]).is_ok());
 }
 
 #[test]

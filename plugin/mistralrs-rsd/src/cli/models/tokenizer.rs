@@ -38,6 +38,6 @@ impl TokenizerArgs {
         let engine = Box::pin(Engine::load("tokenizer", EngineSpec::from_role(&role)?)).await?;
         let json = engine.tokenizer().to_string(false).map_err(anyhow::Error::from_boxed)?;
         replace(&self.output, json.as_bytes(), FileAccess::Inherited)?;
-        super::print(&format!("{}\n", self.output.display()))
+        crate::cli::output::print(&format!("{}\n", self.output.display()))
     }
 }

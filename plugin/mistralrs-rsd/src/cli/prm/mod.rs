@@ -10,8 +10,6 @@ mod prepare;
 mod tests;
 mod train;
 
-use std::io::Write as _;
-
 use anyhow::Context;
 use clap::{Args, Subcommand};
 

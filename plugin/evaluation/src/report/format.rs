@@ -1,6 +1,6 @@
-//! Formats numbers and tables.
+//! Formats numbers, texts and tables for Markdown.
 
-use crate::statistics::Estimate;
+use crate::{markup::visible, statistics::Estimate};
 
 /// The content of an empty cell.
 pub(super) const NONE: &str = "–";
@@ -69,18 +69,61 @@ pub(super) fn cell<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
     value.map_or_else(|| NONE.to_owned(), show)
 }
 
+/// A number of questions in words.
+pub(super) fn questions(number: usize) -> String {
+    format!("{} question{}", count(number as f64), if number == 1 { "" } else { "s" })
+}
+
 /// A name as code, safe inside a table cell.
 pub(super) fn code(text: &str) -> String {
-    let fence = if text.contains('`') { "``" } else { "`" };
+    let fence = "`".repeat(longest_fence(text) + 1);
     let room = if text.contains('`') { " " } else { "" };
-    format!("{fence}{room}{}{room}{fence}", text.replace('|', "\\|"))
+    format!("{fence}{room}{}{room}{fence}", in_one_line(text).replace('|', "\\|"))
 }
+
+/// A text that Markdown shows as it is, also inside a table cell.
+pub(super) fn literal(text: &str) -> String {
+    let characters: Vec<char> = in_one_line(text).chars().collect();
+    let letter = |place: Option<usize>| {
+        place.and_then(|place| characters.get(place)).is_some_and(|other| other.is_alphanumeric())
+    };
+    let mut out = String::new();
+    for (place, &c) in characters.iter().enumerate() {
+        let special = match c {
+            '\\' | '`' | '*' | '<' | '[' | ']' | '|' | '~' | '&' => true,
+            // Inside a word it is no emphasis.
+            '_' => !(letter(place.checked_sub(1)) && letter(Some(place + 1))),
+            _ => false,
+        };
+        out.extend(special.then_some('\\'));
+        out.push(c);
+    }
+    out
+}
+
+/// A block of code, fenced so that nothing in it ends it.
+pub(super) fn fenced(language: &str, text: &str) -> String {
+    let fence = "`".repeat(longest_fence(text).max(2) + 1);
+    format!("{fence}{language}\n{}\n{fence}\n", visible(text))
+}
+
+/// The number of backticks in the longest row of them.
+fn longest_fence(text: &str) -> usize {
+    text.split(|c| c != '`').map(str::len).max().unwrap_or(0)
+}
+
+fn in_one_line(text: &str) -> String {
+    visible(text).replace('\n', "\u{240a}")
+}
+
+/// Columns are aligned up to this width. A setting can be longer than a whole file should be wide.
+const WIDEST: usize = 120;
 
 /// A table with aligned source text. The first `words` columns are text, the others numbers.
 pub(super) fn table(words: usize, header: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-        cells.chain([header[column].chars().count(), 3]).max().unwrap_or(3)
+        cells.chain([header[column].chars().count(), 3]).max().unwrap_or(3).min(WIDEST)
     };
     let widths: Vec<usize> = (0..header.len()).map(width).collect();
     let line = |cells: &[&str]| {
@@ -118,13 +161,21 @@ mod tests {
     }
 
     #[test]
+    fn a_cell_of_any_length_has_its_row() {
+        let long = "x".repeat(100_000);
+        assert!(table(1, &["name"], &[vec![long.clone()]]).contains(&long));
+    }
+
+    #[test]
     fn no_cell_ends_its_row() {
-        let rows = [vec![code("a|b"), "1".to_owned()], vec![code("`"), "10".to_owned()]];
+        let rows =
+            [("a|b", "1"), ("`", "10"), ("a\n``", "x_1 _y_ *|<b>")].map(|(name, n)| vec![code(name), literal(n)]);
         insta::assert_snapshot!(table(1, &["name", "n"], &rows), @r"
-    | name    |   n |
-    | ------- | --: |
-    | `a\|b`  |   1 |
-    | `` ` `` |  10 |
+    | name         |                  n |
+    | ------------ | -----------------: |
+    | `a\|b`       |                  1 |
+    | `` ` ``      |                 10 |
+    | ``` a␊`` ``` | x_1 \_y\_ \*\|\<b> |
     ");
     }
 }
