@@ -151,7 +151,7 @@ impl FakeServer {
                 if bound.is_ok() {
                     break;
                 }
-                std::thread::sleep(Duration::from_millis(50));
+                std::thread::sleep(std::time::Duration::from_millis(50));
                 bound = std::net::TcpListener::bind(address);
             }
             let listener = bound.unwrap();
