@@ -30,6 +30,7 @@ fn methods_are_taken_once() {
     assert_eq!(args.report_names(), ["majority (target)", "majority (draft)", "rsd"]);
     let args = parse("--report-only --methods target --sweep 0.5,0.25").unwrap();
     assert_eq!(args.report_names(), ["target", "rsd@0.5", "rsd@0.25"]);
+    assert_eq!(parse("--report-only --report-questions 5").unwrap().report_questions, 5);
     assert!(parse("--samples-from reward").unwrap_err().contains("expected draft or target"));
     let error = parse("--methods target,rds").unwrap().methods().unwrap_err().to_string();
     assert!(error.starts_with("--methods rds: there is no method `rds`"), "{error}");
