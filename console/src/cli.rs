@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::view::theme;
-
 /// Terminal console of mistralrs-rsd.
 ///
 /// Shows whether RSD pays and changes the server's thresholds while it runs. Without options it connects to the server
@@ -51,10 +49,10 @@ pub struct CommonOptions {
     /// Draw with ASCII characters only, as by itself where the locale (`LC_ALL`, `LC_CTYPE`, `LANG`) is not UTF-8.
     #[arg(long, global = true)]
     pub ascii: bool,
-    /// Color theme. Default: dark, or mono if `NO_COLOR` is set.
-    #[arg(long, value_enum, global = true)]
-    pub theme: Option<theme::ThemeName>,
-    /// Print the state once and exit.
+    /// Color theme: dark, light, mono, or a YAML file with colors. Default: dark, or mono if `NO_COLOR` is set.
+    #[arg(long, value_name = "NAME|FILE", global = true)]
+    pub theme: Option<String>,
+    /// Print whether RSD pays, and the state, once and exit.
     #[arg(long, global = true)]
     pub once: bool,
     /// Format of the printed text.

@@ -33,12 +33,14 @@ use crate::{
         app::{App, AppOptions},
         server::ServerConnection,
     },
-    view::theme::{Theme, ThemeName},
+    view::theme_file::{self, LoadedTheme},
 };
 
 /// Runs what the command line asks for.
 pub async fn run(cli: Cli) -> Result<(), ExitReason> {
     let common = &cli.common;
+    // A theme that does not exist is refused whatever the command is.
+    let theme = theme(common)?;
     match cli.command {
         Some(CliCommand::Schema) => print_text(&pretty(&report::schema())?),
         Some(CliCommand::Completions { shell }) => {
@@ -62,12 +64,12 @@ pub async fn run(cli: Cli) -> Result<(), ExitReason> {
             command_runner(common)?.rollback(RollbackRequest { revision, why, by }).await
         }
         Some(CliCommand::Watch { every, count }) => watch(common, seconds(every)?, count).await,
-        None if common.replay.is_some() => replay(common).await,
+        None if common.replay.is_some() => replay(common, theme).await,
         None if common.once => once(common).await,
         None if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() => {
             watch(common, Duration::from_secs(5), None).await
         }
-        None => show_screens(common).await,
+        None => show_screens(common, theme).await,
     }
 }
 
@@ -85,11 +87,22 @@ fn options(common: &CommonOptions) -> AppOptions {
     AppOptions { readonly: common.readonly, window_ms: common.window.clamp(5, 600) * 1000, by: cli::user() }
 }
 
-fn theme(common: &CommonOptions) -> Theme {
+fn theme(common: &CommonOptions) -> Result<LoadedTheme, ExitReason> {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let name = common.theme.unwrap_or(if no_color { ThemeName::Mono } else { ThemeName::Dark });
+    let name = common.theme.as_deref().unwrap_or(if no_color { "mono" } else { "dark" });
     // An SVG image is UTF-8 whatever the terminal is.
-    Theme::new(name, common.ascii || !common.svg && !locale_is_utf8(|name| std::env::var(name).ok()))
+    let ascii = common.ascii || !common.svg && !locale_is_utf8(|name| std::env::var(name).ok());
+    Ok(theme_file::load_theme(name, ascii)?)
+}
+
+/// Tells on the screen and in the log what about the theme is hard to read.
+fn warn_of_theme(app: &mut App, theme: &LoadedTheme) {
+    for warning in &theme.warnings {
+        tracing::warn!("{warning}");
+    }
+    if let Some(first) = theme.warnings.first() {
+        app.show_note(first.clone(), true);
+    }
 }
 
 /// Whether the locale's characters are UTF-8: the first of these variables that is set decides, as in the C library,
@@ -135,17 +148,18 @@ fn sources(common: &CommonOptions) -> Result<DataSources, ExitReason> {
     Ok(DataSources { app, head: RecordingHeader::new(servers), commands, messages, clock, tasks })
 }
 
-async fn show_screens(common: &CommonOptions) -> Result<(), ExitReason> {
-    let DataSources { app, head, commands, messages, clock, tasks } = sources(common)?;
+async fn show_screens(common: &CommonOptions, theme: LoadedTheme) -> Result<(), ExitReason> {
+    let DataSources { mut app, head, commands, messages, clock, tasks } = sources(common)?;
     let recorder = common.record.as_deref().map(|path| RecordingWriter::begin(path, &head)).transpose()?;
     let log = ConsoleLog::start(common.log_file.clone());
-    let ended = EventLoop { app, commands, messages, clock, theme: theme(common), recorder, log }.run().await;
+    warn_of_theme(&mut app, &theme);
+    let ended = EventLoop { app, commands, messages, clock, theme: theme.theme, recorder, log }.run().await;
     drop(tasks);
     ended
 }
 
 /// Shows a recording: a screenshot or report of its end, or the screens at the recorded pace.
-async fn replay(common: &CommonOptions) -> Result<(), ExitReason> {
+async fn replay(common: &CommonOptions, theme: LoadedTheme) -> Result<(), ExitReason> {
     let path = common.replay.as_deref().unwrap_or(Path::new("-"));
     let file = File::open(path)
         .map_err(|error| ExitReason::Recording { path: path.display().to_string(), cause: error.to_string() })?;
@@ -154,12 +168,15 @@ async fn replay(common: &CommonOptions) -> Result<(), ExitReason> {
     if let Some(screen) = &common.screenshot {
         recording.replay_into(&mut app);
         let format = if common.svg { ImageFormat::Svg } else { ImageFormat::Text };
-        return print_text(&take_screenshot(app, screen, &common.size, format, &theme(common))?);
+        for warning in &theme.warnings {
+            writeln!(std::io::stderr(), "rsd-console: warning: {warning}")?;
+        }
+        return print_text(&take_screenshot(app, screen, &common.size, format, &theme.theme)?);
     }
     if common.once || !std::io::stdout().is_terminal() {
         recording.replay_into(&mut app);
         let report = StatusReport::from_app(&app);
-        return commands::print(common.output, &report, || report.lines());
+        return commands::print(common.output, &report, || report.paragraphs());
     }
     let (sender, messages) = mpsc::channel(1);
     let clock = SteadyClock::start();
@@ -177,7 +194,9 @@ async fn replay(common: &CommonOptions) -> Result<(), ExitReason> {
         sender.closed().await;
     });
     let log = ConsoleLog::start(common.log_file.clone());
-    let tui = EventLoop { app, commands: Vec::new(), messages, clock, theme: theme(common), recorder: None, log };
+    app.tick(clock.now_ms());
+    warn_of_theme(&mut app, &theme);
+    let tui = EventLoop { app, commands: Vec::new(), messages, clock, theme: theme.theme, recorder: None, log };
     let ended = tui.run().await;
     pace.abort();
     ended
@@ -216,7 +235,7 @@ async fn once(common: &CommonOptions) -> Result<(), ExitReason> {
     let mut sources = sources(common)?;
     wait_until_complete(&mut sources, None).await?;
     let report = StatusReport::from_app(&sources.app);
-    commands::print(common.output, &report, || report.lines())?;
+    commands::print(common.output, &report, || report.paragraphs())?;
     drop(sources.tasks);
     let down = sources.app.data.servers.iter().find_map(|server| match server.connection(sources.app.data.now_ms) {
         ServerConnection::Down { cause, .. } => Some(format!("{}: {cause}", server.name)),

@@ -184,6 +184,14 @@ impl EventLoop {
 
     fn on_second(&mut self, jumps: &mut ClockJumpDetector) -> Result<(), ExitReason> {
         self.app.tick(self.clock.now_ms());
+        for effect in self.app.due_effects() {
+            // What cannot be sent now is due again later.
+            if let AppEffect::Send(server, command) = effect
+                && let Some(sender) = self.commands.get(server)
+            {
+                let _ = sender.try_send(command);
+            }
+        }
         for line in self.log.take_lines() {
             self.app.add_log_line(line);
         }

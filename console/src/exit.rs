@@ -3,7 +3,10 @@
 use rsd_protocol::error::ErrorCode;
 use thiserror::Error;
 
-use crate::source::{admin::AdminError, discovery::DiscoveryError, http::HttpError};
+use crate::{
+    source::{admin::AdminError, discovery::DiscoveryError, http::HttpError},
+    view::theme_file::ThemeError,
+};
 
 /// Why the program ends with an error.
 #[derive(Debug, Error)]
@@ -11,6 +14,8 @@ pub enum ExitReason {
     /// An argument of the command line is invalid.
     #[error("{0}")]
     Usage(String),
+    #[error(transparent)]
+    Theme(#[from] ThemeError),
     /// No server is known, or the list of servers is invalid.
     #[error(transparent)]
     Find(#[from] DiscoveryError),
@@ -45,7 +50,7 @@ impl ExitReason {
     #[must_use]
     pub fn code(&self) -> u8 {
         match self {
-            Self::Usage(_) => 64,
+            Self::Usage(_) | Self::Theme(_) => 64,
             Self::Recording { .. } => 66,
             Self::Http(_) | Self::Unavailable(_) => 69,
             Self::CannotWrite { .. } => 73,

@@ -136,6 +136,8 @@ pub enum UserIntent {
     Trial,
     /// Toggle whether the change is also written into the deployment file.
     Persist,
+    /// Show or hide the comparison with an hour ago.
+    Compare,
     /// Fetch everything now.
     Refresh,
 }
@@ -218,6 +220,7 @@ bindings! {
     SCREEN, [Char('O')], "O", "", "Turn the order of the list around.", UserIntent::ReverseOrder;
     SCREEN, [Char('/')], "/", "filter", "Show only lines with this text.", UserIntent::Filter;
     SCREEN, [Char(' ')], "space", "freeze", "Freeze or unfreeze the view. No data are lost meanwhile.", UserIntent::Freeze;
+    SCREEN, [Char('v')], "v", "compare", "Compare the numbers with those of an hour ago.", UserIntent::Compare;
     SCREEN, [Code(Enter)], "Enter", "open", "Open the selected line: a request, a server, or the return to a revision.", UserIntent::Enter;
     SCREEN, [Char('r')], "r", "", "Fetch everything from the server now.", UserIntent::Refresh;
     MOVES, [Code(Down), Char('j')], "down j", "", "The next line; among the rewards, a lower threshold to look at.", UserIntent::Down;
@@ -248,7 +251,7 @@ bindings! {
     PALETTE, [Code(Up)], "up", "", "In the commands: select the one above.", UserIntent::Up;
     PALETTE, [Code(Backspace)], "Backspace", "", "In the commands: delete a character.", UserIntent::Erase;
     OPEN, [Code(Esc)], "Esc", "back", "Close what is open and change nothing.", UserIntent::Close;
-    SCREEN, [Code(Esc)], "Esc", "", "Clear the filter, or the cursor among the rewards.", UserIntent::Close;
+    SCREEN, [Code(Esc)], "Esc", "", "Close the comparison, or clear the filter or the cursor among the rewards.", UserIntent::Close;
     ANYWHERE, [Ctrl('c')], "Ctrl-C", "", "Quit at once.", UserIntent::Quit;
     ANYWHERE, [Ctrl('z')], "Ctrl-Z", "", "Give the terminal back to the shell; fg returns.", UserIntent::Suspend;
 }

@@ -34,6 +34,7 @@ pub const COMMANDS: &[PaletteCommand] = &[
     command("logs", UserIntent::Show(Screen::Logs)),
     command("sort", UserIntent::SortColumn),
     command("reverse", UserIntent::ReverseOrder),
+    command("compare", UserIntent::Compare),
     command("filter", UserIntent::Filter),
     command("freeze", UserIntent::Freeze),
     command("refresh", UserIntent::Refresh),

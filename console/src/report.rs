@@ -13,6 +13,7 @@ use crate::{
     state::{
         alerts::{self, Alert, AlertSeverity},
         app::App,
+        headline::{HeadlineTone, ServerHeadline},
         server::{ServerConnection, ServerState},
         summary::MetricSummary,
     },
@@ -31,6 +32,7 @@ pub struct StatusReport {
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ServerReport {
     pub name: String,
+    pub headline: HeadlineReport,
     /// Whether the data are current.
     pub connection: ConnectionWord,
     /// Why the data are not current, or why there are no metrics.
@@ -45,6 +47,19 @@ pub struct ServerReport {
     pub metrics: Option<MetricSummary>,
     /// The most urgent first.
     pub alerts: Vec<Alert>,
+}
+
+/// Whether RSD pays.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct HeadlineReport {
+    /// Whether RSD pays, in one sentence.
+    pub statement: String,
+    /// `good` if RSD pays, `bad` if it costs time or FLOPs or the server does not answer, else `neutral`.
+    pub tone: HeadlineTone,
+    /// What the statement rests on; may be empty.
+    pub basis: String,
+    /// What to do, with commands of a shell; absent if nothing is proposed.
+    pub proposal: Option<String>,
 }
 
 /// Whether the data of a server are current.
@@ -63,11 +78,25 @@ pub enum ConnectionWord {
 impl StatusReport {
     #[must_use]
     pub fn from_app(app: &App) -> Self {
-        let now_ms = app.data.now_ms;
-        Self {
-            at_ms: now_ms,
-            servers: app.data.servers.iter().map(|server| ServerReport::from_server(server, now_ms)).collect(),
-        }
+        let (now_ms, window_ms) = (app.data.now_ms, app.options.window_ms);
+        let report = |server| ServerReport::from_server(server, window_ms, now_ms);
+        Self { at_ms: now_ms, servers: app.data.servers.iter().map(report).collect() }
+    }
+
+    /// For people: of each server first whether RSD pays, then on what that rests and what to do, then the numbers.
+    #[must_use]
+    pub fn paragraphs(&self) -> Vec<String> {
+        let many = self.servers.len() > 1;
+        let told = |(server, line): (&ServerReport, String)| {
+            let name = if many { format!("{}: ", server.name) } else { String::new() };
+            let headline = &server.headline;
+            let detail = [Some(headline.basis.clone()), headline.proposal.clone()];
+            let detail: Vec<_> = detail.into_iter().flatten().filter(|part| !part.is_empty()).collect();
+            let detail = Some(detail.join(" ")).filter(|detail| !detail.is_empty());
+            let told = [Some(format!("{name}{}.", headline.statement)), detail];
+            told.into_iter().flatten().map(|text| text::one_line(&text, 300, "...")).chain([line]).collect::<Vec<_>>()
+        };
+        self.servers.iter().zip(self.lines()).flat_map(told).collect()
     }
 
     /// One line per server, for people.
@@ -85,7 +114,9 @@ impl StatusReport {
 }
 
 impl ServerReport {
-    fn from_server(server: &ServerState, now_ms: u64) -> Self {
+    fn from_server(server: &ServerState, window_ms: u64, now_ms: u64) -> Self {
+        let ServerHeadline { statement, basis, proposal, tone } = ServerHeadline::of(server, window_ms, now_ms);
+        let proposal = proposal.map(|proposal| proposal.by_command());
         let (connection, cause) = match server.connection(now_ms) {
             ServerConnection::Connecting => (ConnectionWord::Connecting, None),
             ServerConnection::Live => (ConnectionWord::Live, server.metrics_problem(now_ms)),
@@ -94,6 +125,7 @@ impl ServerReport {
         };
         Self {
             name: server.name.clone(),
+            headline: HeadlineReport { statement, tone, basis, proposal },
             connection,
             cause,
             delta: server.delta(),

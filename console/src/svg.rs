@@ -8,6 +8,8 @@ use ratatui::{
 };
 use unicode_width::UnicodeWidthStr;
 
+use crate::view::contrast::xterm_rgb;
+
 /// Width of a cell in pixels. `textLength` stretches every run of text to its cells, whatever font the viewer has.
 const CELL_WIDTH: f64 = 8.4;
 /// Height of a cell in pixels.
@@ -201,7 +203,8 @@ fn color_of(color: Color) -> Option<String> {
         Color::Cyan | Color::LightCyan => "#56d4dd",
         Color::DarkGray => "#7d8590",
         Color::Gray => "#b1bac4",
-        Color::White | Color::Indexed(_) => FOREGROUND,
+        Color::Indexed(_) => return xterm_rgb(color).map(|[r, g, b]| format!("#{r:02x}{g:02x}{b:02x}")),
+        Color::White => FOREGROUND,
     };
     Some(named.to_owned())
 }

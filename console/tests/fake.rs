@@ -62,6 +62,8 @@ struct FakeState {
     instance: String,
     endpoint: String,
     audit: Vec<rsd_protocol::event::AdminAttempt>,
+    /// Steps of the newest request so far, if it is in work.
+    in_work: Option<usize>,
 }
 
 impl FakeState {
@@ -142,7 +144,17 @@ impl FakeServer {
     pub fn start_on(ports: (u16, u16), instance: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let bind = |port| {
-            let listener = std::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
+            // The port of a server that has just stopped may serve somebody's connection for a moment.
+            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            let mut bound = std::net::TcpListener::bind(address);
+            for _ in 0..200 {
+                if bound.is_ok() {
+                    break;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(50));
+                bound = std::net::TcpListener::bind(address);
+            }
+            let listener = bound.unwrap();
             listener.set_nonblocking(true).unwrap();
             let _within = runtime.enter();
             TcpListener::from_std(listener).unwrap()
@@ -165,6 +177,7 @@ impl FakeServer {
             instance: instance.to_owned(),
             endpoint: endpoint.clone(),
             audit: Vec::new(),
+            in_work: None,
         }));
         let app = router(inside.clone());
         runtime.spawn(async move { axum::serve(admin, app).await.unwrap() });
@@ -205,6 +218,11 @@ impl FakeServer {
         inside.revise(live, RevisionCause::Patch, Some("ben".into()), None);
     }
 
+    /// Sets the newest request to work: at each look it has one step more, and after its last it has ended.
+    pub fn begin_request(&self) {
+        self.inside().in_work = Some(0);
+    }
+
     /// Leaves the file that a server leaves for its console.
     pub fn leave_token_file(&self, folder: &Path) {
         let file = TokenFile {
@@ -235,7 +253,7 @@ fn router(inside: Shared) -> Router {
         .route(routes::CONFIRM, post(confirm))
         .route(routes::STATUS, get(status))
         .route(routes::PREVIEW, get(preview))
-        .route(routes::TRACES, get(|| async { Json(fixture::traces()) }))
+        .route(routes::TRACES, get(traces))
         .route(routes::TRACE, get(trace))
         .route(routes::AUDIT, get(|State(s): State<Shared>| async move { Json(s.lock().unwrap().audit.clone()) }))
         .route(routes::EVENTS, get(events))
@@ -395,7 +413,20 @@ async fn preview(State(inside): State<Shared>, Query(query): Query<HashMap<Strin
     Json(fixture::preview(inside.lock().unwrap().live.policy.delta)).into_response()
 }
 
-async fn trace(UrlPath(id): UrlPath<String>) -> Response {
+async fn traces(State(inside): State<Shared>) -> Response {
+    let mut traces = fixture::traces();
+    if let Some(steps) = inside.lock().unwrap().in_work {
+        traces[0] = fixture::running(steps).summary;
+    }
+    Json(traces).into_response()
+}
+
+async fn trace(State(inside): State<Shared>, UrlPath(id): UrlPath<String>) -> Response {
+    let mut inside = inside.lock().unwrap();
+    if let (Some(steps), "req-0") = (inside.in_work, id.as_str()) {
+        inside.in_work = Some(steps + 1).filter(|next| *next < 6);
+        return Json(fixture::running(steps)).into_response();
+    }
     match fixture::trace(&id) {
         Some(trace) => Json(trace).into_response(),
         None => refuse(404, ErrorCode::UnknownTrace, "no such request is recorded"),

@@ -64,6 +64,40 @@ fn with_preview(mut server: ServerState, at: f64) -> ServerState {
     server
 }
 
+/// A server whose target answers alone and that predicts RSD at this threshold.
+fn target_alone(delta: f64) -> ServerState {
+    with_status(with_preview(scraped(0, 0, ""), delta), AnswerRoute::Target, true)
+}
+
+/// A server that answered requests and then, for longer than the window, none.
+fn idle_after_traffic() -> ServerState {
+    let mut server = scraped(100, 81, &pays(1.4, 0.38));
+    let counted = server_text(&pays(1.4, 0.38));
+    for second in [2_u64, 125, 128] {
+        server.receive(second * 1_000, SourceUpdate::Metrics(counted.clone()), WINDOW_MS);
+    }
+    server
+}
+
+/// What the console knows right after it was connected to a server that has answered requests before.
+fn just_connected() -> ServerState {
+    let mut server = ServerState::new("127.0.0.1:1234", false);
+    server.receive(1_000, SourceUpdate::Metrics(server_text(&pays(1.4, 0.38))), WINDOW_MS);
+    server
+}
+
+/// The same half a minute later, in which nothing was decided.
+fn idle_since_connected() -> ServerState {
+    let mut server = just_connected();
+    server.receive(30_000, SourceUpdate::Metrics(server_text(&pays(1.4, 0.38))), WINDOW_MS);
+    server
+}
+
+/// `/metrics` of a server that has decided 100 steps.
+fn server_text(more: &str) -> String {
+    format!("rsd_steps_total{{outcome=\"accepted\"}} 81\nrsd_steps_total{{outcome=\"rejected\"}} 19\n{more}")
+}
+
 fn failed(channel: SourceChannel) -> SourceUpdate {
     let cause = "cannot connect to http://127.0.0.1:1234/metrics".into();
     SourceUpdate::Failed(ChannelFailure { channel, cause, retry_at_ms: 9_000 })
@@ -92,11 +126,16 @@ fn states() -> Vec<(&'static str, ServerState, u64)> {
         ("not ready", with_status(scraped(100, 81, &pays(1.4, 0.38)), AnswerRoute::Rsd, false), now),
         ("target alone", with_status(scraped(100, 81, &pays(1.4, 0.38)), AnswerRoute::Target, true), now),
         ("target alone, by the metrics", scraped(0, 0, "rsd_policy_route{route=\"target\"} 1"), now),
+        ("target alone, RSD would be faster", target_alone(0.5), now),
+        ("target alone, RSD would be slower", target_alone(0.98), now),
         ("draft alone", with_status(scraped(100, 81, &pays(1.4, 0.38)), AnswerRoute::Draft, true), now),
         ("one scrape", one_scrape, now),
         ("no traffic", scraped(0, 0, ""), now),
         ("first request", scraped(0, 0, "rsd_requests_running 1"), now),
         ("only failures", scraped(0, 0, "rsd_requests_total{outcome=\"failed\"} 3"), now),
+        ("no traffic any more", idle_after_traffic(), 129_000),
+        ("just connected", just_connected(), now),
+        ("connected a while ago, no traffic", idle_since_connected(), 31_000),
         ("warming up", scraped(7, 5, &pays(0.4, -0.2)), now),
         ("saves and faster", scraped(100, 81, &pays(1.4, 0.38)), now),
         ("faster, FLOPs unknown", scraped(100, 81, &seconds(1.4)), now),
@@ -119,7 +158,8 @@ fn the_headline_in_every_state() {
     let mut text = String::new();
     for (name, server, now_ms) in states() {
         let headline = ServerHeadline::of(&server, WINDOW_MS, now_ms);
-        writeln!(text, "{name} ({:?})\n  {}\n  {}", headline.tone, headline.statement, headline.detail).unwrap();
+        writeln!(text, "{name} ({:?})\n  {}\n  {}", headline.tone, headline.statement, headline.detail()).unwrap();
+        writeln!(text, "  {}", headline.proposal.map_or_else(|| "-".into(), |proposal| proposal.by_command())).unwrap();
     }
     insta::assert_snapshot!(text);
 }
@@ -153,6 +193,6 @@ proptest! {
             prop_assert_eq!(headline.tone, HeadlineTone::Good);
             prop_assert!(headline.statement.contains("as fast as the target alone"), "{}", headline.statement);
         }
-        prop_assert!(!headline.detail.is_empty());
+        prop_assert!(!headline.detail().is_empty());
     }
 }

@@ -13,4 +13,5 @@ mod names;
 mod navigation;
 mod pty;
 mod scripts;
+mod themes;
 mod views;

@@ -2,16 +2,20 @@
 
 use rsd_console::{
     input::Screen,
-    source::ServerCommand,
+    screenshot::screenshot_text,
+    source::{ServerCommand, SourceMessage, SourceUpdate},
     state::{
-        app::{App, AppEffect},
+        app::{App, AppEffect, opened::OpenedPage},
         change_dialog::ChangeDialog,
     },
 };
 
-use rsd_console::test_support::fixture;
+use rsd_console::test_support::fixture::{self, START_MS, running};
 
-use crate::editing::{note, press};
+use crate::{
+    editing::{note, press},
+    views::plain,
+};
 
 #[test]
 fn a_typed_command_does_what_its_key_does() {
@@ -56,6 +60,75 @@ fn requests_are_sorted_by_each_column_in_both_orders() {
     assert_eq!(shown(&app), as_they_arrive, "after the last column the list is as it arrives");
     press(&mut app, "1o");
     assert!(note(&app).contains("no list"), "{}", note(&app));
+}
+
+#[test]
+fn the_comparison_with_an_hour_ago_is_opened_and_left_by_key_and_by_name() {
+    let compared = |app: &App| app.ui.opened == Some(OpenedPage::Comparison);
+    let mut app = fixture::app();
+    press(&mut app, "3v");
+    assert_eq!((app.ui.screen, compared(&app)), (Screen::Overview, true), "it is a part of the overview");
+    press(&mut app, "v");
+    assert!(!compared(&app));
+    press(&mut app, ":compare<Enter>");
+    assert!(compared(&app));
+    press(&mut app, "<Esc>");
+    assert!(!compared(&app));
+    press(&mut app, "v1");
+    assert!(!compared(&app), "the key of the overview shows the overview");
+}
+
+#[test]
+fn a_request_in_work_is_followed_step_by_step_until_it_ends_or_is_left() {
+    let mut app = fixture::app();
+    let say = |app: &mut App, second: u64, update| {
+        app.receive(SourceMessage { at_ms: START_MS + second * 1000, target: 0, update });
+    };
+    let asks = || vec![AppEffect::Send(0, ServerCommand::Trace("req-0".into()))];
+    let shown = |app: &App| screenshot_text(app, &plain(), 80, 24);
+    let mut list = fixture::traces();
+    list[0] = running(2).summary;
+    say(&mut app, 90, SourceUpdate::Traces(list.clone()));
+    press(&mut app, "4");
+    assert!(shown(&app).contains("in work  running"), "{}", shown(&app));
+    assert_eq!(app.due_effects(), [], "nothing is asked for before it is opened");
+    assert_eq!(press(&mut app, "<Enter>"), asks());
+    assert_eq!(app.due_effects(), [], "the answer is still awaited");
+    say(&mut app, 91, SourceUpdate::Trace(Box::new(running(0))));
+    assert!(shown(&app).contains("Its first step is not decided yet."), "{}", shown(&app));
+    say(&mut app, 91, SourceUpdate::Trace(Box::new(running(2))));
+    assert!(shown(&app).contains("step 2, draft") && !shown(&app).contains("step 3"), "{}", shown(&app));
+    assert_eq!(app.due_effects(), asks(), "its next steps");
+    app.tick(START_MS + 97_000);
+    assert_eq!(app.due_effects(), asks(), "an answer that does not come is asked for again");
+    say(&mut app, 98, SourceUpdate::Trace(Box::new(running(5))));
+    assert!(shown(&app).contains("step 5, draft"), "the newest step is shown: {}", shown(&app));
+    insta::assert_snapshot!("request_in_work_80x24", shown(&app));
+
+    // Another request arrives, and the one that is looked at stays.
+    let mut other = running(1).summary;
+    other.id = "req-9".into();
+    list.insert(0, other);
+    say(&mut app, 99, SourceUpdate::Traces(list));
+    assert!(shown(&app).contains("request req-0"), "{}", shown(&app));
+    press(&mut app, "g");
+    say(&mut app, 99, SourceUpdate::Trace(Box::new(running(6))));
+    assert!(shown(&app).contains("step 1, draft") || shown(&app).contains("17 * 23"), "{}", shown(&app));
+    assert!(shown(&app).contains("G goes to"), "whoever scrolls is left alone: {}", shown(&app));
+    press(&mut app, "G");
+    assert!(shown(&app).contains("step 6, draft"), "{}", shown(&app));
+
+    press(&mut app, "<Esc><Down> <Enter>");
+    app.tick(START_MS + 110_000);
+    assert_eq!(app.due_effects(), [], "a frozen view fetches nothing by itself");
+    press(&mut app, "<Esc> <Enter>");
+    app.tick(START_MS + 120_000);
+    assert_eq!(app.due_effects(), asks());
+    say(&mut app, 121, SourceUpdate::Trace(Box::new(fixture::trace("req-0").unwrap())));
+    assert_eq!(app.due_effects(), [], "it has ended");
+    say(&mut app, 122, SourceUpdate::Trace(Box::new(running(6))));
+    press(&mut app, "<Esc>");
+    assert_eq!(app.due_effects(), [], "it was left");
 }
 
 #[test]

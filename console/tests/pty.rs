@@ -108,6 +108,28 @@ fn two_servers_are_changed_and_undone_together() {
 }
 
 #[test]
+fn a_request_in_work_is_followed_until_it_ends() {
+    let fake = FakeServer::start();
+    fake.begin_request();
+    let home = home_of(&fake);
+    let mut pty = PseudoTerminal::open(home.path(), &format!("{CONSOLE}; {AFTER}"));
+    pty.wait("LIVE");
+    pty.press("4");
+    pty.wait("in work  running");
+    pty.press("\r");
+    pty.wait("request req-0, in work");
+    for step in ["step 2, draft", "step 4, target", "step 5, draft"] {
+        pty.wait(step);
+    }
+    pty.wait("request req-0, Esc back");
+    pty.press("\u{1b}");
+    pty.wait("completed");
+    pty.press("q");
+    pty.wait("[finished]");
+    assert_restored(&pty, "code 0");
+}
+
+#[test]
 fn a_signal_gives_the_terminal_back() {
     for (signal, code) in [("-TERM", "code 143"), ("-HUP", "code 129"), ("-INT", "code 130")] {
         let fake = FakeServer::start();

@@ -98,6 +98,9 @@ fn a_change_for_a_while_can_be_confirmed_also_under_the_former_name() {
 fn every_way_to_fail_has_its_exit_code_and_says_what_to_do() {
     let home = Home::new();
     let elsewhere = Home { dir: tempfile::tempdir().unwrap(), fake: FakeServer::start() };
+    let theme = home.dir.path().join("theme.yaml");
+    std::fs::write(&theme, "colors:\n  title: cyan\n").unwrap();
+    let theme = theme.to_str().unwrap();
     let (read, write) = (home.dir.path().join("r"), home.dir.path().join("w"));
     std::fs::write(&read, READ).unwrap();
     std::fs::write(&write, WRITE).unwrap();
@@ -105,7 +108,8 @@ fn every_way_to_fail_has_its_exit_code_and_says_what_to_do() {
     let admin = home.fake.admin.as_str();
     let cases: &[(&Home, i32, &[&str], &str)] = &[
         (&home, 64, &["set", "policy.delta"], "PATH=VALUE"),
-        (&home, 64, &["--theme", "pink"], "possible values"),
+        (&home, 64, &["--theme", "pink"], "(dark, light, mono)"),
+        (&home, 64, &["--once", "--theme", theme], ":2: colors: "),
         (&home, 64, &["get", "policy.dleta"], "policy.delta"),
         (&home, 64, &["get", "--target", "http://a:1", "--target", "http://b:1"], "works on one server"),
         (&home, 65, &["set", "policy.delta=9"], "from -1 to 2"),
@@ -137,8 +141,16 @@ fn once_says_how_it_is_and_fails_where_nothing_answers() {
     let server = &report["servers"][0];
     assert_eq!((server["connection"].as_str(), server["delta"].as_f64()), (Some("live"), Some(0.7)));
     assert_eq!(server["metrics"]["decided_steps"], 40.0);
+    let headline = &server["headline"];
+    assert_eq!((headline["tone"].as_str(), headline["proposal"].as_str()), (Some("good"), Some("Nothing to do.")));
+    let (code, out, _) = home.run(&["--once"]);
+    let lines: Vec<_> = out.lines().collect();
+    assert_eq!((code, lines.len()), (0, 3), "{out}");
+    assert!(lines[0].starts_with("RSD pays: it saves ") && lines[1].contains("Nothing to do."), "{out}");
+    assert!(lines[2].contains("UTC live, delta 0.70 (revision 1)"), "{out}");
     let (code, out, err) = home.run(&["--once", "--target", "http://127.0.0.1:1"]);
     assert_eq!(code, 69, "{out}");
+    assert!(out.starts_with("The server does not answer, and nothing is known about it yet.\n"), "{out}");
     assert!(out.contains("down: cannot connect") && err.contains("cannot connect"), "{out}{err}");
 }
 

@@ -1,19 +1,16 @@
 //! Every screen, at every size, in every state and theme.
 
-use ratatui::{Terminal, backend::TestBackend, style::Color};
 use rsd_console::{
     input::{Screen, UserIntent},
     screenshot::{draw_buffer, screenshot_text},
     source::{ChannelFailure, CommandAnswer, FleetRow, SourceChannel, SourceMessage, SourceUpdate},
     state::app::{App, AppOptions},
     svg,
-    view::{
-        draw,
-        theme::{Theme, ThemeName},
-    },
+    view::theme::{Theme, ThemeName},
 };
 use rsd_protocol::{
     error::{ErrorCode, ErrorDetail, FieldProblem},
+    policy::AnswerRoute,
     settings::{ChangeResult, SettingDifference},
 };
 use serde_json::json;
@@ -27,7 +24,7 @@ pub fn plain() -> Theme {
 }
 
 /// A console in each state of its connection.
-fn states() -> [(&'static str, App); 5] {
+pub fn states() -> [(&'static str, App); 7] {
     let connecting = App::new(&[("127.0.0.1:1235".into(), true)], AppOptions::default());
     let live = fixture::app();
     let mut stale = fixture::app();
@@ -38,7 +35,57 @@ fn states() -> [(&'static str, App); 5] {
         let failure = ChannelFailure { channel, cause, retry_at_ms: START_MS + 95_000 };
         down.receive(SourceMessage { at_ms: START_MS + 91_000, target: 0, update: SourceUpdate::Failed(failure) });
     }
-    [("connecting", connecting), ("live", live), ("stale", stale), ("down", down), ("unused", unused())]
+    [
+        ("connecting", connecting),
+        ("live", live),
+        ("stale", stale),
+        ("down", down),
+        ("unused", unused()),
+        ("slower", slower()),
+        ("target_alone", target_alone()),
+    ]
+}
+
+/// A server that RSD makes slower, because the threshold is so high that most steps are rejected.
+fn slower() -> App {
+    let mut app = App::new(&[("127.0.0.1:1235".into(), true)], AppOptions::default());
+    let live = fixture::live(0.9);
+    for second in 0..90_u32 {
+        let steps = 4.0 * f64::from(second);
+        let accepted = (steps * fixture::acceptance(0.9)).floor();
+        let update = SourceUpdate::Metrics(fixture::metrics(steps, accepted, 0.9, 1));
+        app.receive(SourceMessage { at_ms: START_MS + u64::from(second) * 1000, target: 0, update });
+    }
+    let mut say = |update| app.receive(SourceMessage { at_ms: START_MS + 89_000, target: 0, update });
+    say(SourceUpdate::Status(Box::new(fixture::status("http://127.0.0.1:1234", &live, 1, true))));
+    say(SourceUpdate::Policy { etag: "\"one-1\"".into(), view: Box::new(fixture::view(&live, 1)) });
+    say(SourceUpdate::Preview(Box::new(fixture::preview(0.9))));
+    say(SourceUpdate::Traces(fixture::traces()));
+    app
+}
+
+/// A server whose target answers alone.
+fn target_alone() -> App {
+    let mut app = App::new(&[("127.0.0.1:1235".into(), true)], AppOptions::default());
+    let mut live = fixture::live(0.7);
+    live.policy.route = AnswerRoute::Target;
+    for second in 0..90_u32 {
+        // Requests are answered, but no step is drafted.
+        let text = fixture::metrics(400.0, 300.0, 0.7, 1)
+            .replace("source=\"target\"} 3000", &format!("source=\"target\"}} {}", 3000 + 12 * second))
+            .replace("outcome=\"completed\"} 66", &format!("outcome=\"completed\"}} {}", 66 + second / 10));
+        app.receive(SourceMessage {
+            at_ms: START_MS + u64::from(second) * 1000,
+            target: 0,
+            update: SourceUpdate::Metrics(text),
+        });
+    }
+    let mut say = |update| app.receive(SourceMessage { at_ms: START_MS + 89_000, target: 0, update });
+    say(SourceUpdate::Status(Box::new(fixture::status("http://127.0.0.1:1234", &live, 1, true))));
+    say(SourceUpdate::Policy { etag: "\"one-1\"".into(), view: Box::new(fixture::view(&live, 1)) });
+    say(SourceUpdate::Preview(Box::new(fixture::preview(0.7))));
+    say(SourceUpdate::Traces(fixture::traces()));
+    app
 }
 
 /// A server that nobody has used yet.
@@ -92,7 +139,7 @@ fn every_screen_of_a_live_server() {
 
 #[test]
 fn a_server_that_is_down_says_so_on_every_screen_and_its_old_data_stay() {
-    let [_, _, _, (_, down), _] = states();
+    let [_, _, _, (_, down), ..] = states();
     for screen in Screen::ALL {
         let text = screenshot_text(&on(screen, down.clone()), &plain(), 80, 24);
         assert!(text.contains("DOWN, next try in 4 s"), "{text}");
@@ -110,55 +157,6 @@ fn a_terminal_that_is_too_small_is_told_how_small() {
     for (columns, rows) in [(1, 1), (60, 19), (3, 80), (200, 2)] {
         assert_eq!(screenshot_text(&fixture::app(), &plain(), columns, rows).lines().count(), usize::from(rows));
     }
-}
-
-#[test]
-fn nothing_is_said_by_color_alone_and_ascii_is_ascii() {
-    for (state, app) in states() {
-        for screen in Screen::ALL {
-            let app = on(screen, app.clone());
-            let mono = screenshot_text(&app, &plain(), 80, 24);
-            for name in [ThemeName::Dark, ThemeName::Light] {
-                assert_eq!(
-                    mono,
-                    screenshot_text(&app, &Theme::new(name, false), 80, 24),
-                    "{state} {screen:?} {name:?}"
-                );
-            }
-            let ascii = screenshot_text(&app, &Theme::new(ThemeName::Mono, true), 80, 24);
-            let foreign: String = ascii.chars().filter(|c| !c.is_ascii() && *c != '\u{fffd}').collect();
-            assert_eq!(foreign, "", "{state} {screen:?}\n{ascii}");
-        }
-    }
-}
-
-#[test]
-fn mono_has_no_colors_and_the_others_do() {
-    for name in [ThemeName::Mono, ThemeName::Dark, ThemeName::Light] {
-        let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
-        terminal.draw(|frame| draw(frame, &fixture::app(), &Theme::new(name, false))).unwrap();
-        let cells = &terminal.backend().buffer().content;
-        let colored = cells.iter().any(|cell| cell.fg != Color::Reset || cell.bg != Color::Reset);
-        assert_eq!(colored, name != ThemeName::Mono, "{name:?}");
-    }
-    insta::assert_snapshot!(
-        "overview_ascii_80x24",
-        screenshot_text(&fixture::app(), &Theme::new(ThemeName::Mono, true), 80, 24)
-    );
-}
-
-#[test]
-fn old_data_is_dimmed() {
-    let [_, (_, live), _, (_, down), _] = states();
-    let style_of_a_figure = |app: &App| {
-        let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
-        terminal.draw(|frame| draw(frame, app, &Theme::new(ThemeName::Dark, false))).unwrap();
-        let buffer = terminal.backend().buffer().clone();
-        let digits = buffer.content.iter().position(|cell| cell.symbol() == "_").unwrap();
-        buffer.content[digits].fg
-    };
-    assert_eq!(style_of_a_figure(&live), Color::Reset);
-    assert_eq!(style_of_a_figure(&down), Color::DarkGray);
 }
 
 #[test]
@@ -329,6 +327,20 @@ fn the_help_has_every_key() {
     insta::assert_snapshot!("help_120x50", screenshot_text(&app, &plain(), 120, 50));
     app.apply_intent(UserIntent::Bottom);
     assert!(screenshot_text(&app, &plain(), 60, 20).contains("Ctrl-C"), "the last line can be reached");
+    // Also above a text that is shorter and has the same scroll position.
+    let scrolled = |screen| {
+        let mut app = on(screen, fixture::app());
+        app.apply_intent(UserIntent::Enter);
+        let mut trace = fixture::trace("req-0").unwrap();
+        trace.steps.clear();
+        let update = SourceUpdate::Trace(Box::new(trace));
+        app.receive(SourceMessage { at_ms: START_MS + 90_000, target: 0, update });
+        app.apply_intent(UserIntent::Help);
+        app.apply_intent(UserIntent::PageDown);
+        screenshot_text(&app, &plain(), 60, 20).lines().skip(3).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(scrolled(Screen::Models), scrolled(Screen::Overview));
+    assert_eq!(scrolled(Screen::Requests), scrolled(Screen::Overview));
 }
 
 #[test]
@@ -370,6 +382,42 @@ fn a_server_that_nobody_has_used_yet_says_what_to_do_on_every_screen() {
         let name = format!("unused_{}_80x24", screen.name());
         insta::assert_snapshot!(name, screenshot_text(&on(screen, unused()), &plain(), 80, 24));
     }
+}
+
+#[test]
+fn now_is_compared_with_an_hour_ago_once_the_console_has_watched_for_that_long() {
+    let compared = |minutes| {
+        let mut app = fixture::app_after(minutes);
+        app.apply_intent(UserIntent::Compare);
+        app
+    };
+    let hour = compared(70);
+    for (columns, rows) in SIZES {
+        insta::assert_snapshot!(
+            format!("comparison_{columns}x{rows}"),
+            screenshot_text(&hour, &plain(), columns, rows)
+        );
+    }
+    insta::assert_snapshot!("comparison_early_80x24", screenshot_text(&compared(50), &plain(), 80, 24));
+    let mut nothing = states()[0].1.clone();
+    nothing.apply_intent(UserIntent::Compare);
+    assert!(screenshot_text(&nothing, &plain(), 60, 20).contains("There are no metrics yet."));
+}
+
+#[test]
+fn models_on_remote_engines_are_shown_below_the_models() {
+    let mut app = on(Screen::Models, fixture::app());
+    let text = fixture::metrics(400.0, 300.0, 0.7, 3) + &fixture::remote_target();
+    app.receive(SourceMessage { at_ms: START_MS + 90_000, target: 0, update: SourceUpdate::Metrics(text) });
+    for (columns, rows) in SIZES {
+        insta::assert_snapshot!(
+            format!("models_remote_{columns}x{rows}"),
+            screenshot_text(&app, &plain(), columns, rows)
+        );
+    }
+    app.apply_intent(UserIntent::Bottom);
+    let scrolled = screenshot_text(&app, &plain(), 60, 20);
+    assert!(scrolled.contains("discarded draft tokens") && scrolled.contains("1 FAILING"), "{scrolled}");
 }
 
 #[test]

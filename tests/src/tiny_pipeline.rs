@@ -47,7 +47,7 @@ fn runtime_settings(limits: &LimitsConfig) -> RuntimeSettings {
     RuntimeSettings {
         policy: PolicyConfig { delta: 0.5, after_rejection: AfterRejection::Draft, ..PolicyConfig::default() },
         steps: RuntimeSteps { max_tokens: 64, lookahead: 0 },
-        limits: RuntimeLimits { max_steps: 100, max_tokens: limits.max_tokens },
+        limits: RuntimeLimits { max_tokens: limits.max_tokens, ..RuntimeLimits::default() },
         ..RuntimeSettings::default()
     }
 }

@@ -4,7 +4,10 @@ use rsd_protocol::{metrics, policy::AnswerRoute, settings::SettingSource};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::server::{ServerConnection, ServerState};
+use super::{
+    remote_engine::RemoteEngine,
+    server::{ServerConnection, ServerState},
+};
 
 /// How urgent an alert is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
@@ -59,6 +62,7 @@ const RULES: &[AlertRule] = &[
     AlertRule { name: "accepted_but_slower", severity: AlertSeverity::Warning, check: accepted_but_slower },
     AlertRule { name: "rarely_accepted", severity: AlertSeverity::Warning, check: rarely_accepted },
     AlertRule { name: "threshold_without_effect", severity: AlertSeverity::Warning, check: threshold_without_effect },
+    AlertRule { name: "remote_address", severity: AlertSeverity::Warning, check: remote_address },
     AlertRule { name: "queue", severity: AlertSeverity::Warning, check: queue },
     AlertRule { name: "budget_saturated", severity: AlertSeverity::Warning, check: budget_saturated },
     AlertRule { name: "reload_failed", severity: AlertSeverity::Warning, check: reload_failed },
@@ -137,6 +141,19 @@ fn threshold_without_effect(server: &ServerState, _: u64) -> Option<String> {
             )
         },
     )
+}
+
+fn remote_address(server: &ServerState, _: u64) -> Option<String> {
+    let of = |role: &&str| {
+        let engine = RemoteEngine::of(&server.readings, role, 0).filter(|engine| engine.left_alone > 0.0)?;
+        Some(format!(
+            "{:.0} of {:.0} addresses of the {role}'s remote engine failed too often and are left alone for a while; \
+             see the server's log, and screen 3",
+            engine.left_alone,
+            engine.left_alone + engine.usable
+        ))
+    };
+    metrics::SOURCES.iter().find_map(of)
 }
 
 fn queue(server: &ServerState, _: u64) -> Option<String> {
@@ -244,6 +261,16 @@ mod tests {
         assert_eq!(after_steps(0, 50, "rsd_policy_delta 0.9"), ["rarely_accepted", "threshold_without_effect"]);
         assert_eq!(after_steps(50, 0, "rsd_policy_delta 0.1"), ["threshold_without_effect"]);
         assert!(after_steps(0, 50, "rsd_policy_delta 2").is_empty());
+    }
+
+    #[test]
+    fn an_address_that_is_left_alone_is_said() {
+        let text = |usable: u32, alone: u32| {
+            let state = |state, count| format!("rsd_remote_endpoints{{role=\"target\",state=\"{state}\"}} {count}\n");
+            state("usable", usable) + &state("left_alone", alone)
+        };
+        assert_eq!(rules(&[&text(1, 1)]), ["remote_address"]);
+        assert!(rules(&[&text(2, 0)]).is_empty() && rules(&[&text(0, 0)]).is_empty());
     }
 
     #[test]

@@ -1,36 +1,42 @@
-//! One sentence that says whether RSD pays, and one that says on what it rests or what to do.
+//! One sentence that says whether RSD pays, and one that says on what it rests and what to do.
 
 use rsd_protocol::{metrics, policy::AnswerRoute, preview::PolicyPreview};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::{
+    metric_history::HistorySpan,
+    proposal::{PredictedSpeedup, ProposedAction, SAME_SPEED},
     server::{ServerConnection, ServerState},
     summary::MetricSummary,
 };
 
-/// Decided steps within the window below which nothing is concluded.
+/// Decided steps below which nothing is concluded.
 pub const ENOUGH_STEPS: f64 = 20.0;
-/// Speedups that differ from 1 by less than this are called the same speed.
-const SAME_SPEED: f64 = 0.03;
+/// Milliseconds for which a console that was just started takes what the server counted before for the present.
+const JUST_STARTED_MS: u64 = 10_000;
 /// FLOP savings that differ from 0 by less than this are called none.
 const SAME_FLOPS: f64 = 0.005;
 
 /// Whether the news is good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum HeadlineTone {
     /// RSD pays.
     Good,
-    /// RSD costs time, or the server does not answer.
+    /// RSD costs time or FLOPs, or the server does not answer.
     Bad,
     /// It is not known, or RSD is not in use.
     Neutral,
 }
 
 /// What a stranger reads first.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ServerHeadline {
     pub statement: String,
-    /// What the statement rests on, or what to do.
-    pub detail: String,
+    /// What the statement rests on; may be empty.
+    pub basis: String,
+    pub proposal: Option<ProposedAction>,
     pub tone: HeadlineTone,
 }
 
@@ -41,24 +47,40 @@ impl ServerHeadline {
         match server.connection(now_ms) {
             ServerConnection::Connecting => neutral(
                 format!("Connecting to {}: it has not answered yet", server.name),
-                "If this lasts: is the server running (mistralrs-rsd serve), and is this its address?",
+                "",
+                ProposedAction::StartServer,
             ),
             ServerConnection::Stale(age_ms) => {
-                old_numbers(server, window_ms, format!("No answer for {} s: the numbers are old", age_ms / 1000))
+                let statement = format!("No answer for {} s: whether RSD pays now is not known", age_ms / 1000);
+                bad(statement, before(server), ProposedAction::CheckServer)
             }
             ServerConnection::Down { .. } if server.points.is_empty() => {
-                bad("The server does not answer, and nothing is known about it yet", "Alerts (press 7) say why.")
+                bad("The server does not answer, and nothing is known about it yet", "", ProposedAction::SeeAlerts)
             }
             ServerConnection::Down { .. } => {
-                old_numbers(server, window_ms, "The server does not answer: the numbers are old".into())
+                let statement = "No answer from the server: whether RSD pays now is not known";
+                bad(statement, before(server), ProposedAction::CheckServer)
             }
             ServerConnection::Live => match server.metrics_problem(now_ms) {
-                Some(problem) => {
-                    neutral("Whether RSD pays is not known: the metrics cannot be read", format!("{problem}."))
-                }
+                Some(problem) => Self {
+                    proposal: None,
+                    ..neutral(
+                        "Whether RSD pays is not known: the metrics cannot be read",
+                        format!("{problem}."),
+                        ProposedAction::Nothing,
+                    )
+                },
                 None => live(server, window_ms),
             },
         }
+    }
+
+    /// What the statement rests on, and what to do by which key.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        let parts = [Some(self.basis.clone()), self.proposal.map(|proposal| proposal.by_key())];
+        let parts: Vec<_> = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect();
+        parts.join(" ")
     }
 }
 
@@ -79,55 +101,86 @@ pub fn example_request(server: &ServerState) -> Vec<String> {
 /// The address of a server that was not given another one.
 const LOCAL: &str = "http://127.0.0.1:1234";
 
-fn old_numbers(server: &ServerState, window_ms: u64, statement: String) -> ServerHeadline {
-    let before = live(server, window_ms).statement;
-    bad(statement, format!("Before: {before}."))
+/// The last numbers of a server that does not answer any more.
+fn before(server: &ServerState) -> String {
+    format!("Before: {}.", in_short(&server.summary()))
+}
+
+/// Speedup and FLOP savings in a few words.
+fn in_short(summary: &MetricSummary) -> String {
+    let speedup = summary.speedup.map(|speedup| format!("{speedup:.2}x"));
+    let flops = summary.flop_savings_total.map(|saved| {
+        if saved < 0.0 { format!("{} more FLOPs", percent(-saved)) } else { format!("{} FLOPs saved", percent(saved)) }
+    });
+    let known: Vec<_> = [speedup, flops].into_iter().flatten().collect();
+    if known.is_empty() { "nothing measured".into() } else { known.join(", ") }
 }
 
 fn live(server: &ServerState, window_ms: u64) -> ServerHeadline {
     if server.status.as_ref().is_some_and(|status| !status.ready) {
         return neutral(
             "The server accepts no requests: it is starting or shutting down",
-            "If this lasts, see the server's log.",
+            "",
+            ProposedAction::CheckServer,
         );
     }
     match route(server) {
         AnswerRoute::Target => {
+            let delta = server.delta();
+            let point = delta.and_then(|delta| server.predict(delta));
+            let speedup = point.and_then(|point| point.speedup).map(|speedup| speedup.value);
+            let predicted = delta.zip(speedup).map(|(delta, speedup)| PredictedSpeedup { delta, speedup });
             return neutral(
-                "The target answers alone: RSD is off, so it saves nothing",
-                "Press s to let RSD answer (route rsd).",
+                "RSD is off: the target answers alone, so nothing is saved",
+                "",
+                ProposedAction::LetRsdAnswer(predicted),
             );
         }
         AnswerRoute::Draft => {
             return neutral(
-                "The draft answers alone: no step is scored, and the target is not used",
-                "Press s to let RSD answer (route rsd).",
+                "RSD is off: the draft answers alone, no step is scored",
+                "",
+                ProposedAction::LetRsdAnswer(None),
             );
         }
         AnswerRoute::Rsd => {}
     }
-    if server.points.len() < 2 {
-        return neutral("Measuring: numbers come with the second scrape of the metrics", "Nothing to do.");
-    }
     let summary = server.summary();
     let decided = summary.decided_steps.unwrap_or(0.0);
-    let seconds = window_ms / 1000;
+    let observed_ms = server.readings.observed_ms();
+    let seconds = window_ms.min(observed_ms).div_ceil(1000);
+    let warming_up =
+        server.policy.as_ref().and_then(|(_, view)| view.in_force.budget).is_some_and(|budget| budget.warming_up);
+    if decided >= ENOUGH_STEPS && !warming_up {
+        return paying(&summary, server.delta(), server.preview.as_ref(), &format!("last {seconds} s"));
+    }
+    let total = MetricSummary::from_history(&server.readings, summary.at_ms, HistorySpan::SinceStart);
+    let total_decided = total.decided_steps.unwrap_or(0.0);
+    // A console that was just started has not seen a whole window, but the server has counted before.
+    let just_started = observed_ms < JUST_STARTED_MS || decided > 0.0;
+    if observed_ms < window_ms && just_started && total_decided >= ENOUGH_STEPS && !warming_up {
+        return paying(&total, server.delta(), server.preview.as_ref(), "since the server's start");
+    }
+    if server.points.len() < 2 {
+        return neutral("Measuring: numbers come with the second scrape of the metrics", "", ProposedAction::Nothing);
+    }
     if decided <= 0.0 {
-        return idle(&summary, seconds);
+        return idle(&summary, &total, seconds);
     }
     if decided < ENOUGH_STEPS {
         return neutral(
-            format!("Warming up: {decided:.0} steps decided, {ENOUGH_STEPS:.0} are needed to say whether RSD pays"),
-            "Send more requests; the numbers so far are preliminary.",
+            format!(
+                "Warming up: {decided:.0} of {ENOUGH_STEPS:.0} steps decided that are needed to say whether RSD pays"
+            ),
+            "",
+            ProposedAction::SendMore,
         );
     }
-    if server.policy.as_ref().and_then(|(_, view)| view.in_force.budget).is_some_and(|budget| budget.warming_up) {
-        return neutral(
-            "Warming up: the budget mode is still looking for its threshold",
-            format!("Until then delta {} decides; {decided:.0} steps so far.", decimals(server.delta())),
-        );
-    }
-    paying(&summary, server.delta(), server.preview.as_ref(), seconds)
+    neutral(
+        "Warming up: the budget mode is still looking for its threshold",
+        format!("Until then delta {} decides; {decided:.0} steps so far.", decimals(server.delta())),
+        ProposedAction::Nothing,
+    )
 }
 
 /// The models that answer: by the admin API, or else by the metrics.
@@ -143,37 +196,45 @@ fn route(server: &ServerState) -> AnswerRoute {
     }
 }
 
-fn idle(summary: &MetricSummary, seconds: u64) -> ServerHeadline {
+fn idle(summary: &MetricSummary, total: &MetricSummary, seconds: u64) -> ServerHeadline {
+    let basis = if total.decided_steps.unwrap_or(0.0) >= ENOUGH_STEPS {
+        format!("Since its start: {}.", in_short(total))
+    } else {
+        String::new()
+    };
     if summary.running.unwrap_or(0.0) > 0.0 {
         return neutral(
             "A request is being answered: numbers come with its first steps",
-            format!("No step was decided in the last {seconds} s."),
+            basis,
+            ProposedAction::Nothing,
         );
     }
     let failed = summary.errors.unwrap_or(0.0);
     if failed > 0.0 {
         return bad(
             format!("No step was decided in the last {seconds} s, and {failed:.0} requests failed or were refused"),
-            "See the alerts (press 7) and the server's log.",
+            "",
+            ProposedAction::SeeAlerts,
         );
     }
     neutral(
         format!("No traffic in the last {seconds} s: whether RSD pays is not known"),
-        "Send a request; screen 4 proposes one.",
+        basis,
+        ProposedAction::SendRequest,
     )
 }
 
-/// The headline where enough steps were decided.
+/// The headline where enough steps were decided; `period` says when.
 fn paying(
     summary: &MetricSummary,
     delta: Option<f64>,
     preview: Option<&PolicyPreview>,
-    seconds: u64,
+    period: &str,
 ) -> ServerHeadline {
     let flops = summary.flop_savings_total;
     let accepted = summary.step_acceptance.map_or_else(|| "-".into(), percent);
     let decided = summary.decided_steps.unwrap_or(0.0);
-    let basis = format!("Acceptance {accepted} of {decided:.0} steps, last {seconds} s.");
+    let basis = format!("Acceptance {accepted} of {decided:.0} steps, {period}.");
     let Some(speedup) = summary.speedup else {
         let statement = match flops {
             Some(saved) if saved > SAME_FLOPS => {
@@ -185,54 +246,45 @@ fn paying(
             Some(_) => "RSD needs as many FLOPs as the target alone; its speedup is not known yet".into(),
             None => "Whether RSD pays is not known yet: the target's speed has not been measured".into(),
         };
-        return neutral(statement, basis);
+        return ServerHeadline { statement, basis, proposal: None, tone: HeadlineTone::Neutral };
     };
+    let against_slowness = || ProposedAction::against_slowness(delta, preview);
     if speedup < 1.0 - SAME_SPEED {
         let saves = flops.filter(|saved| *saved > SAME_FLOPS).map(percent);
-        let saves = saves.map_or_else(String::new, |saved| format!(" It saves {saved} of FLOPs."));
-        let statement = format!("RSD costs time: {speedup:.2}x the speed of the target alone");
-        return bad(statement, format!("Acceptance {accepted}. {}{saves}", advice(delta, preview)));
+        let saves = saves.map_or_else(String::new, |saved| format!(", saves {saved} of FLOPs"));
+        let statement = format!("RSD costs time: {speedup:.2}x the speed of the target alone{saves}");
+        return bad(statement, format!("Acceptance {accepted}."), against_slowness());
     }
-    let speed = if speedup > 1.0 + SAME_SPEED {
+    let faster = speedup > 1.0 + SAME_SPEED;
+    let speed = if faster {
         format!("{speedup:.2}x as fast as the target alone")
     } else {
         format!("as fast as the target alone ({speedup:.2}x)")
     };
     let (statement, tone) = match flops {
         Some(saved) if saved > SAME_FLOPS => {
-            (format!("RSD saves {} of FLOPs and is {speed}", percent(saved)), HeadlineTone::Good)
+            (format!("RSD pays: it saves {} of FLOPs and is {speed}", percent(saved)), HeadlineTone::Good)
+        }
+        Some(saved) if saved < -SAME_FLOPS && faster => {
+            (format!("RSD pays in time: it is {speed}, with {} more FLOPs", percent(-saved)), HeadlineTone::Good)
         }
         Some(saved) if saved < -SAME_FLOPS => {
-            let tone = if speedup > 1.0 + SAME_SPEED { HeadlineTone::Good } else { HeadlineTone::Bad };
-            (format!("RSD is {speed}, and needs {} more FLOPs", percent(-saved)), tone)
+            (format!("RSD costs FLOPs: it is {speed}, with {} more FLOPs", percent(-saved)), HeadlineTone::Bad)
         }
-        _ if speedup > 1.0 + SAME_SPEED => (format!("RSD is {speed}"), HeadlineTone::Good),
+        _ if faster => (format!("RSD pays: it is {speed}"), HeadlineTone::Good),
         _ => (format!("RSD makes no difference: it is {speed}"), HeadlineTone::Neutral),
     };
-    ServerHeadline { statement, detail: basis, tone }
+    let proposal = if tone == HeadlineTone::Good { ProposedAction::Nothing } else { against_slowness() };
+    ServerHeadline { statement, basis, proposal: Some(proposal), tone }
 }
 
-/// What to do about a server that RSD makes slower: the highest threshold for which the server predicts a speedup, or
-/// else the target alone.
-fn advice(delta: Option<f64>, preview: Option<&PolicyPreview>) -> String {
-    let curve = preview.map(|preview| preview.curve.as_slice()).unwrap_or_default();
-    let faster = curve.iter().rev().find_map(|point| {
-        let speedup = point.speedup.map(|speedup| speedup.value).filter(|value| *value > 1.0 + SAME_SPEED)?;
-        Some((point.delta, speedup)).filter(|(at, _)| delta.is_none_or(|delta| *at < delta))
-    });
-    match faster {
-        Some((at, speedup)) => format!("Press d: delta {at:.2} (predicted {speedup:.2}x); s: target alone."),
-        None if curve.is_empty() => "Press d: lower delta; s: target alone.".into(),
-        None => "No delta is predicted to be faster; press s: target alone.".into(),
-    }
+fn neutral(statement: impl Into<String>, basis: impl Into<String>, proposal: ProposedAction) -> ServerHeadline {
+    let (statement, basis) = (statement.into(), basis.into());
+    ServerHeadline { statement, basis, proposal: Some(proposal), tone: HeadlineTone::Neutral }
 }
 
-fn neutral(statement: impl Into<String>, detail: impl Into<String>) -> ServerHeadline {
-    ServerHeadline { statement: statement.into(), detail: detail.into(), tone: HeadlineTone::Neutral }
-}
-
-fn bad(statement: impl Into<String>, detail: impl Into<String>) -> ServerHeadline {
-    ServerHeadline { statement: statement.into(), detail: detail.into(), tone: HeadlineTone::Bad }
+fn bad(statement: impl Into<String>, basis: impl Into<String>, proposal: ProposedAction) -> ServerHeadline {
+    ServerHeadline { tone: HeadlineTone::Bad, ..neutral(statement, basis, proposal) }
 }
 
 fn percent(fraction: f64) -> String {

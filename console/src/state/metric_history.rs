@@ -1,5 +1,5 @@
-//! The metrics of one server over the last minutes. Counters are corrected for restarts of the server, absent values stay
-//! absent, and memory is bounded whatever a server exposes.
+//! The metrics of one server: every scrape of the last minutes, and one in [`COARSE_MS`] of the hour before them. Counters
+//! are corrected for restarts of the server, absent values stay absent, and memory is bounded whatever a server exposes.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -9,8 +9,12 @@ use crate::exposition::Exposition;
 
 /// Series of one server that are stored; more are ignored.
 const MAX_SERIES: usize = 1024;
-/// Scrapes that are stored.
+/// The newest scrapes, of which each is stored.
 const MAX_ROWS: usize = 700;
+/// Milliseconds between two of the scrapes that are stored of the time before.
+pub const COARSE_MS: u64 = 20_000;
+/// Scrapes that are stored of the time before: an hour and the longest window, 600 s, with some to spare.
+const MAX_COARSE_ROWS: usize = 220;
 
 /// Name and value of a label.
 pub type LabelMatch<'a> = (&'a str, &'a str);
@@ -36,11 +40,24 @@ struct ScrapeRow {
     values: Box<[Option<f64>]>,
 }
 
-/// Recent scrapes of one server.
+/// The time that counters are counted over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HistorySpan {
+    /// Since the start of the server, by its own count.
+    SinceStart,
+    /// The newest window of this length in milliseconds.
+    Newest(u64),
+    /// A window that ends at this time, or at the last scrape before it.
+    Ending { at_ms: u64, length_ms: u64 },
+}
+
+/// Scrapes of one server.
 #[derive(Debug, Clone, Default)]
 pub struct MetricHistory {
     names: BTreeMap<String, Vec<LabeledSeries>>,
     slots: Vec<SeriesSlot>,
+    /// Scrapes that are no longer in `rows`, thinned out.
+    coarse: VecDeque<ScrapeRow>,
     rows: VecDeque<ScrapeRow>,
     /// Series of the last scrape beyond the limit.
     pub ignored: usize,
@@ -88,8 +105,10 @@ impl MetricHistory {
                 values[slot] = Some(sample.value + state.before_restarts);
             }
         }
-        if self.rows.len() == MAX_ROWS {
-            self.rows.pop_front();
+        if self.rows.len() == MAX_ROWS
+            && let Some(old) = self.rows.pop_front()
+        {
+            self.thin_out(old);
         }
         self.rows.push_back(ScrapeRow { at_ms, values: values.into() });
         outcome
@@ -104,35 +123,57 @@ impl MetricHistory {
         sum(self.matching(metric.name, labels).filter_map(seen))
     }
 
-    /// By how much a counter increased within the window, corrected for restarts; `None` until it was scraped twice.
+    /// The value of a gauge in the last scrape of the span.
     #[must_use]
-    pub fn increase(&self, name: &str, labels: &[LabelMatch<'_>], window_ms: u64) -> Option<f64> {
-        let (first, last) = self.ends(window_ms)?;
-        sum(self.matching(name, labels).filter_map(|series| self.grown(series, first, last)))
+    pub fn gauge(&self, metric: &MetricSpec, span: HistorySpan) -> Option<f64> {
+        let row = self.row(self.ends(span)?.1)?;
+        sum(self.matching(metric.name, &[]).filter_map(|series| row.values.get(series.slot).copied().flatten()))
     }
 
-    /// Seconds between the first and the last scrape of the window.
+    /// By how much a counter increased within the span, corrected for restarts; `None` until it was scraped twice.
     #[must_use]
-    pub fn window_seconds(&self, window_ms: u64) -> Option<f64> {
-        let (first, last) = self.ends(window_ms)?;
-        Some((self.rows[last].at_ms - self.rows[first].at_ms) as f64 / 1000.0).filter(|seconds| *seconds > 0.0)
+    pub fn increase(&self, name: &str, labels: &[LabelMatch<'_>], span: HistorySpan) -> Option<f64> {
+        sum(self.matching(name, labels).filter_map(|series| self.counted(series, span)))
     }
 
-    /// A histogram's buckets as (upper bound, count in the bucket), not cumulative: within the window, or with `None`
-    /// since the server's start.
+    /// Seconds between the first and the last scrape of the span; `None` for the time since the server's start.
     #[must_use]
-    pub fn buckets(&self, metric: &MetricSpec, window_ms: Option<u64>) -> Vec<(f64, f64)> {
+    pub fn span_seconds(&self, span: HistorySpan) -> Option<f64> {
+        let (first, last) = self.ends(span).filter(|_| span != HistorySpan::SinceStart)?;
+        let passed = self.row(last)?.at_ms - self.row(first)?.at_ms;
+        Some(passed as f64 / 1000.0).filter(|seconds| *seconds > 0.0)
+    }
+
+    /// Time of the last scrape of the span, in milliseconds since 1970; `None` if there is none.
+    #[must_use]
+    pub fn last_ms(&self, span: HistorySpan) -> Option<u64> {
+        Some(self.row(self.ends(span)?.1)?.at_ms)
+    }
+
+    /// Time of the first scrape that is stored.
+    #[must_use]
+    pub fn first_ms(&self) -> Option<u64> {
+        Some(self.row(0)?.at_ms)
+    }
+
+    /// Milliseconds between the first and the last scrape that are stored.
+    #[must_use]
+    pub fn observed_ms(&self) -> u64 {
+        self.rows.back().zip(self.row(0)).map_or(0, |(last, first)| last.at_ms - first.at_ms)
+    }
+
+    /// A histogram's buckets within the span as (upper bound, count in the bucket), not cumulative.
+    #[must_use]
+    pub fn buckets(&self, metric: &MetricSpec, span: HistorySpan) -> Vec<(f64, f64)> {
         let name = format!("{}_bucket", metric.name);
         let bound = |series: &LabeledSeries| {
             let le = &series.labels.iter().find(|(name, _)| name == "le")?.1;
             if le == "+Inf" { Some(f64::INFINITY) } else { le.parse().ok() }
         };
-        let value = |series: &LabeledSeries| match window_ms {
-            Some(window) => self.ends(window).and_then(|(first, last)| self.grown(series, first, last)),
-            None => self.slots[series.slot].raw,
-        };
-        let mut cumulative: Vec<(f64, f64)> =
-            self.matching(&name, &[]).filter_map(|series| Some((bound(series)?, value(series)?))).collect();
+        let mut cumulative: Vec<(f64, f64)> = self
+            .matching(&name, &[])
+            .filter_map(|series| Some((bound(series)?, self.counted(series, span)?)))
+            .collect();
         cumulative.sort_by(|a, b| a.0.total_cmp(&b.0));
         let mut below = 0.0;
         for bucket in &mut cumulative {
@@ -150,17 +191,54 @@ impl MetricHistory {
         self.names.get(name).into_iter().flatten().filter(fits)
     }
 
-    fn ends(&self, window_ms: u64) -> Option<(usize, usize)> {
-        let last = self.rows.len().checked_sub(1)?;
-        let since = self.rows[last].at_ms.saturating_sub(window_ms);
-        let first = self.rows.partition_point(|row| row.at_ms < since);
-        (first < last).then_some((first, last))
+    /// Stores a scrape that is no longer among the newest, unless one shortly before it is stored.
+    fn thin_out(&mut self, old: ScrapeRow) {
+        if self.coarse.back().is_some_and(|last| old.at_ms < last.at_ms + COARSE_MS) {
+            return;
+        }
+        if self.coarse.len() == MAX_COARSE_ROWS {
+            self.coarse.pop_front();
+        }
+        self.coarse.push_back(old);
     }
 
-    fn grown(&self, series: &LabeledSeries, first: usize, last: usize) -> Option<f64> {
-        let value = |row: &ScrapeRow| row.values.get(series.slot).copied().flatten();
-        let (start, began) = (first..=last).find_map(|n| Some((n, value(&self.rows[n])?)))?;
-        let (end, ended) = (first..=last).rev().find_map(|n| Some((n, value(&self.rows[n])?)))?;
+    /// A stored scrape, counted from the oldest.
+    fn row(&self, index: usize) -> Option<&ScrapeRow> {
+        match index.checked_sub(self.coarse.len()) {
+            Some(recent) => self.rows.get(recent),
+            None => self.coarse.get(index),
+        }
+    }
+
+    /// The number of stored scrapes, counted from the oldest, for which this holds of their time; it must hold of none
+    /// after one of which it does not.
+    fn count_while(&self, holds: impl Fn(u64) -> bool) -> usize {
+        match self.coarse.partition_point(|row| holds(row.at_ms)) {
+            all if all == self.coarse.len() => all + self.rows.partition_point(|row| holds(row.at_ms)),
+            some => some,
+        }
+    }
+
+    /// The first and the last scrape of a span; they may be the same.
+    fn ends(&self, span: HistorySpan) -> Option<(usize, usize)> {
+        let (end_ms, length_ms) = match span {
+            HistorySpan::SinceStart => (u64::MAX, u64::MAX),
+            HistorySpan::Newest(length_ms) => (u64::MAX, length_ms),
+            HistorySpan::Ending { at_ms, length_ms } => (at_ms, length_ms),
+        };
+        let last = self.count_while(|at_ms| at_ms <= end_ms).checked_sub(1)?;
+        let since = self.row(last)?.at_ms.saturating_sub(length_ms);
+        Some((self.count_while(|at_ms| at_ms < since), last))
+    }
+
+    fn counted(&self, series: &LabeledSeries, span: HistorySpan) -> Option<f64> {
+        if span == HistorySpan::SinceStart {
+            return self.slots[series.slot].raw;
+        }
+        let (first, last) = self.ends(span)?;
+        let value = |index: usize| self.row(index)?.values.get(series.slot).copied().flatten();
+        let (start, began) = (first..=last).find_map(|n| Some((n, value(n)?)))?;
+        let (end, ended) = (first..=last).rev().find_map(|n| Some((n, value(n)?)))?;
         (end > start).then_some((ended - began).max(0.0))
     }
 
@@ -213,6 +291,7 @@ mod tests {
     }
 
     const TARGET: &str = metrics::TARGET_TOKENS.name;
+    const NEWEST: HistorySpan = HistorySpan::Newest(60_000);
 
     #[test]
     fn series_with_former_names_are_understood() {
@@ -225,26 +304,26 @@ mod tests {
     fn a_restart_takes_nothing_away() {
         let mut found = history_of(&[(1, "rsd_target_tokens_total 90"), (2, "rsd_target_tokens_total 100")]);
         assert!(found.record_scrape(3_000, &parse("rsd_target_tokens_total 5")).restarted);
-        assert_eq!(found.increase(TARGET, &[], 60_000), Some(15.0));
+        assert_eq!(found.increase(TARGET, &[], NEWEST), Some(15.0));
         assert_eq!(found.latest(&metrics::TARGET_TOKENS, &[]), Some(5.0), "the latest value is the server's own");
-        assert_eq!(found.window_seconds(60_000), Some(2.0));
+        assert_eq!(found.span_seconds(NEWEST), Some(2.0));
     }
 
     #[test]
     fn times_that_go_back_give_no_negative_rate() {
         let found = history_of(&[(9_000, "rsd_target_tokens_total 5"), (5_400, "rsd_target_tokens_total 8")]);
-        assert_eq!(found.increase(TARGET, &[], 60_000), Some(3.0));
-        assert_eq!(found.window_seconds(60_000), None);
+        assert_eq!(found.increase(TARGET, &[], NEWEST), Some(3.0));
+        assert_eq!(found.span_seconds(NEWEST), None);
     }
 
     #[test]
     fn what_is_absent_or_no_number_is_not_zero() {
         let found = history_of(&[(1, "rsd_target_tokens_total 1"), (2, "x 1"), (3, "rsd_target_tokens_total NaN")]);
-        assert_eq!(found.increase(TARGET, &[], 60_000), None);
+        assert_eq!(found.increase(TARGET, &[], NEWEST), None);
         assert_eq!(found.latest(&metrics::TARGET_TOKENS, &[]), None);
         let gauge = history_of(&[(1, "rsd_policy_delta NaN")]);
         assert!(gauge.latest(&metrics::DELTA, &[]).unwrap().is_nan(), "a gauge that is no number is shown as that");
-        assert_eq!(history_of(&[]).increase(TARGET, &[], 60_000), None);
+        assert_eq!(history_of(&[]).increase(TARGET, &[], NEWEST), None);
     }
 
     #[test]
@@ -252,9 +331,9 @@ mod tests {
         let one = "rsd_steps_total{outcome=\"accepted\"} 1\nrsd_steps_total{outcome=\"rejected\"} 2";
         let two = "rsd_steps_total{outcome=\"accepted\"} 8\nrsd_steps_total{outcome=\"rejected\"} 5";
         let found = history_of(&[(1, one), (2, two)]);
-        assert_eq!(found.increase(metrics::STEPS.name, &[], 60_000), Some(10.0));
-        assert_eq!(found.increase(metrics::STEPS.name, &[("outcome", "accepted")], 60_000), Some(7.0));
-        assert_eq!(found.increase(metrics::STEPS.name, &[("outcome", "none")], 60_000), None);
+        assert_eq!(found.increase(metrics::STEPS.name, &[], NEWEST), Some(10.0));
+        assert_eq!(found.increase(metrics::STEPS.name, &[("outcome", "accepted")], NEWEST), Some(7.0));
+        assert_eq!(found.increase(metrics::STEPS.name, &[("outcome", "none")], NEWEST), None);
     }
 
     #[test]
@@ -263,8 +342,11 @@ mod tests {
             "rsd_reward_bucket{le=\"+Inf\"} 10\nrsd_reward_bucket{le=\"0.5\"} 4\nrsd_reward_bucket{le=\"0.05\"} 1";
         let two = one.replace("} 10", "} 20").replace("} 4", "} 5");
         let found = history_of(&[(1, one), (2, &two)]);
-        assert_eq!(found.buckets(&metrics::REWARD, None), [(0.05, 1.0), (0.5, 4.0), (f64::INFINITY, 15.0)]);
-        assert_eq!(found.buckets(&metrics::REWARD, Some(60_000)), [(0.05, 0.0), (0.5, 1.0), (f64::INFINITY, 9.0)]);
+        assert_eq!(
+            found.buckets(&metrics::REWARD, HistorySpan::SinceStart),
+            [(0.05, 1.0), (0.5, 4.0), (f64::INFINITY, 15.0)]
+        );
+        assert_eq!(found.buckets(&metrics::REWARD, NEWEST), [(0.05, 0.0), (0.5, 1.0), (f64::INFINITY, 9.0)]);
     }
 
     #[test]
@@ -274,7 +356,40 @@ mod tests {
             found.record_scrape(n * 1000, &parse(&format!("rsd_build_info{{version=\"{n}\"}} 1\nother_{n} 1")));
         }
         assert_eq!(found.slots.len(), MAX_SERIES);
-        assert_eq!(found.rows.len(), MAX_ROWS);
+        assert_eq!((found.rows.len(), found.coarse.len()), (MAX_ROWS, (3000 - MAX_ROWS) / 20));
         assert_eq!(found.ignored, 1);
+    }
+
+    #[test]
+    fn the_hour_before_is_counted_exactly_between_the_scrapes_that_are_stored_of_it() {
+        // Five hours, one scrape a second; the counter gains 3 in each, the gauge is the hour.
+        let seconds = 5 * 3600;
+        let mut found = MetricHistory::default();
+        for second in 0..=seconds {
+            let text = format!("rsd_target_tokens_total {}\nrsd_policy_delta {}", 3 * second, second / 3600);
+            found.record_scrape(second * 1000, &parse(&text));
+        }
+        assert_eq!((found.rows.len(), found.coarse.len()), (MAX_ROWS, MAX_COARSE_ROWS));
+        assert!(found.observed_ms() >= 3_600_000 + 600_000, "{}", found.observed_ms());
+        for (back_s, length_s) in [(0, 120), (60, 600), (600, 120), (3_600, 60), (3_600, 120), (3_600, 600)] {
+            let span = HistorySpan::Ending { at_ms: 1000 * (seconds - back_s), length_ms: 1000 * length_s };
+            let covered = found.span_seconds(span).unwrap();
+            assert!((length_s as f64 - covered) <= 20.0, "{span:?} covers {covered} s");
+            assert_eq!(found.increase(TARGET, &[], span), Some(3.0 * covered), "{span:?}");
+            let end = found.last_ms(span).unwrap();
+            assert!(1000 * (seconds - back_s) - end < COARSE_MS, "{span:?} ends at {end}");
+            assert_eq!(found.gauge(&metrics::DELTA, span), Some((end / 3_600_000) as f64));
+        }
+        let before = HistorySpan::Ending { at_ms: 1000, length_ms: 60_000 };
+        assert_eq!((found.increase(TARGET, &[], before), found.last_ms(before)), (None, None), "long forgotten");
+        assert_eq!(found.increase(TARGET, &[], HistorySpan::SinceStart), Some(3.0 * seconds as f64));
+    }
+
+    #[test]
+    fn one_scrape_has_values_but_no_rate() {
+        let found = history_of(&[(1, "rsd_policy_delta 0.5\nrsd_target_tokens_total 9")]);
+        assert_eq!(found.gauge(&metrics::DELTA, NEWEST), Some(0.5));
+        assert_eq!((found.increase(TARGET, &[], NEWEST), found.span_seconds(NEWEST)), (None, None));
+        assert_eq!(found.increase(TARGET, &[], HistorySpan::SinceStart), Some(9.0));
     }
 }

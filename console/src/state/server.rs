@@ -11,7 +11,11 @@ use rsd_protocol::{
     trace::{RequestTrace, TraceSummary},
 };
 
-use super::{curve::interpolate, metric_history::MetricHistory, summary::MetricSummary};
+use super::{
+    curve::interpolate,
+    metric_history::{HistorySpan, MetricHistory},
+    summary::MetricSummary,
+};
 use crate::{
     clock, exposition,
     source::{ChannelFailure, SourceChannel, SourceUpdate},
@@ -193,7 +197,7 @@ impl ServerState {
         let found = exposition::parse(text);
         self.bad_lines = found.bad_lines;
         let outcome = self.readings.record_scrape(at_ms, &found);
-        let summary = MetricSummary::from_history(&self.readings, at_ms, window_ms);
+        let summary = MetricSummary::from_history(&self.readings, at_ms, HistorySpan::Newest(window_ms));
         let started = self.readings.latest(&metrics::START_TIME, &[]);
         let restarted =
             outcome.restarted || matches!((self.started, started), (Some(old), Some(new)) if (new - old).abs() > 1.0);
@@ -266,7 +270,7 @@ impl ServerState {
         }
         // The newest window reaches back over the change, so a shorter one is taken; earlier ones are not stored.
         (next.is_none() && since_ms > 0)
-            .then(|| [before, MetricSummary::from_history(&self.readings, last.at_ms, since_ms)])
+            .then(|| [before, MetricSummary::from_history(&self.readings, last.at_ms, HistorySpan::Newest(since_ms))])
     }
 
     /// Converts a time of the server to the console's clock.

@@ -4,13 +4,15 @@ use rsd_protocol::metrics;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::metric_history::MetricHistory;
+use super::metric_history::{HistorySpan, MetricHistory};
 
 /// The numbers at one time. A number that cannot be computed is absent, never zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, JsonSchema)]
 pub struct MetricSummary {
     /// End of the window, in milliseconds since 1970.
     pub at_ms: u64,
+    /// Seconds between the first and the last scrape of the window.
+    pub window_seconds: Option<f64>,
     /// Draft steps decided within the window.
     pub decided_steps: Option<f64>,
     /// Acceptance rate (steps): accepted steps over decided steps.
@@ -37,6 +39,8 @@ pub struct MetricSummary {
     pub inter_token_p50: Option<f64>,
     /// 95th percentile of the seconds between tokens.
     pub inter_token_p95: Option<f64>,
+    /// Mean of the seconds from a request's arrival to its complete answer.
+    pub answer_seconds: Option<f64>,
     /// Requests in work.
     pub running: Option<f64>,
     /// Waiting requests.
@@ -54,20 +58,21 @@ pub struct MetricSummary {
 }
 
 impl MetricSummary {
-    /// The numbers of the last `window_ms` of this history.
+    /// The numbers of a span of this history, whose end is `at_ms`.
     #[must_use]
-    pub fn from_history(history: &MetricHistory, at_ms: u64, window_ms: u64) -> Self {
-        let grown =
-            |metric: &metrics::MetricSpec, labels: &[(&str, &str)]| history.increase(metric.name, labels, window_ms);
+    pub fn from_history(history: &MetricHistory, at_ms: u64, span: HistorySpan) -> Self {
+        let grown = |metric: &metrics::MetricSpec, labels: &[(&str, &str)]| history.increase(metric.name, labels, span);
+        let part = |part: &str| history.increase(&format!("{}_{part}", metrics::REQUEST_SECONDS.name), &[], span);
         let share = |metric, label, value| ratio(grown(metric, &[(label, value)]), grown(metric, &[]));
         let saving = |accounting| {
             let labels = [("accounting", accounting)];
             ratio(grown(&metrics::FLOPS, &labels), grown(&metrics::TARGET_ONLY_FLOPS, &labels)).map(|used| 1.0 - used)
         };
-        let quantile = |metric, q| quantile(&history.buckets(metric, Some(window_ms)), q);
+        let quantile = |metric, q| quantile(&history.buckets(metric, span), q);
         let outcome = |outcome| grown(&metrics::REQUESTS, &[("outcome", outcome)]);
         Self {
             at_ms,
+            window_seconds: history.span_seconds(span),
             decided_steps: grown(&metrics::STEPS, &[]),
             step_acceptance: share(&metrics::STEPS, "outcome", "accepted"),
             token_acceptance: share(&metrics::DRAFT_TOKENS, "outcome", "accepted"),
@@ -75,19 +80,20 @@ impl MetricSummary {
             flop_savings_generated: saving("generated"),
             flop_savings_with_prm: saving("with_prm"),
             flop_savings_total: saving("total"),
-            throughput: ratio(grown(&metrics::EMITTED_TOKENS, &[]), history.window_seconds(window_ms)),
+            throughput: ratio(grown(&metrics::EMITTED_TOKENS, &[]), history.span_seconds(span)),
             draft_share: share(&metrics::EMITTED_TOKENS, "source", "draft"),
             first_token_p50: quantile(&metrics::FIRST_TOKEN, 0.5),
             first_token_p95: quantile(&metrics::FIRST_TOKEN, 0.95),
             inter_token_p50: quantile(&metrics::INTER_TOKEN, 0.5),
             inter_token_p95: quantile(&metrics::INTER_TOKEN, 0.95),
-            running: history.latest(&metrics::RUNNING, &[]),
-            waiting: history.latest(&metrics::WAITING, &[]),
+            answer_seconds: ratio(part("sum"), part("count")),
+            running: history.gauge(&metrics::RUNNING, span),
+            waiting: history.gauge(&metrics::WAITING, span),
             requests: grown(&metrics::REQUESTS, &[]),
             errors: outcome("failed").map(|failed| failed + outcome("refused").unwrap_or(0.0)),
             fallbacks: grown(&metrics::FALLBACKS_TOTAL, &[]),
-            delta: history.latest(&metrics::DELTA, &[]),
-            revision: history.latest(&metrics::REVISION, &[]),
+            delta: history.gauge(&metrics::DELTA, span),
+            revision: history.gauge(&metrics::REVISION, span),
         }
     }
 }
@@ -148,10 +154,10 @@ mod tests {
     fn figures_are_what_the_counters_say() {
         let mut history = MetricHistory::default();
         history.record_scrape(0, &parse(&scrape(1.0)));
-        let first = MetricSummary::from_history(&history, 0, 60_000);
+        let first = MetricSummary::from_history(&history, 0, HistorySpan::Newest(60_000));
         assert_eq!((first.step_acceptance, first.running), (None, Some(2.0)), "one scrape gives no rate");
         history.record_scrape(10_000, &parse(&scrape(3.0)));
-        let found = MetricSummary::from_history(&history, 10_000, 60_000);
+        let found = MetricSummary::from_history(&history, 10_000, HistorySpan::Newest(60_000));
         assert_eq!(found.decided_steps, Some(20.0));
         assert_eq!(found.step_acceptance, Some(0.7));
         assert_eq!(found.speedup, Some(2.0));
@@ -159,7 +165,7 @@ mod tests {
         assert_eq!(found.token_acceptance, None, "what was not exposed is absent");
         history.record_scrape(20_000, &parse(&scrape(3.0)));
         history.record_scrape(80_000, &parse(&scrape(3.0)));
-        let idle = MetricSummary::from_history(&history, 80_000, 60_000);
+        let idle = MetricSummary::from_history(&history, 80_000, HistorySpan::Newest(60_000));
         assert_eq!(
             (idle.decided_steps, idle.step_acceptance),
             (Some(0.0), None),

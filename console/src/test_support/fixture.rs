@@ -216,6 +216,16 @@ pub fn trace(id: &str) -> Option<RequestTrace> {
     Some(RequestTrace { summary, question: Some("What is 17 * 23?".into()), steps })
 }
 
+/// The newest request while it is in work, after this number of steps.
+pub fn running(steps: usize) -> RequestTrace {
+    let mut trace = trace("req-0").unwrap();
+    trace.steps.truncate(steps);
+    let summary = &mut trace.summary;
+    (summary.outcome, summary.steps) = ("running".into(), steps);
+    summary.sources.truncate(steps);
+    trace
+}
+
 pub fn audit() -> Vec<AdminAttempt> {
     let attempt = |at_ms, status, code: Option<&str>, token: &str| AdminAttempt {
         at_ms,
@@ -247,7 +257,8 @@ pub fn metrics(steps: f64, accepted: f64, delta: f64, revision: u64) -> String {
          rsd_answer_model_seconds_total {}\nrsd_target_only_estimated_seconds_total {}\n\
          rsd_policy_delta {delta}\nrsd_policy_revision {revision}\nrsd_requests_running 1\nrsd_requests_waiting 2\n\
          rsd_requests_total{{outcome=\"completed\"}} {}\nrsd_requests_total{{outcome=\"failed\"}} 0\n\
-         rsd_requests_total{{outcome=\"refused\"}} 0\nrsd_fallbacks_total{{reason=\"reward_timeout\"}} 1\n\
+         rsd_requests_total{{outcome=\"refused\"}} 0\nrsd_request_seconds_sum {}\nrsd_request_seconds_count {}\n\
+         rsd_fallbacks_total{{reason=\"reward_timeout\"}} 1\n\
          rsd_discarded_lookahead_tokens_total 0\nrsd_start_time_seconds 1699999000\n",
         30.0 * accepted,
         30.0 * rejected,
@@ -255,6 +266,8 @@ pub fn metrics(steps: f64, accepted: f64, delta: f64, revision: u64) -> String {
         30.0 * rejected,
         steps,
         steps * (0.6 + accepted / steps.max(1.0)),
+        (steps / 6.0).floor(),
+        0.4 * accepted + 1.2 * rejected,
         (steps / 6.0).floor(),
     );
     for accounting in ["generated", "with_prm", "total"] {
@@ -307,6 +320,53 @@ pub fn app() -> App {
         App::new(&[("127.0.0.1:1235".into(), true)], AppOptions { by: Some("ana".into()), ..AppOptions::default() });
     feed(&mut app, 0);
     app
+}
+
+/// A console that has been connected to one server for this number of minutes. After 40 of them the threshold was raised.
+pub fn app_after(minutes: u32) -> App {
+    let mut app = App::new(&[("127.0.0.1:1235".into(), true)], AppOptions::default());
+    let (mut steps, mut accepted) = (0.0_f64, 0.0_f64);
+    let start_ms = START_MS + 90_000 - u64::from(minutes) * 60_000;
+    for second in (0..=60 * minutes).step_by(5) {
+        let (delta, revision) = if second < 2_400 { (0.5, 2) } else { (0.7, 3) };
+        steps += 20.0;
+        accepted += 20.0 * acceptance(delta);
+        let text = metrics(steps, accepted.floor(), delta, revision);
+        let at_ms = start_ms + u64::from(second) * 1000;
+        app.receive(SourceMessage { at_ms, target: 0, update: SourceUpdate::Metrics(text) });
+    }
+    let live = live(0.7);
+    let mut say = |update| app.receive(SourceMessage { at_ms: START_MS + 90_000, target: 0, update });
+    say(SourceUpdate::Status(Box::new(status("http://127.0.0.1:1234", &live, 3, true))));
+    say(SourceUpdate::Policy { etag: "\"one-3\"".into(), view: Box::new(view(&live, 3)) });
+    app
+}
+
+/// What a server adds to its metrics whose target is on a remote engine with two addresses, one of which fails.
+pub fn remote_target() -> String {
+    let mut text = String::new();
+    for (role, usable, left_alone) in [("draft", 0, 0), ("target", 1, 1)] {
+        let count = |count: u32| if role == "target" { count } else { 0 };
+        text += &format!(
+            "rsd_remote_endpoints{{role=\"{role}\",state=\"usable\"}} {usable}\n\
+             rsd_remote_endpoints{{role=\"{role}\",state=\"left_alone\"}} {left_alone}\n\
+             rsd_remote_requests_total{{role=\"{role}\"}} {}\nrsd_remote_retries_total{{role=\"{role}\"}} {}\n\
+             rsd_remote_failovers_total{{role=\"{role}\"}} {}\nrsd_remote_requests_in_flight{{role=\"{role}\"}} {}\n\
+             rsd_remote_requests_waiting{{role=\"{role}\"}} {}\nrsd_remote_first_parts_total{{role=\"{role}\"}} {}\n\
+             rsd_remote_first_part_seconds_total{{role=\"{role}\"}} {}\n",
+            count(12_345),
+            count(31),
+            count(5),
+            count(16),
+            count(4),
+            count(12_300),
+            count(3_075)
+        );
+        for (kind, errors) in [("connect", 29), ("timeout", 2), ("status", 0)] {
+            text += &format!("rsd_remote_errors_total{{role=\"{role}\",kind=\"{kind}\"}} {}\n", count(errors));
+        }
+    }
+    text
 }
 
 /// Feeds the data of one server for a minute and a half.

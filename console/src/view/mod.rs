@@ -2,6 +2,8 @@
 
 mod alerts;
 mod change_dialog;
+mod comparison;
+pub mod contrast;
 mod curves;
 mod fleet;
 mod fleet_change;
@@ -13,10 +15,12 @@ mod logs;
 mod models;
 mod overview;
 mod palette;
+mod remote_engines;
 mod requests;
 mod rewards;
 pub mod text;
 pub mod theme;
+pub mod theme_file;
 mod waterfall;
 
 use ratatui::{
@@ -63,6 +67,12 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme) {
     frame::head(frame, head, app, theme);
     frame::tabs(frame, tabs, app, theme);
     frame::notice(frame, notice, app, theme);
+    if app.ui.help {
+        // It covers the screen, whose text has the same scroll position.
+        help::draw(frame, body, app, theme);
+        frame::foot(frame, foot, app, theme);
+        return;
+    }
     let panel = change_dialog::panel(body, app, theme);
     match app.ui.screen {
         Screen::Overview => overview::draw(frame, body, app, theme),
@@ -88,9 +98,6 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme) {
     }
     if let Some(palette) = &app.ui.palette {
         palette::draw(frame, body, palette, theme);
-    }
-    if app.ui.help {
-        help::draw(frame, body, app, theme);
     }
     frame::foot(frame, foot, app, theme);
 }

@@ -1,14 +1,14 @@
-//! The three models side by side: tokens, seconds and speeds of decode and prefill, and caches.
+//! The three models side by side: tokens, seconds and speeds of decode and prefill, and caches; below them the remote
+//! engines of those that are not in the server's process.
 
 use ratatui::{
     Frame,
-    layout::Rect,
+    layout::{Constraint, Layout, Rect},
     text::{Line, Span},
-    widgets::Paragraph,
 };
 use rsd_protocol::metrics::{self, MetricSpec};
 
-use super::{framed, text, theme::Theme};
+use super::{draw_scrolled, framed, remote_engines, text, theme::Theme};
 use crate::state::{app::App, server::ServerState};
 
 type Cell = fn(&ServerState, &str) -> String;
@@ -48,6 +48,9 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
         usize::from(area.width) - 6,
         theme.symbols.cut,
     );
+    let engines = remote_engines::engines(server, app);
+    let below = if engines.is_some() { remote_engines::height() } else { 0 };
+    let [area, bottom] = Layout::vertical([Constraint::Min(5), Constraint::Length(below)]).areas(area);
     let inside = framed(frame, area, &title, theme);
     let wide = (usize::from(inside.width).saturating_sub(15) / 3).clamp(12, 32);
     let cell_text = |value: &str| text::padded_left(&text::one_line(value, wide - 1, theme.symbols.cut), wide, "");
@@ -66,7 +69,11 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let discarded = text::count(latest(server, &metrics::DISCARDED_TOKENS, &[]));
     let line = format!("discarded draft tokens (lookahead): {discarded}");
     lines.push(Line::from(Span::styled(line, theme.dim)));
-    frame.render_widget(Paragraph::new(lines), inside);
+    match &engines {
+        Some(engines) => remote_engines::draw(frame, bottom, engines, app, theme),
+        None => lines.push(Line::from(Span::styled(remote_engines::why_none(server), theme.dim))),
+    }
+    draw_scrolled(frame, inside, lines, app);
 }
 
 fn known<'a>(server: &'a ServerState, role: &str) -> Option<&'a rsd_protocol::status::RoleStatus> {

@@ -13,7 +13,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::{text, theme::Theme};
 use crate::state::{
-    app::App,
+    app::{App, opened::OpenedPage},
     headline::{HeadlineTone, ServerHeadline},
     server::ServerState,
 };
@@ -25,6 +25,12 @@ const LARGE_TILES: u16 = 6;
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let Some(server) = app.server() else { return };
+    if app.ui.opened == Some(OpenedPage::Comparison) {
+        let [head, rest] = Layout::vertical([Constraint::Length(HEADLINE), Constraint::Min(1)]).areas(area);
+        let headline = ServerHeadline::of(server, app.options.window_ms, app.data.now_ms);
+        draw_headline(frame, head, &headline, theme);
+        return super::comparison::draw(frame, rest, app, server, theme);
+    }
     let large = ((area.height - HEADLINE) * 2 / 5).max(LARGE_TILES);
     let rows = [Constraint::Length(HEADLINE), Constraint::Length(large), Constraint::Min(1)];
     let [head, top, rest] = Layout::vertical(rows).areas(area);
@@ -60,19 +66,17 @@ fn draw_headline(frame: &mut Frame<'_>, area: Rect, headline: &ServerHeadline, t
         HeadlineTone::Neutral => theme.headline(theme.accent),
     };
     let width = usize::from(area.width).saturating_sub(2);
+    let detail = headline.detail();
     let mut statement = text::wrapped(&text::harmless(&headline.statement), width, 0);
     let second = if statement.len() > 1 {
         // The rest of the statement, then as much of the detail as there is room for.
         let rest = statement.split_off(1).join(" ");
         let room = width.saturating_sub(rest.width() + 2);
-        let detail = if room > 20 {
-            format!(". {}", text::one_line(&headline.detail, room, theme.symbols.cut))
-        } else {
-            String::new()
-        };
-        vec![Span::styled(text::one_line(&rest, width, theme.symbols.cut), style), Span::styled(detail, theme.text)]
+        let shown =
+            if room > 20 { format!(". {}", text::one_line(&detail, room, theme.symbols.cut)) } else { String::new() };
+        vec![Span::styled(text::one_line(&rest, width, theme.symbols.cut), style), Span::styled(shown, theme.text)]
     } else {
-        vec![Span::styled(text::one_line(&headline.detail, width, theme.symbols.cut), theme.text)]
+        vec![Span::styled(text::one_line(&detail, width, theme.symbols.cut), theme.text)]
     };
     let first = vec![Span::styled(statement.concat(), style)];
     let line = |spans: Vec<Span<'static>>| Line::from([vec![Span::styled(" ", Style::new())], spans].concat());
@@ -85,7 +89,7 @@ fn draw_unused(frame: &mut Frame<'_>, area: Rect, server: &ServerState, theme: &
     super::draw_first_request(
         frame,
         room,
-        "No traffic yet. Send a request, and the numbers appear here:",
+        "No traffic since this console was started. Send a request, and the numbers appear here:",
         server,
         theme,
     );
@@ -105,5 +109,5 @@ fn footing(app: &App, server: &ServerState) -> Option<String> {
             )
         }
     };
-    (!server.points.is_empty()).then(|| format!(" last {seconds} s{before} "))
+    (!server.points.is_empty()).then(|| format!(" last {seconds} s{before}; v: against an hour ago "))
 }

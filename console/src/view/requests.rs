@@ -13,16 +13,22 @@ use super::{
 use crate::{
     clock,
     input::Screen,
-    state::{app::App, server::ServerState, summary::ratio},
+    state::{
+        app::{
+            App,
+            opened::{OpenedPage, RUNNING},
+        },
+        server::ServerState,
+        summary::ratio,
+    },
 };
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let Some(server) = app.server() else { return };
     let lines = app.filtered_lines(Screen::Requests);
     let cursor = app.cursor(lines.len());
-    let chosen = lines.get(cursor).and_then(|line| server.traces.get(*line));
-    if app.ui.detail {
-        return detail(frame, area, app, server, chosen, theme);
+    if let Some(OpenedPage::Request { id, follow }) = &app.ui.opened {
+        return detail(frame, area, app, (server, id, *follow), theme);
     }
     let inside = framed(frame, area, "requests, times in UTC: d draft, t target, f target (no score available)", theme);
     if lines.is_empty() {
@@ -53,10 +59,14 @@ fn row(trace: &TraceSummary, room: usize, theme: &Theme) -> Line<'static> {
     ));
     let speed = text::rate(ratio(Some(trace.completion_tokens as f64), Some(trace.seconds)));
     let outcome = text::padded(&trace.outcome, 9, theme.symbols.cut);
-    let bad = if trace.outcome == "failed" { theme.bad } else { theme.text };
+    let (ended, style) = match trace.outcome.as_str() {
+        RUNNING => ("in work".to_owned(), theme.accent),
+        "failed" => (clock::utc_time_of_day(trace.at_ms), theme.bad),
+        _ => (clock::utc_time_of_day(trace.at_ms), theme.text),
+    };
     let mut spans = vec![
-        Span::raw(format!("{} ", clock::utc_time_of_day(trace.at_ms))),
-        Span::styled(outcome, bad),
+        Span::raw(format!("{ended:<8} ")),
+        Span::styled(outcome, style),
         Span::raw(format!("{:>8}{:>6}{accepted:>9}{speed:>8}  ", trace.completion_tokens, trace.steps)),
     ];
     let letters = text::one_line(&trace.sources, room, theme.symbols.cut);
@@ -77,17 +87,23 @@ fn detail(
     frame: &mut Frame<'_>,
     area: Rect,
     app: &App,
-    server: &ServerState,
-    chosen: Option<&TraceSummary>,
+    (server, id, follow): (&ServerState, &str, bool),
     theme: &Theme,
 ) {
-    let Some(trace) = server.trace.as_ref().filter(|trace| chosen.is_none_or(|chosen| chosen.id == trace.summary.id))
-    else {
+    let Some(trace) = server.trace.as_ref().filter(|trace| trace.summary.id == id) else {
         let inside = framed(frame, area, "request", theme);
         return draw_empty(frame, inside, "Waiting for the server's answer.", theme);
     };
-    let title = text::one_line(&format!("request {}, Esc back", trace.summary.id), usize::from(area.width) - 6, "");
+    let state = match (trace.summary.outcome == RUNNING, follow) {
+        (false, _) => "Esc back",
+        (true, true) => "in work, its newest step last; Esc back",
+        (true, false) => "in work; G goes to its newest step, Esc back",
+    };
+    let title = text::one_line(&format!("request {id}, {state}"), usize::from(area.width) - 6, theme.symbols.cut);
     let inside = framed(frame, area, &title, theme);
+    if follow {
+        app.ui.scroll.set(usize::MAX);
+    }
     draw_scrolled(frame, inside, detail_lines(trace, usize::from(inside.width), theme), app);
 }
 
@@ -111,6 +127,9 @@ fn detail_lines(trace: &RequestTrace, width: usize, theme: &Theme) -> Vec<Line<'
             "This server stores no text (admin.trace_text: true stores it).",
             theme.dim,
         ))),
+    }
+    if trace.steps.is_empty() && summary.outcome == RUNNING {
+        lines.push(Line::from(Span::styled("Its first step is not decided yet.", theme.accent)));
     }
     lines.extend(waterfall::lines(&trace.steps, width, theme));
     for (n, step) in trace.steps.iter().enumerate() {

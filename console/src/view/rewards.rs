@@ -10,7 +10,7 @@ use ratatui::{
 use rsd_protocol::{metrics, preview::PredictedPoint};
 
 use super::{curves, draw_empty, framed, graph, text, theme::Theme};
-use crate::state::{app::App, change_dialog::ChangeDialog, server::ServerState};
+use crate::state::{app::App, change_dialog::ChangeDialog, metric_history::HistorySpan, server::ServerState};
 
 /// Rows below which the screen is not readable.
 pub const LEAST_ROWS: u16 = 6;
@@ -76,12 +76,12 @@ fn new_threshold(app: &App) -> Option<f64> {
 }
 
 fn histogram(frame: &mut Frame<'_>, area: Rect, app: &App, server: &ServerState, marks: ThresholdMarks, theme: &Theme) {
-    let recent = server.readings.buckets(&metrics::REWARD, Some(app.options.window_ms));
+    let recent = server.readings.buckets(&metrics::REWARD, HistorySpan::Newest(app.options.window_ms));
     let scored = |buckets: &[(f64, f64)]| buckets.iter().map(|(_, count)| count).fold(0.0, |sum, count| sum + count);
     let (buckets, since) = if scored(&recent) > 0.0 {
         (recent, format!("last {} s", app.options.window_ms / 1000))
     } else {
-        (server.readings.buckets(&metrics::REWARD, None), "since the server's start".into())
+        (server.readings.buckets(&metrics::REWARD, HistorySpan::SinceStart), "since the server's start".into())
     };
     let title = format!("rewards of {} steps, {since}", text::count(Some(scored(&buckets))));
     let inside = framed(frame, area, &title, theme);

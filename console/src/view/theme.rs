@@ -2,9 +2,11 @@
 
 use clap::ValueEnum;
 use ratatui::style::{Color, Modifier, Style};
+use serde::Deserialize;
 
 /// The color themes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ThemeName {
     /// For dark terminals.
     #[default]
@@ -102,7 +104,26 @@ const ASCII: ThemeSymbols = ThemeSymbols {
     cut: "~",
 };
 
+/// Green that can be read on white, which the green of most terminals cannot.
+const DARK_GREEN: Color = Color::Indexed(28);
+
 impl Theme {
+    /// The styles with their names.
+    #[must_use]
+    pub fn roles(&self) -> [(&'static str, Style); 9] {
+        [
+            ("text", self.text),
+            ("dim", self.dim),
+            ("accent", self.accent),
+            ("figure", self.figure),
+            ("bar", self.bar),
+            ("good", self.good),
+            ("warn", self.warn),
+            ("bad", self.bad),
+            ("chosen", self.chosen),
+        ]
+    }
+
     /// The style of a headline in this color.
     #[must_use]
     pub fn headline(&self, color: Style) -> Style {
@@ -130,7 +151,7 @@ impl Theme {
         let [dim, accent, good, warn, bad] = match name {
             ThemeName::Mono => return mono,
             ThemeName::Dark => [Color::DarkGray, Color::Cyan, Color::Green, Color::Yellow, Color::LightRed],
-            ThemeName::Light => [Color::DarkGray, Color::Blue, Color::Green, Color::Magenta, Color::Red],
+            ThemeName::Light => [Color::DarkGray, Color::Blue, DARK_GREEN, Color::Magenta, Color::Red],
         };
         Self {
             dim: plain.fg(dim),

@@ -11,7 +11,7 @@ use std::{
 use rsd_protocol::{
     policy::{PolicyConfig, PolicyPreset},
     routes::DEFAULT_PORT,
-    settings::{RuntimeLimits, RuntimeSettings, RuntimeSteps},
+    settings::{RuntimeLimits, RuntimeSettings, RuntimeSteps, TargetDownAction},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -58,7 +58,11 @@ impl Deployment {
             policy: self.policy,
             presets: self.presets.clone(),
             steps: RuntimeSteps { max_tokens: self.steps.max_tokens, lookahead: self.steps.lookahead },
-            limits: RuntimeLimits { max_steps: self.limits.max_steps, max_tokens: self.limits.max_tokens },
+            limits: RuntimeLimits {
+                max_steps: self.limits.max_steps,
+                max_tokens: self.limits.max_tokens,
+                on_target_down: self.limits.on_target_down,
+            },
         }
     }
 }
@@ -314,6 +318,9 @@ pub struct LimitsConfig {
     /// The highest `n` of a request, for each of its prompts.
     #[schemars(range(min = 1, max = 128))]
     pub max_choices: usize,
+    /// What becomes of an answer of draft and target whose target fails after its retries: fail (the request fails), or
+    /// draft (the draft decodes the rest, without scores, marked as a fallback).
+    pub on_target_down: TargetDownAction,
 }
 
 impl Default for LimitsConfig {
@@ -326,6 +333,7 @@ impl Default for LimitsConfig {
             running: 4,
             waiting: 16,
             max_choices: 8,
+            on_target_down: TargetDownAction::Fail,
         }
     }
 }

@@ -45,7 +45,7 @@ pub use self::{
     },
     overrides::{OverrideError, SettingOverride, environment},
     prm_family::PrmFamily,
-    remote_config::{RemoteConfig, RemoteEngine, RemoteTimeouts},
+    remote_config::{PriceConfig, RemoteConfig, RemoteEngine, RemoteHeader, RemoteTimeouts},
     reward_config::{CheckKind, HttpScorerConfig, PrmFormat, RewardConfig, RewardScorer, WeightedScorer},
     schema::schema,
     show::{SettingEntry, table},

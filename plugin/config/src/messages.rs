@@ -85,7 +85,11 @@ pub(super) fn mask(path: &FieldPath, text: &str) -> String {
             _ => "***".to_owned(),
         },
         // A key where the name of its variable belongs.
-        "api_key_env" | "read_token_env" | "write_token_env" if !is_variable_name(text) => "***".to_owned(),
+        "api_key_env" | "read_token_env" | "write_token_env" | "value_env" if !is_variable_name(text) => {
+            "***".to_owned()
+        }
+        // Of a header.
+        "value" => "***".to_owned(),
         // A section that does not parse, or a token source in another setting.
         _ => text.split_once("literal:").map_or_else(|| text.to_owned(), |(before, _)| format!("{before}literal:***")),
     }
@@ -146,6 +150,10 @@ mod tests {
         );
         assert_eq!(mask(&FieldPath::parse("server.api_key_env"), "sk-123"), "***");
         assert_eq!(mask(&FieldPath::parse("server.api_key_env"), "RSD_KEY"), "RSD_KEY");
+        let header = FieldPath::parse("roles.target.remote.headers").index(0);
+        assert_eq!(mask(&header.key("value"), "tenant-7"), "***");
+        assert_eq!(mask(&header.key("value_env"), "sk 123"), "***");
+        assert_eq!(mask(&header.key("name"), "x-tenant"), "x-tenant");
     }
 
     #[test]

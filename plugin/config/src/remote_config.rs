@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use rsd_core::pipeline::price::{CurrencyCode, TokenPrice};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,8 @@ use super::SecretSource;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RemoteConfig {
-    /// The kind of engine: `vllm`, `sglang`, `llama_server` or `openai` (any server with `/v1/completions`; text goes both ways).
+    /// The kind of engine: `vllm`, `sglang`, `llama_server`, `openai` (any server with `/v1/completions`; text goes both
+    /// ways) or `auto`, which asks the server at the start.
     pub engine: RemoteEngine,
     /// Base URLs of the engine, such as `http://10.0.0.5:8000`. The first one that is well is used, the others replace it
     /// while it is not.
@@ -29,6 +31,12 @@ pub struct RemoteConfig {
     #[serde(default)]
     #[schemars(extend("x-path" = "file"))]
     pub api_key_file: Option<PathBuf>,
+    /// Headers that every request to the engine carries in addition.
+    #[serde(default)]
+    pub headers: Vec<RemoteHeader>,
+    /// What tokens cost, if the engine's provider bills them. Default: nothing is counted.
+    #[serde(default)]
+    pub price: Option<PriceConfig>,
     /// File with certificates (PEM) to trust in addition to the usual ones.
     #[serde(default)]
     #[schemars(extend("x-path" = "file"))]
@@ -56,6 +64,61 @@ impl RemoteConfig {
     }
 }
 
+/// What a million tokens cost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PriceConfig {
+    /// Of prompts.
+    #[schemars(range(min = 0))]
+    pub input: f64,
+    /// Of prompts, as far as the engine's cache held them. Default: `input`.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub cached_input: Option<f64>,
+    /// Of decoded tokens.
+    #[schemars(range(min = 0))]
+    pub output: f64,
+    /// The currency, three capital letters. It is a label: nothing is converted.
+    #[serde(default = "PriceConfig::default_currency")]
+    #[schemars(length(min = 1))]
+    pub currency: String,
+}
+
+impl PriceConfig {
+    fn default_currency() -> String {
+        "USD".to_owned()
+    }
+
+    /// The price; `None` if the currency is no code.
+    #[must_use]
+    pub fn token_price(&self) -> Option<TokenPrice> {
+        let Self { input, output, .. } = *self;
+        let cached_input = self.cached_input.unwrap_or(input);
+        Some(TokenPrice { input, cached_input, output, currency: CurrencyCode::parse(&self.currency)? })
+    }
+}
+
+/// A request header with its value: as text, or where a secret is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RemoteHeader {
+    /// The name of the header.
+    #[schemars(length(min = 1))]
+    pub name: String,
+    /// The value.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub value: Option<SecretSource>,
+    /// Environment variable with the value.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub value_env: Option<SecretSource>,
+    /// File with the value, which must be its owner's alone.
+    #[serde(default)]
+    #[schemars(extend("x-path" = "file"))]
+    pub value_file: Option<PathBuf>,
+}
+
 /// A kind of engine on another machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -68,6 +131,8 @@ pub enum RemoteEngine {
     LlamaServer,
     /// Any server with `/v1/completions`.
     Openai,
+    /// What the server says it is.
+    Auto,
 }
 
 /// How long to wait for an engine, in milliseconds.

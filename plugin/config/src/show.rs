@@ -29,10 +29,7 @@ impl LoadedConfig {
                 return None;
             }
             // A number as it was given: as a 32-bit float it would have other digits.
-            let value = match self.given.get(&path).cloned().unwrap_or(value) {
-                Value::String(text) => messages::mask(&path, &text).into(),
-                other => other,
-            };
+            let value = masked(&path, self.given.get(&path).cloned().unwrap_or(value));
             Some(SettingEntry { path: path.to_string(), value, origin })
         });
         entries.collect()
@@ -59,6 +56,24 @@ pub fn table(entries: &[SettingEntry]) -> String {
     let lines: Vec<_> =
         rows.iter().map(|[path, value, source]| format!("{path:first$}  {value:second$}  {source}\n")).collect();
     lines.concat()
+}
+
+/// The value without secrets, those inside a list included.
+fn masked(path: &FieldPath, value: Value) -> Value {
+    match value {
+        Value::String(text) => messages::mask(path, &text).into(),
+        Value::Array(items) => {
+            items.into_iter().enumerate().map(|(index, item)| masked(&path.index(index), item)).collect()
+        }
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(name, value)| {
+                let value = masked(&path.key(&name), value);
+                (name, value)
+            })
+            .collect(),
+        other => other,
+    }
 }
 
 fn displayed(value: &Value) -> String {
@@ -88,6 +103,17 @@ pub(super) fn leaves(tree: &Value) -> BTreeMap<FieldPath, Value> {
 #[cfg(test)]
 mod tests {
     use crate::{SettingOverride, TargetRule, load, table};
+
+    #[test]
+    fn the_values_of_headers_are_not_shown() {
+        let remote =
+            "roles.target.remote={engine: auto, urls: ['http://a'], headers: [{name: x-tenant, value: hf_secret}]}";
+        let flags = overrides(&["roles.draft.bundled=draft", remote]);
+        let loaded = load(None, [], &flags, TargetRule::Required).unwrap();
+        let shown = table(&loaded.entries(true));
+        assert!(shown.contains(r#""name":"x-tenant","value":"***""#), "{shown}");
+        assert!(!shown.contains("hf_secret") && !format!("{loaded:?} {flags:?}").contains("hf_secret"), "{shown}");
+    }
 
     fn overrides(given: &[&str]) -> Vec<SettingOverride> {
         given.iter().map(|given| SettingOverride::parse(given).unwrap()).collect()
@@ -120,6 +146,7 @@ mod tests {
         limits.max_choices                      8            default
         limits.max_steps                        100          default
         limits.max_tokens                       2048         default
+        limits.on_target_down                   fail         default
         limits.request_seconds                  600          default
         limits.reward_seconds                   60           default
         limits.running                          4            default

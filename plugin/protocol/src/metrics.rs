@@ -49,8 +49,15 @@ pub const ACCOUNTINGS: &[&str] = &["generated", "with_prm", "total"];
 /// Values of the label `phase`.
 pub const PHASES: &[&str] = &["prefill", "decode"];
 /// Values of the label `reason` of a fallback.
-pub const FALLBACKS: &[&str] =
-    &["reward_failed", "reward_invalid", "reward_timeout", "reward_no_opinion", "draft_failed", "draft_context"];
+pub const FALLBACKS: &[&str] = &[
+    "reward_failed",
+    "reward_invalid",
+    "reward_timeout",
+    "reward_no_opinion",
+    "draft_failed",
+    "draft_context",
+    "target_failed",
+];
 /// Values of the label `reason` of a handover.
 pub const HANDOVERS: &[&str] = &["rejection", "threshold", "price", "regret"];
 /// Values of the label `outcome` of a request.
@@ -94,15 +101,18 @@ metrics! {
     WAITING = MetricKind::Gauge, "rsd_requests_waiting", [], "Requests waiting for the models.";
     FLOPS = MetricKind::Counter, "rsd_estimated_flops_total", ["role": ROLES, "accounting": ACCOUNTINGS], "Estimated FLOPs of complete RSD answers (2 N per token; absent if the size of a model is unknown). generated: decoded tokens; with_prm: the reward model's tokens too; total: every prefilled token too.";
     TARGET_ONLY_FLOPS = MetricKind::Counter, "rsd_target_only_estimated_flops_total", ["accounting": ACCOUNTINGS], "Estimated FLOPs of the target alone for the same answers.";
+    COST = MetricKind::Counter, "rsd_cost_total", ["role": SOURCES, "currency": &[]], "Money for the tokens of a model with a price (roles.*.remote.price), discarded ones included. Absent for a model without one.";
+    ANSWER_COST = MetricKind::Counter, "rsd_answer_cost_total", ["currency": &[]], "Money for complete RSD answers, both models together; a model without a price costs nothing. Absent unless the target has a price.";
+    TARGET_ONLY_COST = MetricKind::Counter, "rsd_target_only_estimated_cost_total", ["currency": &[]], "Estimated money for the target alone for the same answers: the prompt as far as it was in no cache, the rest of it at the price of cached input, and the answer's tokens.";
     RSD_SECONDS = MetricKind::Counter, "rsd_answer_model_seconds_total", [], "Seconds that all models together worked on complete RSD answers. Only answers since the target's speed is known are counted, as in rsd_target_only_estimated_seconds_total.";
     TARGET_ONLY_SECONDS = MetricKind::Counter, "rsd_target_only_estimated_seconds_total", [], "Estimated seconds of the target alone for the same answers: prefill of the prompt tokens that were in no cache and decode of the answer's tokens, at the target's observed speed.";
     UNIT_SECONDS = MetricKind::Gauge, "rsd_observed_seconds_per_token", ["role": ROLES, "phase": PHASES], "Observed seconds per token; for the reward model seconds per step, as prefill. Absent until observed.";
-    FALLBACKS_TOTAL = MetricKind::Counter, "rsd_fallbacks_total", ["reason": FALLBACKS], "Steps without a score, and answers that the draft could not continue, by reason. The target decodes them, unless the threshold accepts every step.";
+    FALLBACKS_TOTAL = MetricKind::Counter, "rsd_fallbacks_total", ["reason": FALLBACKS], "Steps without a score, and answers that one model could not continue, by reason. The target decodes them, unless the threshold accepts every step; after target_failed the draft does (limits.on_target_down).";
     HANDOVERS_TOTAL = MetricKind::Counter, "rsd_handover_total", ["reason": HANDOVERS], "Answers that the target finished alone by policy.after_rejection or policy.max_regret: after a rejection, because the threshold accepts no step, because drafting on was expected to cost more, or because it could have exceeded the bound on regret.";
     EXPLORED = MetricKind::Counter, "rsd_explored_answers_total", [], "Answers that were drafted although the target was expected to cost less, by policy.exploration.";
     PROPOSED_TOKENS = MetricKind::Counter, "rsd_proposed_tokens_total", ["outcome": &["accepted", "rejected"]], "Tokens that the draft proposed inside steps of the target (steps.proposals), by what the target picked itself.";
     FALSE_STEPS = MetricKind::Counter, "rsd_false_steps_total", [], "Draft steps in which a check found a false statement. They are rejected, unless the threshold accepts every step.";
-    FALLBACK_ACTIVE = MetricKind::Gauge, "rsd_fallback_active", [], "1 from a step without a score, or a failed draft, until the next score.";
+    FALLBACK_ACTIVE = MetricKind::Gauge, "rsd_fallback_active", [], "1 from a step without a score, or a failed draft or target that the other model stands in for, until the next score.";
     MODEL_FAILURES = MetricKind::Counter, "rsd_model_failures_total", ["role": ROLES], "Calls of a model that failed, and deaths of its engine.";
     MODEL_UP = MetricKind::Gauge, "rsd_model_up", ["role": ROLES], "0 from a failed call of the model until its next successful one, and while its engine does not run.";
     REMOTE_REQUESTS = MetricKind::Counter, "rsd_remote_requests_total", ["role": SOURCES], "Requests to the model's remote engine, retries not counted.";

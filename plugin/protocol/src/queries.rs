@@ -49,6 +49,11 @@ pub const ALL: &[RecordedQuery] = &[
         help: "FLOP savings over the target alone, with every prefilled token counted.",
     },
     RecordedQuery {
+        record: "instance:rsd_cost_saving:ratio",
+        expr: "1 - rate(rsd_answer_cost_total[$window]) / (rate(rsd_target_only_estimated_cost_total[$window]) > 0)",
+        help: "Money saved over the target alone, as a fraction; where the target has a price. A model without a price costs nothing here.",
+    },
+    RecordedQuery {
         record: "instance:rsd_emitted_tokens:sum",
         expr: "sum without (source) (rate(rsd_emitted_tokens_total[$window]))",
         help: "Throughput: answer tokens per second.",

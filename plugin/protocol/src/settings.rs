@@ -47,12 +47,26 @@ pub struct RuntimeLimits {
     pub max_steps: usize,
     /// Tokens of an answer if the request sets no limit; a higher limit of a request is lowered to it.
     pub max_tokens: usize,
+    /// What becomes of an answer whose target fails.
+    #[serde(default)]
+    pub on_target_down: TargetDownAction,
 }
 
 impl Default for RuntimeLimits {
     fn default() -> Self {
-        Self { max_steps: 100, max_tokens: 2048 }
+        Self { max_steps: 100, max_tokens: 2048, on_target_down: TargetDownAction::default() }
     }
+}
+
+/// What becomes of an answer whose target fails, after all retries.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetDownAction {
+    /// The request fails.
+    #[default]
+    Fail,
+    /// The draft decodes the rest, without scores.
+    Draft,
 }
 
 /// Answer of `GET /admin/v1/policy`.

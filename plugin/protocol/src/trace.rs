@@ -24,7 +24,7 @@ pub struct TraceSummary {
     /// Seconds from the start of the work on the request to its end; time spent waiting for the models is not in it.
     pub seconds: f64,
     /// One letter per step, in order: `d` for the draft's step, `t` for the target's, `a` for the target's after it went
-    /// on alone, `f` for the target's as a fallback because no score was available.
+    /// on alone, `f` for a fallback: the target's because no score was available, or the draft's because the target failed.
     pub sources: String,
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rsd_core::pipeline::{
+    price::TokenPrice,
     roles::{Generator, RunRequest},
     segment::{Segmentation, StepBoundary},
 };
@@ -11,7 +12,7 @@ use rsd_vocabulary::Vocabulary;
 
 use crate::{
     RemoteModel,
-    adapters::{EngineAdapter, ReplyError},
+    adapters::{EngineAdapter, IdentityReply, ReplyError, UnknownEngine, identify, identifying_requests},
     completion::{Completion, CompletionError, CompletionPart, CompletionPlan},
     remote_core::RemoteCore,
     sent_prefixes::SentPrefixes,
@@ -28,8 +29,8 @@ const PROBE_TOKENS: usize = 8;
 pub struct RemoteSettings {
     /// `draft` or `target`, for messages.
     pub role: String,
-    /// The kind of engine.
-    pub adapter: Box<dyn EngineAdapter>,
+    /// The kind of engine; `None` asks the server.
+    pub adapter: Option<Box<dyn EngineAdapter>>,
     /// The name of the model; `None` takes the only one that the engine serves.
     pub model: Option<String>,
     /// The tokens of the model.
@@ -40,6 +41,8 @@ pub struct RemoteSettings {
     pub context_length: Option<usize>,
     /// Parameters without embeddings, for FLOP estimates.
     pub parameters: Option<u64>,
+    /// What its tokens cost, if a provider bills them.
+    pub price: Option<TokenPrice>,
     /// Addresses, keys, time-outs and limits.
     pub transport: TransportSettings,
 }
@@ -64,6 +67,16 @@ pub enum ConnectError {
         engine: &'static str,
         /// What is wrong.
         source: ReplyError,
+    },
+    /// No kind of engine fits what the server says of itself.
+    #[error("roles.{role}.remote.engine: {url}: {source}")]
+    Unknown {
+        /// The role.
+        role: String,
+        /// The first address.
+        url: String,
+        /// The replies.
+        source: UnknownEngine,
     },
     /// The engine does not serve the model.
     #[error("roles.{role}.remote.model: {found}; the engine serves {served}")]
@@ -110,9 +123,13 @@ impl RemoteModel {
     /// # Errors
     /// The engine is not reached or is not what the settings say.
     pub async fn connect(settings: RemoteSettings) -> Result<Self, ConnectError> {
-        let RemoteSettings { role, adapter, model, vocabulary, renderer, context_length, parameters, transport } =
+        let RemoteSettings { role, adapter, model, vocabulary, renderer, context_length, parameters, price, transport } =
             settings;
         let renderer = renderer.filter(|other| other.vocabulary() == vocabulary.fingerprint());
+        let adapter = match adapter {
+            Some(adapter) => adapter,
+            None => identified(&role, &transport).await?,
+        };
         let transport_error = |source| ConnectError::Transport { role: role.clone(), source };
         let client = EngineClient::new(transport).map_err(transport_error)?;
         let reply = client.json(&adapter.model_info()).await.map_err(transport_error)?;
@@ -128,10 +145,34 @@ impl RemoteModel {
             (None, None) => return Err(ConnectError::Context { role }),
         };
         let sent = Mutex::new(SentPrefixes::default());
-        let core = RemoteCore { role, model, adapter, client, vocabulary, renderer, context, parameters, sent };
+        let core = RemoteCore { role, model, adapter, client, vocabulary, renderer, context, parameters, price, sent };
         probe(&core).await?;
         Ok(Self(Arc::new(core)))
     }
+}
+
+/// Asks a server what it is. The requests have a client of their own, so that paths that a server does not have are
+/// no errors in the figures of the role.
+async fn identified(role: &str, transport: &TransportSettings) -> Result<Box<dyn EngineAdapter>, ConnectError> {
+    let transport_error = |source| ConnectError::Transport { role: role.to_owned(), source };
+    let client = EngineClient::new(transport.clone()).map_err(transport_error)?;
+    let mut replies = Vec::new();
+    for request in identifying_requests() {
+        let reply = match client.json(&request).await {
+            Ok(reply) => Ok(reply),
+            Err(TransportError { kind, .. }) if kind.is_reply() => Err(kind.to_string()),
+            Err(error) => return Err(transport_error(error)),
+        };
+        replies.push(IdentityReply { path: request.path, reply });
+    }
+    let found = identify(replies).map_err(|source| ConnectError::Unknown {
+        role: role.to_owned(),
+        url: client.address().to_owned(),
+        source,
+    })?;
+    let (engine, version) = (found.adapter.name(), found.version.unwrap_or_default());
+    tracing::info!(role, engine, version, evidence = found.evidence, "the server says which engine it is");
+    Ok(found.adapter)
 }
 
 /// The model to use and its context.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rsd_core::pipeline::roles::{
-    Generator, GeneratorRun, ModelHealth, Prompt, RemoteTraffic, RoleError, RunRequest, TokenPrompt,
+use rsd_core::pipeline::{
+    price::TokenPrice,
+    roles::{Generator, GeneratorRun, ModelHealth, Prompt, RemoteTraffic, RoleError, RunRequest, TokenPrompt},
 };
 use rsd_vocabulary::Vocabulary;
 
@@ -42,6 +43,10 @@ impl Generator for RemoteModel {
 
     fn parameters(&self) -> Option<u64> {
         self.0.parameters
+    }
+
+    fn price(&self) -> Option<TokenPrice> {
+        self.0.price
     }
 
     async fn encode_prompt(&self, prompt: &Prompt) -> Result<Vec<u32>, RoleError> {

@@ -7,7 +7,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use rsd_core::pipeline::roles::{Generator, RoleError, RunRequest};
+use rsd_core::pipeline::{
+    price::TokenPrice,
+    roles::{Generator, RoleError, RunRequest},
+};
 use rsd_vocabulary::Vocabulary;
 
 use crate::{adapters::EngineAdapter, sent_prefixes::SentPrefixes, transport::EngineClient};
@@ -24,6 +27,7 @@ pub(crate) struct RemoteCore {
     /// Tokens of prompt and answer together.
     pub context: usize,
     pub parameters: Option<u64>,
+    pub price: Option<TokenPrice>,
     /// For engines that do not say what their cache held.
     pub sent: Mutex<SentPrefixes>,
 }

@@ -1,6 +1,6 @@
 //! What each user intent does to the state.
 
-use super::{App, AppEffect, PAGE};
+use super::{App, AppEffect, PAGE, opened::OpenedPage};
 use crate::{
     input::{InputMode, Screen, UserIntent},
     palette::CommandPalette,
@@ -39,6 +39,7 @@ impl App {
             UserIntent::Complete => self.ui.palette.iter_mut().for_each(CommandPalette::complete),
             UserIntent::SortColumn => self.sort_by_next_column(),
             UserIntent::ReverseOrder => self.reverse_order(),
+            UserIntent::Compare => self.toggle_comparison(),
             UserIntent::Text(c) => self.text(c),
             UserIntent::Erase => self.erase(),
             UserIntent::EditDelta => self.open_form("policy.delta"),
@@ -65,15 +66,21 @@ impl App {
 
     fn show(&mut self, screen: Screen) {
         self.ui.screen = screen;
-        self.ui.detail = false;
+        self.ui.opened = None;
         self.ui.scroll.set(0);
         self.ui.filter.clear();
+    }
+
+    fn toggle_comparison(&mut self) {
+        let shown = self.ui.opened == Some(OpenedPage::Comparison);
+        self.show(Screen::Overview);
+        self.ui.opened = (!shown).then_some(OpenedPage::Comparison);
     }
 
     fn select_server(&mut self, server: usize) {
         if !self.data.servers.is_empty() {
             self.ui.server = server % self.data.servers.len();
-            self.ui.detail = false;
+            self.ui.opened = None;
         }
     }
 
@@ -104,8 +111,8 @@ impl App {
         } else if self.ui.filtering {
             self.ui.filtering = false;
             self.ui.filter.clear();
-        } else if self.ui.detail {
-            self.ui.detail = false;
+        } else if self.ui.opened.is_some() {
+            self.ui.opened = None;
         } else {
             self.ui.filter.clear();
             self.ui.probe = None;
@@ -126,7 +133,7 @@ impl App {
             pending.move_cursor(intent == UserIntent::Down);
             return;
         }
-        let open = self.ui.help || self.ui.detail;
+        let open = self.ui.help || self.shows_request() || self.ui.screen == Screen::Models;
         if self.ui.screen == Screen::Rewards && !open {
             return self.move_probe(intent);
         }
@@ -142,6 +149,7 @@ impl App {
             _ => now.saturating_add(1),
         };
         if open {
+            self.follow_by(intent);
             self.ui.scroll.set(then);
         } else {
             self.ui.cursors[index] = then.min(last);
@@ -241,9 +249,7 @@ impl App {
                 else {
                     return Vec::new();
                 };
-                self.ui.detail = true;
-                self.ui.scroll.set(0);
-                return vec![AppEffect::Send(self.ui.server, ServerCommand::Trace(id))];
+                return self.open_request(id);
             }
             Screen::History => {
                 let revision = self.server().and_then(|server| server.history.get(line)).map(|entry| entry.revision);

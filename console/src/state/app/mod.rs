@@ -5,10 +5,11 @@ mod changes;
 mod fleet;
 mod intents;
 pub mod lines;
+pub mod opened;
 
 use std::{cell::Cell, collections::VecDeque};
 
-use self::lines::SortOrder;
+use self::{lines::SortOrder, opened::OpenedPage};
 use super::{change_dialog::ChangeDialog, fleet_change::TakenChange, server::ServerState};
 use crate::{
     input::{InputMode, Screen},
@@ -80,8 +81,8 @@ pub struct UiState {
     /// Whether the filter is being typed.
     pub filtering: bool,
     pub help: bool,
-    /// Whether one request is shown step by step.
-    pub detail: bool,
+    /// What is opened on top of the screen.
+    pub opened: Option<OpenedPage>,
     /// First line shown of a long text. The view, which knows the length of the text, corrects values that are too
     /// large.
     pub scroll: Cell<usize>,
@@ -113,6 +114,8 @@ pub struct App {
     pub ui: UiState,
     pub options: AppOptions,
     tickets: u64,
+    /// When the steps of a request were asked for that have not arrived yet.
+    asked_ms: Option<u64>,
 }
 
 impl App {
@@ -144,7 +147,7 @@ impl App {
             ChangeDialog::Form(_) => InputMode::Form,
             ChangeDialog::Review(_) | ChangeDialog::Conflict(_) | ChangeDialog::Fleet(_) => InputMode::Confirm,
             ChangeDialog::Closed if self.ui.filtering => InputMode::Filter,
-            ChangeDialog::Closed if self.ui.detail => InputMode::Detail,
+            ChangeDialog::Closed if self.shows_request() => InputMode::Detail,
             ChangeDialog::Closed => InputMode::Screen,
         }
     }
@@ -178,6 +181,9 @@ impl App {
             }
             SourceUpdate::Answer { ticket, answer } => self.receive_answer(ticket, *answer),
             update => {
+                if matches!(update, SourceUpdate::Trace(_)) {
+                    self.asked_ms = None;
+                }
                 if let Some(server) = self.data.servers.get_mut(message.target) {
                     server.receive(message.at_ms, update, self.options.window_ms);
                 }

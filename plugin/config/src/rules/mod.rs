@@ -75,6 +75,7 @@ pub(super) fn broken_rules(deployment: &Deployment, target: TargetRule) -> Vec<B
         }
         (None, TargetRule::FromCommandLine) => {}
     }
+    rules.currencies(&deployment.roles.draft, deployment.roles.target.as_ref());
     rules.reward(&deployment.reward);
     rules.steps(deployment);
     rules.policy(deployment);

@@ -1,9 +1,31 @@
 //! Rules between the settings of a role on a remote engine.
 
 use super::{
-    super::{RemoteConfig, RoleConfig, messages},
+    super::{RemoteConfig, RemoteHeader, RoleConfig, messages},
     RuleChecker,
 };
+
+/// Headers that the client of engines, or HTTP itself, sets.
+const OWN_HEADERS: &[&str] = &[
+    "accept",
+    "accept-encoding",
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-dynamo-session-id",
+    "x-session-id",
+    "x-smg-routing-key",
+];
 
 impl RuleChecker {
     /// A role on a remote engine: the settings of a model in this process mean nothing to it.
@@ -34,6 +56,37 @@ impl RuleChecker {
             let message = "expected the name of an environment variable (letters, digits and _), not the key itself";
             self.report(&format!("{section}.api_key_env"), &[], message.to_owned());
         }
+        if let Some(price) = remote.price.as_ref().filter(|price| price.token_price().is_none()) {
+            let message = format!("expected three capital letters, such as USD, found {:?}", price.currency);
+            self.report(&format!("{section}.price.currency"), &[], message);
+        }
+        let mut names = std::collections::BTreeSet::new();
+        for (index, header) in remote.headers.iter().enumerate() {
+            let at = format!("{section}.headers");
+            if let Some(problem) = header_problem(header) {
+                self.report(&at, &[], format!("headers[{index}]: {problem}"));
+            } else if !names.insert(header.name.to_ascii_lowercase()) {
+                self.report(
+                    &at,
+                    &[],
+                    format!("headers[{index}]: `{}` is there twice: remove one of them", header.name),
+                );
+            }
+        }
+    }
+
+    /// Money of draft and target is added up.
+    pub(super) fn currencies(&mut self, draft: &RoleConfig, target: Option<&RoleConfig>) {
+        let price = |role: &RoleConfig| role.remote.as_ref()?.price.as_ref()?.token_price();
+        if let Some((draft, target)) = price(draft).zip(target.and_then(price))
+            && draft.currency != target.currency
+        {
+            let message = format!(
+                "expected that of `roles.draft.remote.price`, which is {}, found {}: one sum holds one currency",
+                draft.currency, target.currency
+            );
+            self.report("roles.target.remote.price.currency", &["roles.draft.remote.price"], message);
+        }
     }
 
     /// A model that must be in this process.
@@ -47,6 +100,37 @@ impl RuleChecker {
             self.role(at, role);
         }
     }
+}
+
+/// What is wrong with a header. Its value may be a secret and is not repeated.
+fn header_problem(header: &RemoteHeader) -> Option<String> {
+    let RemoteHeader { name, value, value_env, value_file } = header;
+    let is_token = |letter: char| letter.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(letter);
+    if name.is_empty() || !name.chars().all(is_token) {
+        return Some(format!("expected the name of a header, such as x-tenant, found {name:?}"));
+    }
+    let lower = name.to_ascii_lowercase();
+    if lower == "authorization" {
+        return Some(format!("`{name}` is set from `api_key_env` or `api_key_file`: use one of these"));
+    }
+    if OWN_HEADERS.contains(&lower.as_str()) {
+        return Some(format!("`{name}` is set with every request to an engine: leave it out"));
+    }
+    let given = [value.is_some(), value_env.is_some(), value_file.is_some()].into_iter().filter(|given| *given).count();
+    if given != 1 {
+        return Some(format!("`{name}` needs one of `value`, `value_env` and `value_file`, found {given}"));
+    }
+    if value_env.as_ref().is_some_and(|name| !messages::is_variable_name(name)) {
+        return Some(format!(
+            "expected the name of an environment variable (letters, digits and _) as `value_env` of `{name}`, not the \
+             value itself"
+        ));
+    }
+    let is_text = |value: &str| value.chars().all(|letter| !letter.is_control() || letter == '\t');
+    if value.as_ref().is_some_and(|value| !is_text(value)) {
+        return Some(format!("the value of `{name}` has line breaks or other control characters: remove them"));
+    }
+    None
 }
 
 /// The settings of a role that differ from their defaults.

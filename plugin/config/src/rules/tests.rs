@@ -193,6 +193,8 @@ fn remote(urls: &[&str]) -> RoleConfig {
         model: None,
         api_key_env: None,
         api_key_file: None,
+        headers: Vec::new(),
+        price: None,
         ca_file: None,
         max_concurrency: 16,
         retries: 2,
@@ -232,5 +234,75 @@ fn settings_that_mean_nothing_to_a_remote_engine_are_named() {
       roles.draft.remote.urls: expected URLs without a password, a query or `/v1` at their end, such as http://10.0.0.5:8000; found "10.0.0.5:8000"
       roles.draft.remote.urls: expected URLs without a password, a query or `/v1` at their end, such as http://10.0.0.5:8000; found "http://10.0.0.5:8000/v1"
       roles.target.remote.urls: expected at least one URL, found an empty list
+    "#);
+}
+
+#[test]
+fn prices_are_in_one_currency_that_has_a_code() {
+    let role = |price: &str| {
+        let mut role = remote(&["http://a"]);
+        role.remote.as_mut().unwrap().price = Some(serde_json::from_str(price).unwrap());
+        role
+    };
+    let mut deployment = good();
+    deployment.roles.target = Some(role(r#"{"input": 3, "output": 15}"#));
+    deployment.validate(TargetRule::Required).unwrap();
+    let price = deployment.roles.target.unwrap().remote.unwrap().price.unwrap().token_price().unwrap();
+    assert_eq!((price.cached_input.to_bits(), price.currency.to_string().as_str()), (3f64.to_bits(), "USD"));
+    let text = problems(|deployment| {
+        deployment.roles.draft = role(r#"{"input": -1, "output": 0, "currency": "dollars"}"#);
+        deployment.roles.target = Some(role(r#"{"input": 1, "output": 2, "currency": "EUR"}"#));
+    });
+    insta::assert_snapshot!(text, @r#"
+    2 problems in the configuration:
+      roles.draft.remote.price.currency: expected three capital letters, such as USD, found "dollars"
+      roles.draft.remote.price.input: expected a number, at least 0, found the number -1.0
+    "#);
+    let text = problems(|deployment| {
+        deployment.roles.draft = role(r#"{"input": 1, "output": 0}"#);
+        deployment.roles.target = Some(role(r#"{"input": 1, "output": 2, "currency": "EUR"}"#));
+    });
+    insta::assert_snapshot!(text, @"roles.target.remote.price.currency: expected that of `roles.draft.remote.price`, which is USD, found EUR: one sum holds one currency");
+}
+
+#[test]
+fn headers_that_the_client_sets_itself_and_values_that_are_none_are_named() {
+    let valid = [r#"{"name": "X-Tenant", "value": "a b"}"#, r#"{"name": "api-key", "value_env": "ENGINE_KEY"}"#];
+    let role = |headers: &[&str]| {
+        let mut role = remote(&["http://a"]);
+        role.remote.as_mut().unwrap().headers =
+            headers.iter().map(|json| serde_json::from_str(json).unwrap()).collect();
+        role
+    };
+    let mut deployment = good();
+    deployment.roles.target = Some(role(&valid));
+    deployment.validate(TargetRule::Required).unwrap();
+
+    let text = problems(|deployment| {
+        deployment.roles.target = Some(role(&[
+            r#"{"name": "Content-Type", "value": "sk-secret"}"#,
+            r#"{"name": "authorization", "value": "sk-secret"}"#,
+            r#"{"name": "X-Session-ID", "value": "sk-secret"}"#,
+            r#"{"name": "x tenant", "value": "sk-secret"}"#,
+            r#"{"name": "x-both", "value": "sk-secret", "value_env": "KEY"}"#,
+            r#"{"name": "x-none"}"#,
+            r#"{"name": "x-key", "value_env": "sk-secret"}"#,
+            r#"{"name": "x-lines", "value": "sk-secret\n"}"#,
+            r#"{"name": "x-twice", "value": "a"}"#,
+            r#"{"name": "X-Twice", "value": "b"}"#,
+        ]));
+    });
+    assert!(!text.contains("sk-secret"), "{text}");
+    insta::assert_snapshot!(text, @r#"
+    9 problems in the configuration:
+      roles.target.remote.headers: headers[0]: `Content-Type` is set with every request to an engine: leave it out
+      roles.target.remote.headers: headers[1]: `authorization` is set from `api_key_env` or `api_key_file`: use one of these
+      roles.target.remote.headers: headers[2]: `X-Session-ID` is set with every request to an engine: leave it out
+      roles.target.remote.headers: headers[3]: expected the name of a header, such as x-tenant, found "x tenant"
+      roles.target.remote.headers: headers[4]: `x-both` needs one of `value`, `value_env` and `value_file`, found 2
+      roles.target.remote.headers: headers[5]: `x-none` needs one of `value`, `value_env` and `value_file`, found 0
+      roles.target.remote.headers: headers[6]: expected the name of an environment variable (letters, digits and _) as `value_env` of `x-key`, not the value itself
+      roles.target.remote.headers: headers[7]: the value of `x-lines` has line breaks or other control characters: remove them
+      roles.target.remote.headers: headers[9]: `X-Twice` is there twice: remove one of them
     "#);
 }

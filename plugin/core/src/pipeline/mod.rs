@@ -9,6 +9,7 @@ mod answer;
 mod answer_sink;
 pub mod flops;
 pub mod observe;
+pub mod price;
 mod prompt_score;
 mod request;
 pub mod roles;
@@ -33,6 +34,7 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
+use rsd_protocol::settings::TargetDownAction;
 use tokio_util::sync::CancellationToken;
 
 use crate::{pipeline::flops::ModelParameters, policy::PolicyHandle};
@@ -40,6 +42,7 @@ use answer::AnswerText;
 pub use answer_sink::AnswerSink;
 use answer_sink::ProgressCallback;
 use observe::{ModelRole, PipelineObserver};
+use price::RolePrices;
 pub use prompt_score::PromptScore;
 pub use request::{PolicyOverrides, Request};
 use roles::{Generator, ModelHealth, RewardModel, RoleError, RunReport, TokenLogprob};
@@ -183,6 +186,17 @@ impl Rsd {
             StepSource::Draft => handover.record_draft_run(&report.cost()),
             StepSource::Target => handover.record_target_run(&report.cost()),
         }
+    }
+
+    /// Whether the draft decodes the rest of an answer whose target failed.
+    pub(crate) fn draft_stands_in(&self) -> bool {
+        self.policy.current().settings.limits.on_target_down == TargetDownAction::Draft
+    }
+
+    /// What tokens of draft and target cost; `None` if no provider bills them, or in two currencies.
+    #[must_use]
+    pub fn prices(&self) -> Option<RolePrices> {
+        RolePrices::new(self.draft.price(), self.target.price())
     }
 
     /// Parameters of the three models; `None` unless all are known.

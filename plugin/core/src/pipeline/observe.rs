@@ -66,7 +66,7 @@ pub enum PipelineEvent<'a> {
         /// Their number.
         tokens: usize,
     },
-    /// A step, or the rest of the answer, goes on without a score or without the draft.
+    /// A step, or the rest of the answer, goes on without a score or without one of the models.
     FellBack(FallbackReason),
     /// From here on the target decodes the rest of the answer.
     HandedOver(HandoverReason),

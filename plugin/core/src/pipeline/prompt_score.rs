@@ -28,7 +28,11 @@ impl Rsd {
     pub async fn check_prompt(&self, prompt: &Prompt, route: AnswerRoute) -> Result<(), PipelineError> {
         // Under RSD the target answers a prompt that is too long for the draft.
         let model = if route == AnswerRoute::Draft { &self.draft } else { &self.target };
-        Transcript::new(model.clone(), prompt).await?;
+        let stands_in = route == AnswerRoute::Rsd && self.draft_stands_in();
+        match Transcript::new(model.clone(), prompt).await {
+            Err(RoleError::Failed { .. }) if stands_in => Transcript::new(self.draft.clone(), prompt).await?,
+            checked => checked?,
+        };
         Ok(())
     }
 

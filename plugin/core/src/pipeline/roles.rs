@@ -8,7 +8,12 @@ use std::{borrow::Cow, sync::Arc};
 use async_trait::async_trait;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::{costs::RunCost, features::StepFeatures, pipeline::segment::Segmentation, sampling::Sampling};
+use crate::{
+    costs::RunCost,
+    features::StepFeatures,
+    pipeline::{price::TokenPrice, segment::Segmentation},
+    sampling::Sampling,
+};
 
 /// One chat message as the API delivers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -388,6 +393,10 @@ pub trait Generator: Send + Sync {
     fn context_length(&self) -> usize;
     /// Number of parameters without embeddings, for FLOP estimates; `None` if unknown.
     fn parameters(&self) -> Option<u64>;
+    /// What its tokens cost, if a provider bills them.
+    fn price(&self) -> Option<TokenPrice> {
+        None
+    }
     /// Token ids of a prompt; messages are rendered with the model's own chat template, and control tokens that they
     /// spell are plain text. The future may be dropped.
     async fn encode_prompt(&self, prompt: &Prompt) -> Result<Vec<u32>, RoleError>;

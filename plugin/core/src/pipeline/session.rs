@@ -2,6 +2,7 @@
 
 mod handover;
 mod replace;
+mod target_down;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +49,8 @@ struct AnswerSession<'a> {
     rejections: u64,
     /// Where the answer stands, for the decision which model goes on.
     standing: AnswerStanding,
+    /// Whether the target has failed in this answer.
+    target_failed: bool,
     /// Prompt tokens that the first run had to compute.
     prompt_prefilled: Option<usize>,
 }
@@ -130,9 +133,13 @@ pub(super) async fn run(
         decisions: 0,
         rejections: 0,
         standing: AnswerStanding::default(),
+        target_failed: false,
         prompt_prefilled: None,
     };
-    let finish = session.answer(route).await;
+    let finish = match session.answer(route).await {
+        Err(error) if session.draft_stands_in() => session.continue_without_target(error).await,
+        finish => finish,
+    };
     session.complete_totals(began);
     session.report_end(finish.as_ref().err());
     Ok(session.outcome(finish?))
@@ -167,13 +174,18 @@ impl AnswerSession<'_> {
             let Some(target) = self.open(StepSource::Target).await? else { return Ok(FinishReason::Length) };
             self.target = Some(target);
         }
-        self.sink.prompt_accepted();
-        self.emit(&PipelineEvent::AnswerStarted { request: &self.request, prompt_tokens: self.prompt_tokens() });
+        self.begin();
         match route {
             AnswerRoute::Draft => self.generate_alone(StepSource::Draft, None, None).await,
             AnswerRoute::Target => self.generate_alone(StepSource::Target, None, None).await,
             AnswerRoute::Rsd => self.alternate().await,
         }
+    }
+
+    /// The models have accepted the prompt.
+    fn begin(&mut self) {
+        self.sink.prompt_accepted();
+        self.emit(&PipelineEvent::AnswerStarted { request: &self.request, prompt_tokens: self.prompt_tokens() });
     }
 
     /// Draft and target take turns until the answer is over or the target goes on alone.
@@ -207,19 +219,13 @@ impl AnswerSession<'_> {
     async fn open(&mut self, source: StepSource) -> Result<Option<Transcript>, PipelineError> {
         let rsd = self.rsd;
         let model = if source == StepSource::Draft { &rsd.draft } else { &rsd.target };
-        let began = Instant::now();
         let engine = model.engine_id().filter(|_| source == StepSource::Target && self.draft.is_some());
         let permit = if engine.is_some() && engine == rsd.draft.engine_id() {
             // One engine in both roles has one permit, which this answer holds already.
             self.permits.pop().map(|(_, permit)| permit).unwrap_or_default()
         } else {
-            tokio::select! {
-                biased;
-                () = self.cancel.cancelled() => return Err(PipelineError::Cancelled),
-                permit = model.answer_permit() => permit,
-            }
+            self.wait_for_permit(source).await?
         };
-        self.request.deadline = self.request.deadline.map(|deadline| deadline + began.elapsed());
         let transcript = tokio::select! {
             biased;
             () = self.cancel.cancelled() => return Err(PipelineError::Cancelled),
@@ -233,6 +239,19 @@ impl AnswerSession<'_> {
         };
         self.permits.push((source, permit));
         Ok(Some(transcript))
+    }
+
+    /// Waits for the permit of a model, which moves the deadline.
+    async fn wait_for_permit(&mut self, source: StepSource) -> Result<AnswerPermit, PipelineError> {
+        let model = if source == StepSource::Draft { &self.rsd.draft } else { &self.rsd.target };
+        let began = Instant::now();
+        let permit = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => return Err(PipelineError::Cancelled),
+            permit = model.answer_permit() => permit,
+        };
+        self.request.deadline = self.request.deadline.map(|deadline| deadline + began.elapsed());
+        Ok(permit)
     }
 
     fn transcript(&self, source: StepSource) -> Result<&Transcript, PipelineError> {
@@ -338,19 +357,30 @@ impl AnswerSession<'_> {
         report.generated
     }
 
-    /// Adds the cost of a run to the totals and reports it.
+    /// The same for a run that failed: it says nothing about speeds and caches.
+    async fn close_failed(&mut self, source: StepSource, run: Box<dyn GeneratorRun>) {
+        let report = run.finish().await;
+        self.record_work(source, &report);
+    }
+
+    /// Adds the cost of a run to the totals, reports it, and learns from it.
     fn record_run(&mut self, source: StepSource, report: &RunReport) {
+        self.prompt_prefilled.get_or_insert(report.prefilled);
+        self.rsd.record_run(source, report);
+        self.record_work(source, report);
+    }
+
+    fn record_work(&mut self, source: StepSource, report: &RunReport) {
         let totals = match source {
             StepSource::Draft => &mut self.trace.totals.draft,
             StepSource::Target => &mut self.trace.totals.target,
         };
         totals.add_call(report.generated, report.prefilled + report.verified, report.prompt, report.seconds);
-        self.prompt_prefilled.get_or_insert(report.prefilled);
-        self.rsd.record_run(source, report);
         self.emit(&PipelineEvent::RunFinished { source, report });
     }
 
-    fn model_failed(&self, source: StepSource, error: RoleError) -> PipelineError {
+    fn model_failed(&mut self, source: StepSource, error: RoleError) -> PipelineError {
+        self.target_failed |= source == StepSource::Target && matches!(error, RoleError::Failed { .. });
         self.emit(&PipelineEvent::ModelFailed(source.into()));
         error.into()
     }
@@ -394,7 +424,10 @@ impl AnswerSession<'_> {
                     self.close(source, run).await;
                     return Ok(FinishReason::Length);
                 }
-                RunEvent::Failed(error) => return Err(self.model_failed(source, error)),
+                RunEvent::Failed(error) => {
+                    self.close_failed(source, run).await;
+                    return Err(self.model_failed(source, error));
+                }
             };
             let mut entry = match rejected.take() {
                 Some(rejected) => self.replacement(&step, rejected),
@@ -435,7 +468,7 @@ impl AnswerSession<'_> {
                     return Ok(DraftOutcome::Finished(FinishReason::Length));
                 }
                 RunEvent::Failed(error) => {
-                    self.close(StepSource::Draft, run).await;
+                    self.close_failed(StepSource::Draft, run).await;
                     return Ok(self.draft_failed(&error));
                 }
             };
@@ -590,6 +623,7 @@ impl AnswerSession<'_> {
         let totals = &mut self.trace.totals;
         totals.seconds = began.elapsed().as_secs_f64();
         totals.flops = self.rsd.parameters().map(|parameters| totals.flops(parameters));
+        totals.cost = self.rsd.prices().map(|prices| totals.cost(&prices));
     }
 
     fn report_end(&self, error: Option<&PipelineError>) {

@@ -23,6 +23,7 @@ use crate::{
     pipeline::{
         AnswerOutcome, AnswerProgress, PipelineError, PipelineSettings, Request, Rsd,
         observe::NullObserver,
+        price::TokenPrice,
         roles::{
             Generator, GeneratorRun, ModelHealth, Prompt, RewardModel, RoleError, RunReport, RunRequest, Step, StepEnd,
             StepScore, TokenLogprob, Trajectory, Verification,
@@ -84,6 +85,8 @@ pub struct ScriptedModel {
     pub seed: u64,
     pub shift: u32,
     pub context: usize,
+    /// Whether it fails to encode prompts.
+    pub fail_prompt: bool,
     /// The number of the start that fails, from 0.
     pub fail_start: Option<usize>,
     /// The number of the step that fails, from 0 over all runs.
@@ -92,6 +95,7 @@ pub struct ScriptedModel {
     pub fail_verification: Option<usize>,
     /// How long each step takes.
     pub delay: Duration,
+    pub price: Option<TokenPrice>,
     /// Reported seconds per decoded and per prefilled token.
     pub token_seconds: [f64; 2],
     pub valve: Arc<WaitValve>,
@@ -113,10 +117,12 @@ impl ScriptedModel {
             seed,
             shift: 0,
             context: 10_000,
+            fail_prompt: false,
             fail_start: None,
             fail_step: None,
             fail_verification: None,
             delay: Duration::ZERO,
+            price: None,
             token_seconds: [0.0; 2],
             valve: Arc::default(),
             health: Arc::default(),
@@ -232,8 +238,15 @@ impl Generator for ScriptedModel {
         Some(1)
     }
 
+    fn price(&self) -> Option<TokenPrice> {
+        self.price
+    }
+
     async fn encode_prompt(&self, prompt: &Prompt) -> Result<Vec<u32>, RoleError> {
         self.valve.pass().await;
+        if self.fail_prompt {
+            return Err(self.failure("it would not encode a prompt"));
+        }
         match prompt {
             Prompt::Tokens(prompt) if prompt.vocabulary == self.vocabulary() => self.checked(&prompt.ids),
             _ => Ok(self.encode(prompt.question().as_bytes())),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     flops::{Flops, ModelParameters, cost},
+    price::{AnswerCost, RolePrices, TokenPrice},
     roles::{Step, StepEnd},
 };
 use crate::policy::{Policy, handover::HandoverReason};
@@ -27,7 +28,7 @@ impl std::fmt::Display for StepSource {
     }
 }
 
-/// Why a step was decided without a reward, or why the target answers without the draft.
+/// Why a step was decided without a reward, or why one model answers without the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FallbackReason {
@@ -43,6 +44,8 @@ pub enum FallbackReason {
     DraftFailed,
     /// The context of the draft is full; the target answers alone from here.
     DraftContext,
+    /// The target failed; the draft answers alone from here.
+    TargetFailed,
 }
 
 /// The reward of a draft step, or the reason why there is none.
@@ -304,6 +307,9 @@ pub struct AnswerTotals {
     pub seconds: f64,
     /// Estimated FLOPs in the three accountings; absent where a model's size is unknown.
     pub flops: Option<Flops>,
+    /// What the tokens cost; absent where no model has a price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<AnswerCost>,
 }
 
 impl AnswerTotals {
@@ -327,6 +333,19 @@ impl AnswerTotals {
             generated: draft.generated + reward.generated + target.generated,
             with_prm: draft.with_prm + reward.with_prm + target.with_prm,
             total: draft.total + reward.total + target.total,
+        }
+    }
+
+    /// What the answer cost at these prices.
+    #[must_use]
+    pub fn cost(&self, prices: &RolePrices) -> AnswerCost {
+        let cost = |price: Option<TokenPrice>, totals: &ModelTotals| {
+            price.map_or(0.0, |price| price.of_tokens(totals.prefilled, totals.cached, totals.generated))
+        };
+        AnswerCost {
+            draft: cost(prices.draft, &self.draft),
+            target: cost(prices.target, &self.target),
+            currency: prices.currency,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use rsd_config::{RemoteConfig, RemoteEngine, RoleConfig};
+use rsd_config::{PriceConfig, RemoteConfig, RemoteEngine, RemoteHeader, RoleConfig};
 use rsd_core::pipeline::roles::Generator;
 use rsd_remote::{
     RemoteModel, RemoteSettings,
@@ -109,11 +109,12 @@ fn remote_settings(
     vocabulary: Arc<Vocabulary>,
     renderer: Option<Arc<dyn Generator>>,
 ) -> Result<RemoteSettings, DeployError> {
-    let adapter: Box<dyn EngineAdapter> = match remote.engine {
-        RemoteEngine::Vllm => Box::new(VllmAdapter),
-        RemoteEngine::Sglang => Box::new(SglangAdapter),
-        RemoteEngine::LlamaServer => Box::new(LlamaServerAdapter),
-        RemoteEngine::Openai => Box::new(OpenAiAdapter),
+    let adapter: Option<Box<dyn EngineAdapter>> = match remote.engine {
+        RemoteEngine::Vllm => Some(Box::new(VllmAdapter)),
+        RemoteEngine::Sglang => Some(Box::new(SglangAdapter)),
+        RemoteEngine::LlamaServer => Some(Box::new(LlamaServerAdapter)),
+        RemoteEngine::Openai => Some(Box::new(OpenAiAdapter)),
+        RemoteEngine::Auto => None,
     };
     let at = format!("roles.{name}.remote");
     let key = secret(&at, remote.api_key_env.as_deref(), remote.api_key_file.as_deref())?;
@@ -124,10 +125,12 @@ fn remote_settings(
             reason: error.to_string(),
         })
     });
+    let headers: Result<Vec<_>, DeployError> = remote.headers.iter().map(|header| header_value(&at, header)).collect();
     let timeouts = &remote.timeouts;
     let transport = TransportSettings {
         urls: remote.urls.clone(),
         key,
+        headers: headers?,
         roots: roots.transpose()?,
         max_concurrency: remote.max_concurrency,
         retries: remote.retries,
@@ -145,6 +148,14 @@ fn remote_settings(
         renderer,
         context_length: role.context_length,
         parameters: role.parameters,
+        price: remote.price.as_ref().and_then(PriceConfig::token_price),
         transport,
     })
+}
+
+/// The name of a header, and its value from where the settings say.
+fn header_value(at: &str, header: &RemoteHeader) -> Result<(String, String), DeployError> {
+    let RemoteHeader { name, value, value_env, value_file } = header;
+    let stored = secret(&format!("{at}.headers ({name})"), value_env.as_deref(), value_file.as_deref())?;
+    Ok((name.clone(), stored.or_else(|| value.as_deref().map(str::to_owned)).unwrap_or_default()))
 }

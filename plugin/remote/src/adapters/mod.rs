@@ -1,5 +1,6 @@
 //! What each engine's requests and replies look like. Everything here is pure.
 
+mod identify;
 mod llama_server;
 mod openai;
 mod reply_fields;
@@ -11,6 +12,7 @@ mod vllm;
 use rsd_core::{pipeline::roles::TokenLogprob, sampling::Sampling};
 use serde_json::Value;
 
+pub use identify::{IdentifiedEngine, IdentityReply, UnknownEngine, identify, identifying_requests};
 pub use llama_server::LlamaServerAdapter;
 pub use openai::OpenAiAdapter;
 pub use sglang::SglangAdapter;

@@ -10,9 +10,9 @@ use rsd_core::{
 use super::fake_engine::{EngineFault, EngineKind, FakeEngine, connect};
 
 /// Steps of equal length, so that draft and target go on where the other one stopped.
-const DRAFT: &str = "draft one.\n\ndraft two.\n\ndraft end.\n\nlast";
-const TARGET: &str = "other one.\n\nother two.\n\nother end.\n\nlast";
-const PROMPT: &str = "abc";
+pub(super) const DRAFT: &str = "draft one.\n\ndraft two.\n\ndraft end.\n\nlast";
+pub(super) const TARGET: &str = "other one.\n\nother two.\n\nother end.\n\nlast";
+pub(super) const PROMPT: &str = "abc";
 
 struct RemotePair {
     engines: [Arc<FakeEngine>; 2],

@@ -13,9 +13,9 @@ use axum::{
     Json, Router,
     body::Body,
     extract::State,
-    http::StatusCode,
+    http::{StatusCode, Uri},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::post,
     serve::ListenerExt as _,
 };
 use futures::{StreamExt as _, stream};
@@ -84,6 +84,8 @@ pub(crate) struct FakeEngine {
     pub open: Arc<AtomicUsize>,
     /// Whether completions fail now; the probe of the start does not.
     pub started: AtomicUsize,
+    /// What it answers at other paths, by path.
+    pub identity: Mutex<Map<String, Value>>,
 }
 
 impl FakeEngine {
@@ -99,14 +101,16 @@ impl FakeEngine {
             connections: AtomicUsize::new(0),
             open: Arc::default(),
             started: AtomicUsize::new(0),
+            identity: Mutex::new(Map::from_iter([(
+                "/v1/models".to_owned(),
+                json!({"data": [{"id": "fake", "max_model_len": 400, "meta": {"n_ctx": 400}}]}),
+            )])),
         });
         let app = Router::new()
-            .route(
-                "/v1/models",
-                get(|| async { Json(json!({"data": [{"id": "fake", "max_model_len": 400, "meta": {"n_ctx": 400}}]})) }),
-            )
             .route("/v1/completions", post(complete))
             .route("/completion", post(complete))
+            .route("/generate", post(generate))
+            .fallback(identity)
             .with_state(engine.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -125,6 +129,23 @@ impl FakeEngine {
     fn text(&self, ids: &[u32]) -> String {
         ids.iter().map(|id| String::from_utf8(self.vocabulary.bytes(*id)).unwrap()).collect()
     }
+}
+
+async fn identity(State(engine): State<Arc<FakeEngine>>, uri: Uri) -> Response {
+    match engine.identity.lock().get(uri.path()) {
+        Some(reply) => Json(reply.clone()).into_response(),
+        None => (StatusCode::NOT_FOUND, Json(json!({"detail": "Not Found"}))).into_response(),
+    }
+}
+
+/// SGLang's whole reply: the recital as far as the limit.
+async fn generate(State(engine): State<Arc<FakeEngine>>, Json(body): Json<Value>) -> Response {
+    engine.completions.fetch_add(1, SeqCst);
+    let prefix = body["input_ids"].as_array().map_or(0, Vec::len);
+    let limit = body["sampling_params"]["max_new_tokens"].as_u64().and_then(|limit| usize::try_from(limit).ok());
+    let ids: Vec<u32> = engine.rest(prefix).into_iter().take(limit.unwrap()).take_while(|id| *id != END).collect();
+    let meta = json!({"finish_reason": {"type": "length"}, "prompt_tokens": prefix, "completion_tokens": ids.len()});
+    Json(json!({"text": engine.text(&ids), "output_ids": ids, "meta_info": meta})).into_response()
 }
 
 async fn complete(State(engine): State<Arc<FakeEngine>>, Json(body): Json<Value>) -> Response {
@@ -245,7 +266,12 @@ pub(crate) async fn connect(kind: EngineKind, urls: &[String]) -> RemoteModel {
         EngineKind::Vllm => Box::new(VllmAdapter),
         EngineKind::LlamaServer => Box::new(LlamaServerAdapter),
     };
-    let settings = RemoteSettings {
+    RemoteModel::connect(settings(Some(adapter), urls)).await.unwrap()
+}
+
+/// The settings of a target on these engines; without an adapter they are asked what they are.
+pub(crate) fn settings(adapter: Option<Box<dyn EngineAdapter>>, urls: &[String]) -> RemoteSettings {
+    RemoteSettings {
         role: "target".to_owned(),
         adapter,
         model: None,
@@ -253,6 +279,7 @@ pub(crate) async fn connect(kind: EngineKind, urls: &[String]) -> RemoteModel {
         renderer: None,
         context_length: None,
         parameters: None,
+        price: None,
         transport: TransportSettings {
             urls: urls.to_vec(),
             connect: Duration::from_secs(2),
@@ -261,8 +288,7 @@ pub(crate) async fn connect(kind: EngineKind, urls: &[String]) -> RemoteModel {
             reply: Duration::from_secs(2),
             ..TransportSettings::default()
         },
-    };
-    RemoteModel::connect(settings).await.unwrap()
+    }
 }
 
 /// A greedy run after a prompt of single characters, cut at blank lines.

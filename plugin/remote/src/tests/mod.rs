@@ -1,4 +1,6 @@
 mod answers;
+mod endurance;
 mod fake_engine;
 mod faults;
+mod identity;
 mod runs;

@@ -7,6 +7,7 @@ use std::{
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use parking_lot::Mutex;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use rsd_core::pipeline::roles::{ModelHealth, RemoteTraffic};
 use serde_json::Value;
 use tokio::{
@@ -340,12 +341,27 @@ fn http_client(settings: &TransportSettings) -> Result<reqwest::Client, Transpor
     }
     // No redirect gets the key. A proxy is for the way out of a network; engines are inside.
     let builder = reqwest::Client::builder()
+        .default_headers(own_headers(settings)?)
         .connect_timeout(settings.connect)
         .pool_idle_timeout(IDLE)
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy();
     let client = trusting(builder, settings.roots.as_deref())?.build();
     client.map_err(|error| TransportErrorKind::Setup(error.to_string()))
+}
+
+/// The headers of the settings. No error and no log shows their values.
+fn own_headers(settings: &TransportSettings) -> Result<HeaderMap, TransportErrorKind> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &settings.headers {
+        let wrong =
+            |what| TransportErrorKind::Setup(format!("headers: {what} of {name:?} is not one that HTTP allows"));
+        let known = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("the name"))?;
+        let mut value = HeaderValue::from_str(value).map_err(|_| wrong("the value"))?;
+        value.set_sensitive(true);
+        headers.insert(known, value);
+    }
+    Ok(headers)
 }
 
 #[cfg(feature = "tls")]

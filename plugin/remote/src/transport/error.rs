@@ -127,6 +127,11 @@ impl TransportErrorKind {
         }
     }
 
+    /// Whether a server answered, although with nothing of use.
+    pub(crate) fn is_reply(&self) -> bool {
+        matches!(self, Self::Status { .. } | Self::Malformed(_) | Self::TooLarge(_))
+    }
+
     /// Whether it speaks against the engine itself. One that is only busy, or rejects a request, is well.
     pub(super) fn is_failure_of_engine(&self) -> bool {
         match self {

@@ -11,6 +11,8 @@ pub struct TransportSettings {
     pub urls: Vec<String>,
     /// Sent as a bearer token.
     pub key: Option<String>,
+    /// Names and values of headers that every request carries; those that the client sets itself stay as they are.
+    pub headers: Vec<(String, String)>,
     /// Certificates in PEM to trust in addition to the usual ones.
     pub roots: Option<Vec<u8>>,
     /// Requests at the same time; further ones wait in order.
@@ -42,6 +44,7 @@ impl Default for TransportSettings {
         Self {
             urls: Vec::new(),
             key: None,
+            headers: Vec::new(),
             roots: None,
             max_concurrency: 16,
             retries: 2,
@@ -59,7 +62,7 @@ impl Default for TransportSettings {
 }
 
 impl fmt::Debug for TransportSettings {
-    /// Without the key.
+    /// Without the key and the headers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TransportSettings").field("urls", &self.urls).finish_non_exhaustive()
     }

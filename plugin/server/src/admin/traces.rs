@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use rsd_core::pipeline::{
     PipelineError, Request,
     observe::{AnswerEnd, PipelineEvent, PipelineObserver},
-    trace::{StepSource, StepTrace},
+    trace::{FallbackReason, StepSource, StepTrace},
 };
 use rsd_protocol::{
     clock::now_ms,
@@ -185,8 +185,8 @@ fn outcome(ended: &AnswerEnd<'_>) -> &'static str {
 
 fn source_letter(step: &StepTrace) -> char {
     match (step.source, step.fallback) {
+        (StepSource::Draft, Some(FallbackReason::TargetFailed)) | (StepSource::Target, Some(_)) => 'f',
         (StepSource::Draft, _) => 'd',
-        (StepSource::Target, Some(_)) => 'f',
         (StepSource::Target, None) if step.handover.is_some() => 'a',
         (StepSource::Target, None) => 't',
     }

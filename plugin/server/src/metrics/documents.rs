@@ -55,7 +55,8 @@ The speedup is the quotient of two sums over the same answers:
   target worked on the answer.
 
 Neither sum contains time that a request waited for the models. Neither contains an answer that was cancelled or failed,
-because the cost of such an answer is not completely known, or an answer from before the target's speed was known. The
+because the cost of such an answer is not completely known, an answer that the draft finished because the target
+failed, or an answer from before the target's speed was known. The
 warm-up at the start (`server.warmup`) measures the target's speed before the first answer.
 
 The speedup therefore compares work, not waiting: it says how much longer the same machine would have been busy.

@@ -14,6 +14,7 @@ mod decisions;
 #[cfg(test)]
 mod documents;
 mod gauges;
+mod money;
 mod observer;
 mod remote;
 mod requests;
@@ -41,6 +42,7 @@ use self::{
     collector_registry::CollectorRegistry,
     decisions::{DecisionCollector, DecisionCounts},
     gauges::{GaugeSources, StateGauges},
+    money::MoneyMetrics,
 };
 
 /// Media type of [`Metrics::render`].
@@ -68,9 +70,11 @@ pub struct Metrics {
     generated: [IntCounter; 2],
     flops: [[Counter; 3]; 3],
     target_only_flops: [Counter; 3],
+    /// `None` where no model has a price.
+    money: Option<MoneyMetrics>,
     rsd_seconds: Counter,
     target_only_seconds: Counter,
-    fallbacks: [IntCounter; 6],
+    fallbacks: [IntCounter; 7],
     handovers: [IntCounter; 4],
     explored: IntCounter,
     proposed: [IntCounter; 2],
@@ -112,6 +116,7 @@ impl Metrics {
             generated: register.labeled(&names::GENERATED_TOKENS)?,
             flops: register.labeled_twice(&names::FLOPS)?,
             target_only_flops: register.labeled(&names::TARGET_ONLY_FLOPS)?,
+            money: rsd.prices().map(|prices| MoneyMetrics::new(&register, prices)).transpose()?,
             rsd_seconds: register.single(&names::RSD_SECONDS)?,
             target_only_seconds: register.single(&names::TARGET_ONLY_SECONDS)?,
             fallbacks: register.labeled(&names::FALLBACKS_TOTAL)?,

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use rsd_core::pipeline::{
     observe::{AnswerEnd, ModelRole, PipelineEvent, PipelineObserver},
     roles::RunReport,
-    trace::{FallbackReason, StepSource},
+    trace::{FallbackReason, StepSource, StepTrace},
 };
 
 use super::{
@@ -42,8 +42,8 @@ impl PipelineObserver for Metrics {
             PipelineEvent::DraftDiscarded { tokens } => self.discarded.inc_by(*tokens as u64),
             PipelineEvent::FellBack(fallback) => {
                 self.fallbacks[*fallback as usize].inc();
-                // A full context is normal; a failed draft is a fault.
-                if *fallback == FallbackReason::DraftFailed {
+                // A full context is normal; a failed model is a fault.
+                if matches!(fallback, FallbackReason::DraftFailed | FallbackReason::TargetFailed) {
                     self.fallback_active.set(1.0);
                 }
             }
@@ -65,6 +65,9 @@ impl Metrics {
         if source == StepSource::Target {
             self.target_tokens.inc_by(report.generated as u64);
         }
+        if let Some(money) = &self.money {
+            money.record_run(source, report);
+        }
         let seconds = report.seconds.max(0.0);
         let prefill_seconds = report.prefill_seconds.clamp(0.0, seconds);
         let [prefill, decode] = &self.model_seconds[ModelRole::from(source) as usize];
@@ -79,14 +82,16 @@ impl Metrics {
     }
 
     /// Compares a complete answer with the target alone. The trace of a cancelled answer lacks its last run, so such an
-    /// answer is not compared.
+    /// answer is not compared. Nor is one that the draft finished because the target failed: there is no such answer of
+    /// the target alone.
     fn record_answer(&self, ended: &AnswerEnd<'_>) {
         let speculation = ended.trace.totals.speculation;
         let rejected = speculation.proposed - speculation.accepted;
         for (counter, tokens) in self.proposed.iter().zip([speculation.accepted, rejected]) {
             counter.inc_by(tokens as u64);
         }
-        if !ended.steps_scored || ended.error.is_some() {
+        let target_failed = |step: &StepTrace| step.fallback == Some(FallbackReason::TargetFailed);
+        if !ended.steps_scored || ended.error.is_some() || ended.trace.steps.iter().any(target_failed) {
             return;
         }
         if let Some(parameters) = self.parameters {
@@ -100,6 +105,9 @@ impl Metrics {
             for (counter, flops) in self.target_only_flops.iter().zip([alone.generated, alone.with_prm, alone.total]) {
                 counter.inc_by(flops);
             }
+        }
+        if let Some(money) = &self.money {
+            money.record_answer(ended);
         }
         if let Some(seconds) = SecondsComparison::new(ended, (self.sources.costs)()) {
             self.rsd_seconds.inc_by(seconds.rsd);

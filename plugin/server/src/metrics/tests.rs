@@ -73,8 +73,9 @@ fn every_metric_of_the_list_is_there_from_the_start_with_every_label_and_no_othe
         };
         format!("{} {kind}", metric.name)
     };
-    // The scripted models have no cache whose size were known.
-    let expected: BTreeSet<String> = ALL.iter().filter(|m| m.name != names::CACHE_BYTES.name).map(listed).collect();
+    // The scripted models have no cache whose size were known, and no price.
+    let absent = [&names::CACHE_BYTES, &names::COST, &names::ANSWER_COST, &names::TARGET_ONLY_COST].map(|m| m.name);
+    let expected: BTreeSet<String> = ALL.iter().filter(|m| !absent.contains(&m.name)).map(listed).collect();
     assert_eq!(found, expected.iter().map(String::as_str).collect());
     let samples = samples(&text);
     for metric in ALL.iter().filter(|metric| metric.kind == MetricKind::Counter) {
@@ -175,7 +176,7 @@ fn a_fallback_is_active_until_the_next_score() {
     let observe = |event: &PipelineEvent<'_>| metrics.observe(0, event);
     observe(&PipelineEvent::FellBack(FallbackReason::DraftContext));
     assert_eq!(active(), 0.0);
-    for fallback in [FallbackReason::RewardTimeout, FallbackReason::DraftFailed] {
+    for fallback in [FallbackReason::RewardTimeout, FallbackReason::DraftFailed, FallbackReason::TargetFailed] {
         if fallback == FallbackReason::RewardTimeout {
             observe(&PipelineEvent::StepDecided(&decided(Decision::Reject, 1, None)));
         }
@@ -253,6 +254,56 @@ fn only_complete_scored_answers_with_a_known_target_are_compared_with_the_target
     let flops = totals.flops(parameters).total;
     assert_eq!(after(UnitCosts::default(), &ended(true, None)), (0.0, 0.0, flops));
     assert_eq!(after(KNOWN, &ended(true, None)), (3.0, 4.0 * 0.25 + 10.0 * 0.5, flops));
+}
+
+#[test]
+fn money_is_counted_for_models_with_a_price_and_compared_with_the_target_alone() {
+    let price = |input, cached_input, output| {
+        let currency = rsd_core::pipeline::price::CurrencyCode::parse("EUR").unwrap();
+        Some(rsd_core::pipeline::price::TokenPrice { input, cached_input, output, currency })
+    };
+    let scrape = |draft, target, fallback| {
+        let mut world = World::new(1);
+        (world.draft.price, world.target.price) = (draft, target);
+        let metrics = Metrics::new(&world.rsd(), || KNOWN).unwrap();
+        let report = RunReport { generated: 3, prefilled: 4, prompt: 9, ..RunReport::default() };
+        metrics.observe(0, &PipelineEvent::RunFinished { source: StepSource::Target, report: &report });
+        let mut outcome = block_on(world.answer_async()).outcome().clone();
+        outcome.trace.totals.target = ModelTotals { generated: 3, prefilled: 4, cached: 5, ..Default::default() };
+        outcome.trace.steps[0].fallback = fallback;
+        metrics.observe(
+            0,
+            &PipelineEvent::AnswerEnded(&AnswerEnd {
+                request: &world.request,
+                steps_scored: true,
+                error: None,
+                trace: &outcome.trace,
+                prompt_tokens: 6,
+                prompt_prefilled: 4,
+                completion_tokens: 5,
+            }),
+        );
+        read(&metrics).into_iter().filter(|(name, _)| name.contains("_cost_total")).collect::<Vec<_>>()
+    };
+    let million = 1e6;
+    let price_of_target = price(million, million / 2.0, 2.0 * million);
+    let named = |name: &str, value: f64| (name.to_owned(), value);
+    assert_eq!(scrape(None, None, None), []);
+    assert_eq!(
+        scrape(None, price_of_target, None),
+        [
+            named(r#"rsd_answer_cost_total{currency="EUR"}"#, 4.0 + 2.5 + 6.0),
+            named(r#"rsd_cost_total{currency="EUR",role="target"}"#, 4.0 + 2.5 + 6.0),
+            named(r#"rsd_target_only_estimated_cost_total{currency="EUR"}"#, 4.0 + 1.0 + 10.0),
+        ]
+    );
+    let down = scrape(None, price_of_target, Some(FallbackReason::TargetFailed));
+    assert_eq!((down[0].1, down[1].1, down[2].1), (0.0, 12.5, 0.0), "what was spent counts, there is no comparison");
+    assert_eq!(
+        scrape(price_of_target, None, None),
+        [named(r#"rsd_cost_total{currency="EUR",role="draft"}"#, 0.0)],
+        "without a price of the target nothing is compared"
+    );
 }
 
 /// An event of one of several answers.

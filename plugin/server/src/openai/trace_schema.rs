@@ -100,7 +100,7 @@ struct RejectedSchema {
     false_statement: Option<String>,
 }
 
-/// Why a step was decided without a score, or why the target answers without the draft.
+/// Why a step was decided without a score, or why one model answers without the other.
 #[derive(JsonSchema)]
 #[schemars(rename = "FallbackReason", rename_all = "snake_case")]
 #[cfg_attr(test, derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
@@ -114,6 +114,8 @@ enum FallbackSchema {
     DraftFailed,
     /// The context of the draft is full.
     DraftContext,
+    /// The target failed, and the draft decoded the rest.
+    TargetFailed,
 }
 
 /// Why the target went on alone.
@@ -156,6 +158,22 @@ struct TotalsSchema {
     seconds: f64,
     /// Estimated FLOPs; absent if the size of a model is unknown.
     flops: Option<FlopsSchema>,
+    /// What the tokens cost; absent if no model has a price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cost: Option<CostSchema>,
+}
+
+/// Money for the tokens of an answer. A model without a price costs nothing here.
+#[derive(JsonSchema)]
+#[schemars(rename = "AnswerCost")]
+#[cfg_attr(test, derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
+#[allow(dead_code)]
+struct CostSchema {
+    /// The draft's tokens, discarded ones included.
+    draft: f64,
+    target: f64,
+    /// Three capital letters, such as USD.
+    currency: String,
 }
 
 /// Tokens that the draft proposed while the target decoded steps (`steps.proposals`).
@@ -207,7 +225,10 @@ struct FlopsSchema {
 #[cfg(test)]
 mod tests {
     use rsd_core::{
-        pipeline::testing::{World, block_on},
+        pipeline::{
+            price::{CurrencyCode, TokenPrice},
+            testing::{World, block_on},
+        },
         policy::AfterRejection,
     };
 
@@ -221,7 +242,11 @@ mod tests {
             if seed % 2 == 0 {
                 world.policy.after_rejection = AfterRejection::Target;
             }
-            world.settings.proposals = seed as usize % 3;
+            if seed % 4 == 1 {
+                let currency = CurrencyCode::parse("USD").unwrap();
+                world.target.price = Some(TokenPrice { input: 3.0, cached_input: 0.5, output: 15.0, currency });
+            }
+            world.settings.proposals = usize::try_from(seed).unwrap() % 3;
             let outcome = block_on(world.answer_async());
             let trace = serde_json::to_value(outcome.result.unwrap().trace).unwrap();
             rejected += trace["totals"]["rejected_steps"].as_u64().unwrap();

@@ -22,7 +22,10 @@ impl AnswerSession<'_> {
             return Ok(None);
         };
         match self.next(StepSource::Target, &mut run).await? {
-            RunEvent::Failed(error) => Err(self.model_failed(StepSource::Target, error)),
+            RunEvent::Failed(error) => {
+                self.close_failed(StepSource::Target, run).await;
+                Err(self.model_failed(StepSource::Target, error))
+            }
             event => {
                 self.close(StepSource::Target, run).await;
                 Ok(event.into_step())

@@ -15,15 +15,15 @@ use crate::policy::{AfterRejection, PolicyConfig};
 
 /// A scripted model with an answer permit.
 #[derive(Clone)]
-struct PermitModel {
+pub(super) struct PermitModel {
     script: ScriptedModel,
-    permit: Arc<Semaphore>,
+    pub permit: Arc<Semaphore>,
     /// The permit of another model, which must be free when a run of this one starts.
     free: Option<Arc<Semaphore>>,
 }
 
 impl PermitModel {
-    fn new(script: &ScriptedModel) -> Self {
+    pub fn new(script: &ScriptedModel) -> Self {
         Self { script: script.clone(), permit: Arc::new(Semaphore::new(1)), free: None }
     }
 }

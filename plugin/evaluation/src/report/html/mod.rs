@@ -33,6 +33,7 @@ const MOST_BYTES: usize = 8 << 20;
 pub struct ReportAnswers<'a> {
     pub questions: &'a [Question],
     pub answers: &'a [Answer],
+    /// How the programs in answers ended.
     pub outcomes: &'a ProgramOutcomes,
     /// Questions that the page shows at most.
     pub shown: usize,

@@ -47,6 +47,32 @@ async fn a_key_that_http_does_not_allow_is_an_error_of_the_settings_and_is_not_s
 }
 
 #[tokio::test]
+async fn headers_of_the_settings_go_with_every_request_replace_none_of_the_clients_own_and_are_not_shown() {
+    let engine = ScriptedEngine::start([json_reply(&json!(1))]).await.unwrap();
+    let headers = [("X-Tenant", "s3cret"), ("x-session-id", "s3cret"), ("Content-Type", "text/s3cret")];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let settings = TransportSettings { urls: vec![engine.url()], headers, ..fast() };
+    assert!(!format!("{settings:?}").contains("s3cret"));
+    let client = EngineClient::new(settings).unwrap();
+    client.json(&EngineRequest { headers: vec![("x-session-id", "s 1".to_owned())], ..post() }).await.unwrap();
+    client.json(&EngineRequest { body: None, path: "/v1/models", headers: Vec::new() }).await.unwrap();
+    let [first, second] = engine.requests().try_into().unwrap();
+    for (name, value) in [("x-tenant", "s3cret"), ("x-session-id", "s 1"), ("content-type", "application/json")] {
+        let values: Vec<_> = first.headers.iter().filter(|(known, _)| known == name).map(|(_, value)| value).collect();
+        assert_eq!(values, [value], "{name}");
+    }
+    assert_eq!(second.header("x-tenant"), Some("s3cret"));
+
+    for (name, value) in [("x-tenant", "s3cret\r\nx-other: 1"), ("x tenant", "s3cret")] {
+        let headers = vec![(name.to_owned(), value.to_owned())];
+        let settings = TransportSettings { urls: vec![engine.url()], headers, ..fast() };
+        let error = EngineClient::new(settings).err().unwrap();
+        assert_eq!(kind(&error), "setup");
+        assert!(error.to_string().contains(name) && !format!("{error} {error:?}").contains("s3cret"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_connection_that_the_engine_closed_while_idle_costs_no_retry_and_does_not_count_as_a_failure() {
     // The second request arrives on the first one's connection and is answered with its end.
     let scripts = [whole_reply(200, &[], OK), vec![EngineAct::Reset], whole_reply(200, &[], OK)];
