@@ -29,7 +29,7 @@ impl Default for ExecutionLimits {
         Self {
             // The slowest reference solution of MBPP takes 4 seconds.
             cpu_seconds: 10,
-            wall: Duration::from_secs(30),
+            wall: Duration::from_secs(60),
             memory: 512 * MIB,
             processes: 8,
             file: 4 * MIB,
