@@ -79,19 +79,28 @@ impl<'a> QuestionPanel<'a> {
         (!methods.is_empty()).then_some(Self { group, question, methods, rsd })
     }
 
-    pub(super) fn write(&self, page: &mut HtmlWriter) {
-        page.open("details", "question");
-        self.line(page);
-        page.leaf("div", "text", &shortened(&self.question.text, MOST_CHARACTERS));
+    /// The right answers; code has tests instead.
+    fn right_answers(&self, page: &mut HtmlWriter) {
+        let answers = &self.question.answers;
+        if answers.is_empty() {
+            return;
+        }
         page.open("p", "");
-        page.text(if self.question.answers.len() == 1 { "Right answer: " } else { "Right answers: " });
-        for (place, answer) in self.question.answers.iter().enumerate() {
+        page.text(if answers.len() == 1 { "Right answer: " } else { "Right answers: " });
+        for (place, answer) in answers.iter().enumerate() {
             if place > 0 {
                 page.text(", ");
             }
             page.leaf("b", "", &shortened(answer, MOST_OF_A_LINE));
         }
         page.close();
+    }
+
+    pub(super) fn write(&self, page: &mut HtmlWriter) {
+        page.open("details", "question");
+        self.line(page);
+        page.leaf("div", "text", &shortened(&self.question.text, MOST_CHARACTERS));
+        self.right_answers(page);
         self.answers(page);
         for (name, graded) in self.whole_answers() {
             let is_rsd = self.rsd == Some(name);
