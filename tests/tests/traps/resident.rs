@@ -29,10 +29,10 @@ async fn plain() -> TestEngine {
 /// The same model with exposed hidden states.
 async fn exposed() -> TestEngine {
     let tiny = TinyModel::gguf(1).unwrap();
-    let observed = observable_draft(&tiny.role()).await.unwrap();
+    let observed = Box::pin(observable_draft(&tiny.role())).await.unwrap();
     let spec: EngineSpec = observed.spec;
     assert_eq!(spec.states, StateLayout::Last(HIDDEN));
-    let engine = Engine::load("draft", spec).await.unwrap();
+    let engine = Box::pin(Engine::load("draft", spec)).await.unwrap();
     TestEngine { tiny, engine }
 }
 

@@ -235,6 +235,7 @@ mod tests {
         limits.max_choices               8                 default
         limits.max_steps                 100               default
         limits.max_tokens                1024              file
+        limits.on_target_down            fail              default
         limits.request_seconds           600               file
         limits.reward_seconds            60                default
         limits.running                   1                 file
@@ -283,6 +284,7 @@ mod tests {
         steps.delimiters                 ["\n\n"]          file
         steps.lookahead                  0                 file
         steps.max_tokens                 256               file
+        steps.proposals                  0                 default
         steps.tokens                     32                default
         steps.unit                       delimiter         file
         version                          1                 file
