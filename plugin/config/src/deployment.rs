@@ -260,7 +260,8 @@ pub struct StepsConfig {
     #[schemars(range(max = 64))]
     pub lookahead: usize,
     /// Tokens that the draft proposes at a time while the target decodes a step, which the target verifies in one
-    /// forward pass. The step stays the same, token for token. With 0 the draft proposes none. Fixed at the start.
+    /// forward pass. The step stays the same but for the rounding of prefill. With 0 the draft proposes none. Fixed at the
+    /// start.
     #[schemars(range(max = 64))]
     pub proposals: usize,
 }

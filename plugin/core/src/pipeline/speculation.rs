@@ -3,7 +3,8 @@
 //!
 //! A proposed token is accepted if and only if it is the one that the target picks itself, with the request's own
 //! sampling and the same randomness. So the step is, token for token, the one that the target decodes alone, at any
-//! temperature.
+//! temperature, as far as the target's prefill and decode compute the same logits. Where they round differently, two
+//! tokens that are nearly equally likely can change places.
 
 use std::{sync::Arc, time::Instant};
 
