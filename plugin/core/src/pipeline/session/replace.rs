@@ -47,7 +47,13 @@ impl AnswerSession<'_> {
         for run in &report.draft_runs {
             self.record_run(StepSource::Draft, run);
         }
-        self.record_run(StepSource::Target, &report.target);
+        match &event {
+            Ok(RunEvent::Step(_)) => self.record_run(StepSource::Target, &report.target),
+            // What was cut off says nothing about speeds and caches.
+            Ok(RunEvent::Failed(_) | RunEvent::OutOfTime) | Err(_) => {
+                self.record_work(StepSource::Target, &report.target);
+            }
+        }
         self.trace.totals.speculation.add(report.totals);
         match event? {
             RunEvent::Failed(error) => Err(self.model_failed(StepSource::Target, error)),
