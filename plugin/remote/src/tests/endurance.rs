@@ -183,6 +183,21 @@ async fn assert_nothing_stays(engines: [Arc<FakeEngine>; 2], models: [Arc<Remote
     eventually("no stream", || engines.iter().all(|engine| engine.open.load(SeqCst) == 0)).await;
 }
 
+/// Answers, a few at a time and by both pipelines in turn, until the engines have no fault left to show.
+async fn answer_while_faults_last(engines: &[Arc<FakeEngine>; 2], pipelines: &[Rsd; 2]) -> Vec<AnswerEnding> {
+    stream::iter(0..)
+        .take_while(|_| std::future::ready(engines.iter().any(|engine| !engine.faults.lock().is_empty())))
+        .map(async |number: usize| {
+            let ending = answer(&pipelines[number / 8 % 2], number, DEADLINE).await;
+            // An engine that is left alone fails at once.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            ending
+        })
+        .buffer_unordered(ROOM / 2)
+        .collect()
+        .await
+}
+
 #[test]
 fn whatever_fails_and_however_often_answers_are_whole_or_errors_in_time_and_nothing_stays_behind() {
     let (seed, faults) = (environment("RSD_TEST_SEED", 1) as u64, environment("RSD_TEST_FAULTS", 300) as u64);
@@ -195,21 +210,12 @@ fn whatever_fails_and_however_often_answers_are_whole_or_errors_in_time_and_noth
             engine.started.store(1, SeqCst);
         }
         let pipelines = [TargetDownAction::Fail, TargetDownAction::Draft].map(|action| pipeline(&models, action));
-        let (failing, rsds) = (engines.clone(), pipelines.clone());
-        let endings: Vec<AnswerEnding> = stream::iter(0..)
-            .take_while(move |_| std::future::ready(failing.iter().any(|engine| !engine.faults.lock().is_empty())))
-            .map(move |number: usize| {
-                let rsd = rsds[number / 8 % 2].clone();
-                async move {
-                    let ending = answer(&rsd, number, DEADLINE).await;
-                    // An engine that is left alone fails at once.
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                    ending
-                }
-            })
-            .buffer_unordered(ROOM / 2)
-            .collect()
-            .await;
+        let mut endings = answer_while_faults_last(&engines, &pipelines).await;
+        // An outage of each, which is met whatever the machine does meanwhile: nothing succeeds until it is over.
+        for engine in &engines {
+            engine.faults.lock().extend([EngineFault::Status(500); 40]);
+            endings.extend(answer_while_faults_last(&engines, &pipelines).await);
+        }
         // The engines are well again, and so is the gateway after a moment.
         for model in &models {
             tokio::time::sleep(Duration::from_millis(60)).await;
