@@ -1,6 +1,7 @@
 //! A server in a child process, started as an operator starts it, on two tiny models and a reward head.
 
 use std::{
+    ffi::OsString,
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -25,8 +26,8 @@ pub struct OperatorSite {
     pub client: Client,
     /// The deployment file.
     pub file: PathBuf,
-    /// The form of the server's log lines, `text` or `json`.
-    pub log_format: &'static str,
+    /// Environment variables that the server gets beside those of the site.
+    pub environment: Vec<(&'static str, OsString)>,
     deployment: Value,
     draft: TinyModel,
     _target: TinyModel,
@@ -73,7 +74,7 @@ impl OperatorSite {
             home,
             client: Client::new(),
             file,
-            log_format: "text",
+            environment: Vec::new(),
             deployment,
             draft,
             _target: target,
@@ -83,7 +84,7 @@ impl OperatorSite {
 
     /// Starts the server and does not wait for it.
     pub fn launch(&mut self) {
-        self.server = Some(serve(self.home.path(), &self.file, self.log_format));
+        self.server = Some(serve(self.home.path(), &self.file, &self.environment));
     }
 
     /// Deletes the token files of servers that were killed. On another port each one leaves its own.
@@ -217,12 +218,12 @@ impl Drop for OperatorSite {
     }
 }
 
-fn serve(home: &Path, file: &Path, log_format: &str) -> Child {
+fn serve(home: &Path, file: &Path, environment: &[(&str, OsString)]) -> Child {
     let log = File::create(home.join("server.log")).unwrap();
     programs::command(&["mistralrs-rsd", "serve", "--rsd", &file.to_string_lossy()])
         .env("XDG_RUNTIME_DIR", home)
         .env("HOME", home)
-        .env("RSD_LOG_FORMAT", log_format)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)

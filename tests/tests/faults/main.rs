@@ -6,6 +6,9 @@
 mod campaign;
 mod client;
 mod kills;
+mod overload;
+mod scarce_descriptors;
+mod service_manager;
 mod signals;
 mod vital_signs;
 

@@ -42,7 +42,7 @@ fn a_signal_ends_the_server_in_every_part_of_its_start() {
 #[test]
 fn log_lines_are_json_where_that_is_asked_for() {
     let mut site = OperatorSite::prepare(|_| {});
-    site.log_format = "json";
+    site.environment = vec![("RSD_LOG_FORMAT", "json".into())];
     site.launch();
     site.until_ready(None);
     site.signal("TERM");

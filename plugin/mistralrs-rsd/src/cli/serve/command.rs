@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use super::{
     ServeArgs, TargetFromLine,
     operator::{self, AdminListener, HangupSignal},
+    service_manager,
     stop_signals::StopSignals,
 };
 use crate::{
@@ -90,12 +91,13 @@ pub(in crate::cli) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let watch = operator::watch(&control, &app, deployment.admin.watch_file, hangup);
     let (admin, token_file) =
         admin.map(|admin| admin.serve(app.clone(), control, recorder, traces, &deployment)).unzip();
+    let watchdog = service_manager::answer_watchdog();
     let served = tokio::select! {
         served = serve(app, native_routes, listener, &deployment, signals.drain()) => served,
         () = signals.abort() => Err(ServerAborted.into()),
     };
     // The admin API runs until the server has drained. Then it stops too, and its token file is deleted.
-    for task in admin.into_iter().chain([watch]) {
+    for task in admin.into_iter().chain([watch]).chain(watchdog) {
         task.abort();
         let _ = task.await;
     }
@@ -161,6 +163,11 @@ async fn serve(
     let router = rsd_server::router(app.clone(), native_routes, &settings.cors_origins, settings.body_limit)
         .map_err(anyhow::Error::msg)?;
     tracing::info!("ready: http://{address}/v1 answers as model `{}`", settings.model_name);
+    service_manager::tell_ready(&settings.model_name);
+    let shutdown = async {
+        shutdown.await;
+        service_manager::tell_stopping();
+    };
     let drain = DrainSettings { patience: Duration::from_secs(settings.drain_seconds) };
     rsd_server::serve(app, router, listener, drain, shutdown).await.context("serving")
 }

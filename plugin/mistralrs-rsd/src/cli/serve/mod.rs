@@ -11,6 +11,7 @@ mod error;
 mod model;
 mod older;
 mod operator;
+mod service_manager;
 mod stop_signals;
 mod subcommand;
 #[cfg(test)]
