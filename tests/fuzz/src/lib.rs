@@ -1,8 +1,8 @@
 //! Changes seeds at random and hands the results to a reader that must survive them.
 //!
 //! Every run does the same `CASES` inputs, so that it says the same each time. With `RSD_FUZZ_SECONDS` a target goes
-//! on for that long, and an input that takes more than a second fails too, or on which the memory grows by 256 MB; `RSD_FUZZ_SEED` (0 to 255) leads it to other
-//! inputs. A failure prints the input.
+//! on for that long, and an input fails too that takes more than a second of CPU time (or half a minute, where it hangs)
+//! or makes the memory grow by 256 MB; `RSD_FUZZ_SEED` (0 to 255) leads it to other inputs. A failure prints the input.
 
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, clippy::panic, reason = "only tests use it")]
 
@@ -18,8 +18,10 @@ use rand::RngCore;
 
 /// Inputs of a run without a time of its own.
 const CASES: u32 = 60;
-/// The longest that a reader may take for one input, in a run by hand.
-const LONGEST: Duration = Duration::from_secs(1);
+/// The most CPU time that a reader may take for one input, in a run by hand.
+const MOST_CPU: Duration = Duration::from_secs(1);
+/// The longest that it may take, on a busy machine.
+const LONGEST: Duration = Duration::from_secs(30);
 /// The most memory in kB by which a process may grow in a run by hand.
 const MOST_MEMORY: u64 = 256 << 10;
 /// No input grows beyond this many bytes.
@@ -74,19 +76,28 @@ fn peak_memory() -> Option<u64> {
     line.trim().strip_suffix(" kB")?.parse().ok()
 }
 
+/// The CPU time of this process, in steps of 10 ms; zero where that is not to be had.
+fn cpu_time() -> Duration {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+    let ticks = after_name.split(' ').skip(11).take(2).filter_map(|field| field.parse::<u64>().ok());
+    Duration::from_millis(10 * ticks.sum::<u64>())
+}
+
 fn run(input: &[u8], timed: bool, reader: &impl Fn(&[u8])) {
     let before = if timed { peak_memory() } else { None };
-    let begin = Instant::now();
+    let (begin, cpu) = (Instant::now(), cpu_time());
     let outcome = catch_unwind(AssertUnwindSafe(|| reader(input)));
-    let took = begin.elapsed();
+    let (took, cpu) = (begin.elapsed(), cpu_time().saturating_sub(cpu));
     let grown = before.zip(peak_memory()).map_or(0, |(before, after)| after - before);
-    if outcome.is_err() || (timed && (took > LONGEST || grown > MOST_MEMORY)) {
-        eprintln!("after {took:.1?}, this input: b\"{}\"", input.escape_ascii());
+    let too_long = timed && (cpu > MOST_CPU || took > LONGEST);
+    if outcome.is_err() || too_long || grown > MOST_MEMORY {
+        eprintln!("after {took:.1?} and {cpu:.1?} of CPU time, this input: b\"{}\"", input.escape_ascii());
     }
     if let Err(panic) = outcome {
         resume_unwind(panic);
     }
-    assert!(!timed || took <= LONGEST, "a reader took {took:.1?}");
+    assert!(!too_long, "a reader took {took:.1?} and {cpu:.1?} of CPU time");
     assert!(grown <= MOST_MEMORY, "the memory grew by {grown} kB");
 }
 
