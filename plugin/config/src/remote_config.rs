@@ -123,9 +123,9 @@ pub struct RemoteHeader {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RemoteEngine {
-    /// vLLM, by `/v1/completions` with token ids.
+    /// vLLM, by `/v1/completions` with token ids; the head of a reward model by `/pooling`.
     Vllm,
-    /// SGLang, by `/generate`.
+    /// SGLang, by `/generate`; the head of a reward model by `/classify`.
     Sglang,
     /// llama.cpp's server, by `/completion`.
     LlamaServer,
@@ -133,6 +133,20 @@ pub enum RemoteEngine {
     Openai,
     /// What the server says it is.
     Auto,
+}
+
+impl RemoteEngine {
+    /// The name in deployment files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Vllm => "vllm",
+            Self::Sglang => "sglang",
+            Self::LlamaServer => "llama_server",
+            Self::Openai => "openai",
+            Self::Auto => "auto",
+        }
+    }
 }
 
 /// How long to wait for an engine, in milliseconds.

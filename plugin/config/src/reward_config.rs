@@ -39,7 +39,8 @@ pub enum CheckKind {
 pub enum RewardScorer {
     /// A chat model grades the newest step. The reward is the expectation of its grade, from one forward pass.
     Judge {
-        /// The chat model. Default: the target, which costs no memory.
+        /// The chat model, in this process or, with `remote` and `tokenizer`, on a remote engine. Default: the target, which
+        /// costs no memory.
         #[serde(default)]
         model: Option<Box<RoleConfig>>,
     },
@@ -54,7 +55,8 @@ pub enum RewardScorer {
     /// A published process reward model in an engine of its own. It scores as its authors' code does.
     Prm {
         /// The model: a checkpoint as its authors published it, on the hub or in a local folder, or one GGUF in a local
-        /// folder. The files that mistral.rs needs for the head are made once, in the cache, with links to the weights.
+        /// folder. The files that mistral.rs needs for the head are made once, in the cache, with links to the weights. With
+        /// `remote` and `tokenizer` it is on a remote engine; then `format` must be named.
         model: Box<RoleConfig>,
         /// The head of a model that is a GGUF, because a GGUF does not contain it: the safetensors file with the tensors
         /// of the head, or the folder of the checkpoint that the GGUF was made from.

@@ -203,7 +203,7 @@ impl<'a> Completion<'a> {
 
 /// Headers by which the routers of vLLM, SGLang and Dynamo send all requests of a conversation to one worker, whose
 /// cache then holds the prefix. Other servers ignore them.
-fn session_headers(session: u64) -> impl Iterator<Item = (&'static str, String)> {
+pub(crate) fn session_headers(session: u64) -> impl Iterator<Item = (&'static str, String)> {
     let session = format!("{session:016x}");
     ["x-session-id", "x-smg-routing-key", "x-dynamo-session-id"].into_iter().map(move |name| (name, session.clone()))
 }

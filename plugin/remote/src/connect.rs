@@ -27,8 +27,10 @@ const PROBE_TOKENS: usize = 8;
 
 /// A model on a remote engine, and how it is reached.
 pub struct RemoteSettings {
-    /// `draft` or `target`, for messages.
+    /// `draft`, `reward` or `target`, for messages.
     pub role: String,
+    /// The section of the deployment file that describes the model, such as `roles.target`.
+    pub section: String,
     /// The kind of engine; `None` asks the server.
     pub adapter: Option<Box<dyn EngineAdapter>>,
     /// The name of the model; `None` takes the only one that the engine serves.
@@ -51,67 +53,67 @@ pub struct RemoteSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The engine was not reached, or gave an error.
-    #[error("roles.{role}.remote: {source}")]
+    #[error("{section}.remote: {source}")]
     Transport {
-        /// The role.
-        role: String,
+        /// The section of the deployment file.
+        section: String,
         /// What happened.
         source: TransportError,
     },
     /// The engine's reply is not one of this kind of engine.
-    #[error("roles.{role}.remote.engine: {source}. Is the server really {engine}?")]
+    #[error("{section}.remote.engine: {source}. Is the server really {engine}?")]
     Reply {
-        /// The role.
-        role: String,
+        /// The section of the deployment file.
+        section: String,
         /// The kind of engine.
         engine: &'static str,
         /// What is wrong.
         source: ReplyError,
     },
     /// No kind of engine fits what the server says of itself.
-    #[error("roles.{role}.remote.engine: {url}: {source}")]
+    #[error("{section}.remote.engine: {url}: {source}")]
     Unknown {
-        /// The role.
-        role: String,
+        /// The section of the deployment file.
+        section: String,
         /// The first address.
         url: String,
         /// The replies.
         source: UnknownEngine,
     },
     /// The engine does not serve the model.
-    #[error("roles.{role}.remote.model: {found}; the engine serves {served}")]
+    #[error("{section}.remote.model: {found}; the engine serves {served}")]
     Model {
-        /// The role.
-        role: String,
+        /// The section of the deployment file.
+        section: String,
         /// What is wrong with the name.
         found: String,
         /// The names that are served.
         served: String,
     },
     /// Nobody knows how long the context is.
-    #[error("roles.{role}.context_length: the engine does not say how long its context is; set it here")]
+    #[error("{section}.context_length: the engine does not say how long its context is; set it here")]
     Context {
-        /// The role.
-        role: String,
+        /// The section of the deployment file.
+        section: String,
     },
     /// The tokens of the engine's model are not those of the tokenizer.
     #[error(
-        "roles.{role}.tokenizer: the engine's text {text:?} is not what its token ids spell here ({spelled:?}). The \
+        "{section}.tokenizer: the engine's text {text:?} is not what its token ids spell here ({spelled:?}). The \
          tokenizer is not that of the model"
     )]
     Tokenizer {
-        /// The role.
-        role: String,
+        /// The section of the deployment file.
+        section: String,
         /// The engine's text.
         text: String,
         /// The text by the tokenizer.
         spelled: String,
     },
     /// The check failed in another way.
-    #[error("roles.{role}.remote: {reason}")]
+    #[error("{section}.remote: {reason}")]
     Probe {
-        /// The role.
-        role: String,
+        /// The section of the deployment file.
+        section: String,
         /// What happened.
         reason: String,
     },
@@ -123,38 +125,58 @@ impl RemoteModel {
     /// # Errors
     /// The engine is not reached or is not what the settings say.
     pub async fn connect(settings: RemoteSettings) -> Result<Self, ConnectError> {
-        let RemoteSettings { role, adapter, model, vocabulary, renderer, context_length, parameters, price, transport } =
-            settings;
-        let renderer = renderer.filter(|other| other.vocabulary() == vocabulary.fingerprint());
-        let adapter = match adapter {
-            Some(adapter) => adapter,
-            None => identified(&role, &transport).await?,
-        };
-        let transport_error = |source| ConnectError::Transport { role: role.clone(), source };
-        let client = EngineClient::new(transport).map_err(transport_error)?;
-        let reply = client.json(&adapter.model_info()).await.map_err(transport_error)?;
-        let served = adapter.model_info_reply(&reply).map_err(|source| ConnectError::Reply {
-            role: role.clone(),
-            engine: adapter.name(),
-            source,
-        })?;
-        let (model, context) = chosen(&role, model, &served)?;
-        let context = match (context_length, context) {
-            (Some(limit), Some(context)) => limit.min(context),
-            (Some(context), None) | (None, Some(context)) => context,
-            (None, None) => return Err(ConnectError::Context { role }),
-        };
-        let sent = Mutex::new(SentPrefixes::default());
-        let core = RemoteCore { role, model, adapter, client, vocabulary, renderer, context, parameters, price, sent };
-        probe(&core).await?;
+        let section = settings.section.clone();
+        let core = reach(settings).await?;
+        probe(&section, &core).await?;
         Ok(Self(Arc::new(core)))
     }
 }
 
+/// Reaches an engine, and finds its kind, its model and its context.
+pub(crate) async fn reach(settings: RemoteSettings) -> Result<RemoteCore, ConnectError> {
+    let RemoteSettings {
+        role,
+        section,
+        adapter,
+        model,
+        vocabulary,
+        renderer,
+        context_length,
+        parameters,
+        price,
+        transport,
+    } = settings;
+    let renderer = renderer.filter(|other| other.vocabulary() == vocabulary.fingerprint());
+    let adapter = match adapter {
+        Some(adapter) => adapter,
+        None => identified(&role, &section, &transport).await?,
+    };
+    let transport_error = |source| ConnectError::Transport { section: section.clone(), source };
+    let client = EngineClient::new(transport).map_err(transport_error)?;
+    let reply = client.json(&adapter.model_info()).await.map_err(transport_error)?;
+    let served = adapter.model_info_reply(&reply).map_err(|source| ConnectError::Reply {
+        section: section.clone(),
+        engine: adapter.name(),
+        source,
+    })?;
+    let (model, context) = chosen(&section, model, &served)?;
+    let context = match (context_length, context) {
+        (Some(limit), Some(context)) => limit.min(context),
+        (Some(context), None) | (None, Some(context)) => context,
+        (None, None) => return Err(ConnectError::Context { section }),
+    };
+    let sent = Mutex::new(SentPrefixes::default());
+    Ok(RemoteCore { role, model, adapter, client, vocabulary, renderer, context, parameters, price, sent })
+}
+
 /// Asks a server what it is. The requests have a client of their own, so that paths that a server does not have are
 /// no errors in the figures of the role.
-async fn identified(role: &str, transport: &TransportSettings) -> Result<Box<dyn EngineAdapter>, ConnectError> {
-    let transport_error = |source| ConnectError::Transport { role: role.to_owned(), source };
+async fn identified(
+    role: &str,
+    section: &str,
+    transport: &TransportSettings,
+) -> Result<Box<dyn EngineAdapter>, ConnectError> {
+    let transport_error = |source| ConnectError::Transport { section: section.to_owned(), source };
     let client = EngineClient::new(transport.clone()).map_err(transport_error)?;
     let mut replies = Vec::new();
     for request in identifying_requests() {
@@ -166,7 +188,7 @@ async fn identified(role: &str, transport: &TransportSettings) -> Result<Box<dyn
         replies.push(IdentityReply { path: request.path, reply });
     }
     let found = identify(replies).map_err(|source| ConnectError::Unknown {
-        role: role.to_owned(),
+        section: section.to_owned(),
         url: client.address().to_owned(),
         source,
     })?;
@@ -177,12 +199,12 @@ async fn identified(role: &str, transport: &TransportSettings) -> Result<Box<dyn
 
 /// The model to use and its context.
 fn chosen(
-    role: &str,
+    section: &str,
     wanted: Option<String>,
     served: &[(String, Option<usize>)],
 ) -> Result<(String, Option<usize>), ConnectError> {
     let names = || served.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
-    let wrong = |found: String| ConnectError::Model { role: role.to_owned(), found, served: names() };
+    let wrong = |found: String| ConnectError::Model { section: section.to_owned(), found, served: names() };
     match (wanted, served) {
         (None, [(name, context)]) => Ok((name.clone(), *context)),
         (None, _) => Err(wrong("name one".to_owned())),
@@ -194,11 +216,12 @@ fn chosen(
 }
 
 /// Lets the engine continue a text, and compares the text of the reply with what its token ids spell.
-async fn probe(core: &RemoteCore) -> Result<(), ConnectError> {
+async fn probe(section: &str, core: &RemoteCore) -> Result<(), ConnectError> {
     if !core.adapter.abilities().token_ids {
         return Ok(());
     }
-    let failed = |error: CompletionError| ConnectError::Probe { role: core.role.clone(), reason: error.to_string() };
+    let wrong = |reason: String| ConnectError::Probe { section: section.to_owned(), reason };
+    let failed = |error: CompletionError| wrong(error.to_string());
     let prefix = core.vocabulary.encode(PROBE, true).map_err(|error| failed(CompletionError::Text(error)))?;
     let segmentation = Segmentation { boundary: StepBoundary::Tokens(PROBE_TOKENS), max_tokens: PROBE_TOKENS };
     let request = RunRequest::greedy(prefix.clone(), segmentation, PROBE_TOKENS);
@@ -211,13 +234,13 @@ async fn probe(core: &RemoteCore) -> Result<(), ConnectError> {
         count += 1;
     }
     if count == 0 && !completion.text.is_empty() {
-        let reason = "the engine returned no token ids for the prompt that it was tried with".to_owned();
-        return Err(ConnectError::Probe { role: core.role.clone(), reason });
+        return Err(wrong("the engine returned no token ids for the prompt that it was tried with".to_owned()));
     }
     let spelled = String::from_utf8_lossy(&bytes).into_owned();
     // The engine holds back an unfinished character at the end.
     if completion.text.trim_end_matches('\u{FFFD}') != spelled.trim_end_matches('\u{FFFD}') {
-        return Err(ConnectError::Tokenizer { role: core.role.clone(), text: completion.text.clone(), spelled });
+        let (section, text) = (section.to_owned(), completion.text.clone());
+        return Err(ConnectError::Tokenizer { section, text, spelled });
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use rsd_checks::{CheckedStep, StepCheck};
-use rsd_core::pipeline::roles::{CacheUse, ModelHealth, RewardModel, RoleError, StepScore, Trajectory};
+use rsd_core::pipeline::roles::{CacheUse, ModelHealth, RemoteTraffic, RewardModel, RoleError, StepScore, Trajectory};
 
 /// A reward with checks before it. A step with a false statement is not scored: it is rejected with its reason.
 pub struct CheckedReward {
@@ -48,6 +48,10 @@ impl RewardModel for CheckedReward {
 
     fn health(&self) -> ModelHealth {
         self.reward.health()
+    }
+
+    fn traffic(&self) -> Option<RemoteTraffic> {
+        self.reward.traffic()
     }
 
     async fn clear_cache(&self) -> Result<(), RoleError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rsd_core::pipeline::roles::{CacheUse, ModelHealth, RewardModel, RoleError, StepScore, Trajectory};
+use rsd_core::pipeline::roles::{CacheUse, ModelHealth, RemoteTraffic, RewardModel, RoleError, StepScore, Trajectory};
 
 /// Several rewards with their weights, which are positive. A part without an opinion leaves the others' weights; a part
 /// that fails fails the whole, so that a step is never decided by another reward than the configured one.
@@ -45,6 +45,10 @@ impl RewardModel for WeightedReward {
             running: all.running && part.running,
             deaths: all.deaths + part.deaths,
         })
+    }
+
+    fn traffic(&self) -> Option<RemoteTraffic> {
+        self.parts.iter().filter_map(|(_, part)| part.traffic()).reduce(RemoteTraffic::with)
     }
 
     async fn clear_cache(&self) -> Result<(), RoleError> {

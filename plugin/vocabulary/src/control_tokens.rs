@@ -38,13 +38,19 @@ pub struct ControlMask<'a> {
 
 impl ControlTokens {
     /// The control tokens of a tokenizer; `text` holds tokens that the tokenizer wrongly lists as special ones.
+    #[must_use]
     pub fn new(tokenizer: &Tokenizer, text: &BTreeMap<u32, Vec<u8>>) -> Self {
         let added = tokenizer.get_added_tokens_decoder();
         let control = added.iter().filter(|(id, token)| is_control(token, token.special && !text.contains_key(id)));
-        let mut spellings: Vec<String> = control.map(|(_, token)| token.content.clone()).collect();
-        spellings.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-        spellings.dedup();
+        let spellings = longest_first(control.map(|(_, token)| token.content.clone()).collect());
         Self { spellings, added: added.into_keys().collect(), plain: OnceLock::new() }
+    }
+
+    /// The same, in which this token is one of control, whether its file says so or not.
+    #[must_use]
+    pub fn with(mut self, spelling: &str) -> Self {
+        self.spellings.push(spelling.to_owned());
+        Self { spellings: longest_first(self.spellings), added: self.added, plain: OnceLock::new() }
     }
 
     /// A mask for these texts; `None` if they spell no control token.
@@ -70,6 +76,9 @@ impl ControlTokens {
     }
 
     /// Tokenizes a rendered template whose messages were masked.
+    ///
+    /// # Errors
+    /// The tokenizer fails.
     pub fn encode_rendered(
         &self,
         tokenizer: &Tokenizer,
@@ -108,6 +117,9 @@ impl ControlTokens {
     }
 
     /// Tokenizes text in which a spelled control token is plain text.
+    ///
+    /// # Errors
+    /// The tokenizer fails.
     pub fn encode_plain(&self, tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, String> {
         let plain = if find(&self.spellings, text).is_none() {
             tokenizer
@@ -158,6 +170,12 @@ impl ControlMask<'_> {
         }
         Cow::Owned(restored)
     }
+}
+
+fn longest_first(mut spellings: Vec<String>) -> Vec<String> {
+    spellings.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+    spellings.dedup();
+    spellings
 }
 
 /// A token is one of control if its file says so, or if it is spelled as those of most models are: some files list the
@@ -240,6 +258,16 @@ mod tests {
         assert!(control.mask(&["<tool>"]).unwrap().is_none());
         assert!(control.mask(&["<|end|>"]).unwrap().is_some());
         assert!(ControlTokens::new(&tokenizer(), &BTreeMap::new()).mask(&["<tool>"]).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_token_can_be_named_as_one_of_control() {
+        let (tokenizer, thought) = (tokenizer(), "a</think>b");
+        let control = ControlTokens::new(&tokenizer, &BTreeMap::new()).with("</think>");
+        let mask = control.mask(&[thought]).unwrap().unwrap();
+        let encoded = control.encode_rendered(&tokenizer, &mask.masked(thought), &mask, true).unwrap();
+        assert!(!encoded.contains(&tokenizer.token_to_id("</think>").unwrap()));
+        assert_eq!(encoded.len(), thought.len());
     }
 
     #[test]

@@ -5,5 +5,5 @@
 mod control_tokens;
 mod vocabulary;
 
-pub use control_tokens::ControlMask;
+pub use control_tokens::{ControlMask, ControlTokens};
 pub use vocabulary::Vocabulary;

@@ -29,7 +29,16 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     (
         "rsd-head",
-        &["rsd-config", "rsd-core", "rsd-evaluation", "rsd-files", "rsd-grading", "rsd-protocol", "rsd-statistics"],
+        &[
+            "rsd-config",
+            "rsd-core",
+            "rsd-evaluation",
+            "rsd-files",
+            "rsd-grading",
+            "rsd-protocol",
+            "rsd-statistics",
+            "rsd-vocabulary",
+        ],
     ),
     (
         "mistralrs-rsd",

@@ -1,4 +1,4 @@
-//! Rules between the settings of a role on a remote engine.
+//! Rules between the settings of a model on a remote engine.
 
 use super::{
     super::{RemoteConfig, RemoteHeader, RoleConfig, messages},
@@ -89,15 +89,19 @@ impl RuleChecker {
         }
     }
 
-    /// A model that must be in this process.
-    pub(super) fn local_role(&mut self, at: &str, role: &RoleConfig) {
-        if role.remote.is_some() {
-            let message = "is for `roles.draft` and `roles.target`: a reward model runs in this process, or behind \
-                           `kind: http`"
-                .to_owned();
-            self.report(&format!("{at}.remote"), &[], message);
-        } else {
-            self.role(at, role);
+    /// The model of a reward, in this process or on a remote engine.
+    pub(super) fn reward_model(&mut self, at: &str, role: &RoleConfig) {
+        self.role(at, role);
+        let Some(remote) = &role.remote else { return };
+        let section = format!("{at}.remote");
+        if role.tokenizer.is_none() {
+            let message = "is missing: name the tokenizer.json that is published beside the model on the remote engine";
+            self.report(&format!("{at}.tokenizer"), &[&section], message.to_owned());
+        }
+        if remote.price.is_some() {
+            let message =
+                "is for `roles.draft` and `roles.target`: money for a reward model is not counted; leave it out";
+            self.report(&format!("{section}.price"), &[], message.to_owned());
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use super::{
     super::{
-        HttpScorerConfig, ModelFormat, PrmFormat, RewardConfig, RewardScorer, RoleConfig, WeightedScorer, messages,
+        HttpScorerConfig, ModelFormat, PrmFamily, PrmFormat, RemoteEngine, RewardConfig, RewardScorer, RoleConfig,
+        WeightedScorer, messages,
     },
     RuleChecker,
 };
@@ -25,10 +26,13 @@ impl RuleChecker {
 
     fn scorer(&mut self, at: &str, scorer: &RewardScorer) {
         match scorer {
-            RewardScorer::Judge { model: Some(role) } => self.local_role(&format!("{at}.model"), role),
+            RewardScorer::Judge { model: Some(role) } => self.reward_model(&format!("{at}.model"), role),
             RewardScorer::Judge { model: None } | RewardScorer::Resident { .. } => {}
             RewardScorer::Prm { model, head, format, separator } => {
                 self.prm(at, model, head.is_some());
+                if let Some(remote) = &model.remote {
+                    self.remote_prm(at, remote.engine, *format);
+                }
                 if separator.is_some() && !matches!(format, PrmFormat::Auto | PrmFormat::Skywork) {
                     let message = "belongs to `format: skywork`: the other kinds have one separator only; leave it out";
                     self.report(&format!("{at}.separator"), &[&format!("{at}.format")], message.to_owned());
@@ -43,13 +47,13 @@ impl RuleChecker {
     }
 
     fn prm(&mut self, at: &str, model: &RoleConfig, head: bool) {
-        self.local_role(&format!("{at}.model"), model);
+        self.reward_model(&format!("{at}.model"), model);
         let excluded = [
             ("lora", model.lora.is_some()),
             ("xlora", model.xlora.is_some()),
             ("from_uqff", model.from_uqff.is_some()),
         ];
-        for (name, _) in excluded.into_iter().filter(|(_, given)| *given) {
+        for (name, _) in excluded.into_iter().filter(|(_, given)| *given && model.remote.is_none()) {
             let message =
                 "is not supported with `kind: prm`, whose output matrix is replaced: name the whole checkpoint";
             self.report(&format!("{at}.model.{name}"), &[&format!("{at}.kind")], message.to_owned());
@@ -57,6 +61,30 @@ impl RuleChecker {
         if head && model.format != Some(ModelFormat::Gguf) {
             let message = "belongs to a GGUF (`format: gguf`): a checkpoint holds its own head; leave it out";
             self.report(&format!("{at}.head"), &[&format!("{at}.model.format")], message.to_owned());
+        }
+    }
+
+    /// A published model on a remote engine, which must be able to read it as its authors do.
+    fn remote_prm(&mut self, at: &str, engine: RemoteEngine, format: PrmFormat) {
+        let (remote, format_path) = (format!("{at}.model.remote"), format!("{at}.format"));
+        let Some(family) = format.family() else {
+            let message = "expected qwen-prm, skywork, rlhflow or math-shepherd, found auto: the files of a model on a \
+                           remote engine cannot show its kind";
+            return self.report(&format_path, &[&remote], message.to_owned());
+        };
+        let (engines, reason) = remote_engines(family);
+        if engines.is_empty() {
+            let message = format!("{reason}: run it in this process, without `remote`, or choose another model");
+            self.report(&format_path, &[&remote], message);
+        } else if engine != RemoteEngine::Auto && !engines.contains(&engine) {
+            let names: Vec<&str> = engines.iter().map(|engine| engine.name()).collect();
+            let message = format!(
+                "expected {} for `format: {}`, found {}: {reason}",
+                names.join(" or "),
+                family.name(),
+                engine.name()
+            );
+            self.report(&format!("{remote}.engine"), &[&format_path], message);
         }
     }
 
@@ -92,5 +120,18 @@ impl RuleChecker {
                 format!("expected at most one part of `kind: resident`, found {heads}: the draft has one head");
             self.report("reward.parts", &[], message);
         }
+    }
+}
+
+/// The engines on which a family can be read, and why not on others.
+fn remote_engines(family: PrmFamily) -> (&'static [RemoteEngine], &'static str) {
+    use RemoteEngine::{LlamaServer, Sglang, Vllm};
+    match family {
+        PrmFamily::QwenPrm => (&[Vllm], "no other engine runs this head"),
+        PrmFamily::Skywork => (&[Vllm, Sglang], "no other engine runs a head with one output"),
+        PrmFamily::Rlhflow | PrmFamily::MathShepherd => {
+            (&[Vllm, Sglang, LlamaServer], "it takes text, in which a control token that somebody types would be one")
+        }
+        PrmFamily::ReasonEval => (&[], "no engine runs this head"),
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{ModelFormat, ModelRoles, PagedAttnMode, RoleConfig, StepUnit};
+use crate::{ModelFormat, ModelRoles, PagedAttnMode, PrmFormat, RemoteEngine, RoleConfig, StepUnit};
 
 fn role(model: &str) -> RoleConfig {
     RoleConfig { model_id: Some(model.to_owned()), ..RoleConfig::default() }
@@ -228,13 +228,65 @@ fn settings_that_mean_nothing_to_a_remote_engine_are_named() {
     });
     insta::assert_snapshot!(text, @r#"
     6 problems in the configuration:
-      reward.model.remote: is for `roles.draft` and `roles.target`: a reward model runs in this process, or behind `kind: http`
+      reward.model.tokenizer: is missing: name the tokenizer.json that is published beside the model on the remote engine
       roles.draft.cpu: is a setting of a model in this process: leave it out, or leave `remote` out
       roles.draft.model_id: is a setting of a model in this process: leave it out, or leave `remote` out
       roles.draft.remote.urls: expected URLs without a password, a query or `/v1` at their end, such as http://10.0.0.5:8000; found "10.0.0.5:8000"
       roles.draft.remote.urls: expected URLs without a password, a query or `/v1` at their end, such as http://10.0.0.5:8000; found "http://10.0.0.5:8000/v1"
       roles.target.remote.urls: expected at least one URL, found an empty list
     "#);
+}
+
+/// The problems of a reward model with this format on this kind of engine.
+fn remote_prm_problems(format: PrmFormat, engine: RemoteEngine) -> String {
+    let mut deployment = good();
+    let mut model = RoleConfig { tokenizer: Some("tokenizer.json".into()), ..remote(&["http://a"]) };
+    model.remote.as_mut().unwrap().engine = engine;
+    deployment.reward.scorer = crate::RewardScorer::Prm { model: Box::new(model), head: None, format, separator: None };
+    deployment.validate(TargetRule::Required).err().map_or_else(|| "fine".to_owned(), |error| error.to_string())
+}
+
+#[test]
+fn a_reward_model_goes_on_the_engines_that_can_read_it() {
+    use PrmFormat::{Auto, MathShepherd, QwenPrm, ReasonEval, Rlhflow, Skywork};
+    use RemoteEngine::{LlamaServer, Openai, Sglang, Vllm};
+    let fine = [
+        (QwenPrm, Vllm),
+        (QwenPrm, RemoteEngine::Auto),
+        (Skywork, Vllm),
+        (Skywork, Sglang),
+        (Rlhflow, LlamaServer),
+        (MathShepherd, Sglang),
+    ];
+    for (format, engine) in fine {
+        assert_eq!(remote_prm_problems(format, engine), "fine", "{format:?} on {engine:?}");
+    }
+    let wrong = [
+        (QwenPrm, Sglang),
+        (QwenPrm, LlamaServer),
+        (Skywork, Openai),
+        (Rlhflow, Openai),
+        (ReasonEval, Vllm),
+        (Auto, Vllm),
+    ];
+    insta::assert_snapshot!(
+        wrong.map(|(format, engine)| remote_prm_problems(format, engine)).join("\n"),
+        @""
+    );
+}
+
+#[test]
+fn a_reward_model_on_a_remote_engine_has_a_tokenizer_and_no_price() {
+    let text = problems(|deployment| {
+        let mut judge = remote(&["http://a"]);
+        judge.remote.as_mut().unwrap().price = Some(serde_json::from_str(r#"{"input": 1, "output": 2}"#).unwrap());
+        deployment.reward.scorer = crate::RewardScorer::Judge { model: Some(Box::new(judge)) };
+    });
+    insta::assert_snapshot!(text, @"");
+    let mut deployment = good();
+    let judge = RoleConfig { tokenizer: Some("tokenizer.json".into()), ..remote(&["http://a"]) };
+    deployment.reward.scorer = crate::RewardScorer::Judge { model: Some(Box::new(judge)) };
+    deployment.validate(TargetRule::Required).unwrap();
 }
 
 #[test]

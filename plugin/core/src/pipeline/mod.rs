@@ -10,6 +10,7 @@ mod answer_sink;
 pub mod flops;
 pub mod observe;
 pub mod price;
+pub mod prompt_reader;
 mod prompt_score;
 mod request;
 pub mod roles;

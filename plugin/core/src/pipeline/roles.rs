@@ -367,6 +367,25 @@ pub struct RemoteTraffic {
     pub endpoints: Vec<RemoteEndpoint>,
 }
 
+impl RemoteTraffic {
+    /// The requests to two engines together.
+    #[must_use]
+    pub fn with(mut self, other: Self) -> Self {
+        self.requests += other.requests;
+        self.retries += other.retries;
+        self.failovers += other.failovers;
+        self.waiting += other.waiting;
+        self.in_flight += other.in_flight;
+        self.first_parts += other.first_parts;
+        self.first_part_seconds += other.first_part_seconds;
+        for (count, (_, more)) in self.errors.iter_mut().map(|(_, count)| count).zip(other.errors) {
+            *count += more;
+        }
+        self.endpoints.extend(other.endpoints);
+        self
+    }
+}
+
 /// An address of a remote engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteEndpoint {
@@ -498,6 +517,10 @@ pub trait RewardModel: Send + Sync {
     /// Whether the engine of its own model runs, if it has one.
     fn health(&self) -> ModelHealth {
         ModelHealth::default()
+    }
+    /// The requests to the engine of its own model, if that is a remote one; returns without waiting.
+    fn traffic(&self) -> Option<RemoteTraffic> {
+        None
     }
     /// Clears the prefix cache of its own model, if it has one.
     async fn clear_cache(&self) -> Result<(), RoleError> {

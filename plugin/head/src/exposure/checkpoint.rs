@@ -133,7 +133,8 @@ impl Checkpoint {
 }
 
 /// The special tokens that `tokenizer_config.json` of a folder names; none if it cannot be read.
-pub(crate) fn special_tokens(folder: &Path) -> SpecialTokens {
+#[must_use]
+pub fn special_tokens(folder: &Path) -> SpecialTokens {
     let text = fs::read(folder.join("tokenizer_config.json")).unwrap_or_default();
     let config: Value = serde_json::from_slice(&text).unwrap_or_default();
     // A token is a string, or an object with its content.

@@ -12,12 +12,8 @@ mod tensors;
 mod topology;
 mod weights;
 
-pub use self::error::CheckpointError;
 pub(crate) use self::{
-    checkpoint::{Checkpoint, special_tokens},
-    fetch::local_folder,
-    safetensors::expose_states,
-    tensors::TensorFiles,
-    topology::layers_only_topology,
-    weights::WeightFile,
+    checkpoint::Checkpoint, fetch::local_folder, safetensors::expose_states, tensors::TensorFiles,
+    topology::layers_only_topology, weights::WeightFile,
 };
+pub use self::{checkpoint::special_tokens, error::CheckpointError};

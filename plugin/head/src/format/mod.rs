@@ -1,6 +1,7 @@
 //! The prompts of each published process reward model and how its score is read, one file per family.
 //!
-//! A prompt depends only on the tokenizer, the question and the steps. It ends at the token where the newest step is
+//! A prompt depends only on the tokenizer, the question and the steps. A control token that the question or a step
+//! spells stays plain text, so nobody can close a step or begin a turn by typing one. A prompt ends at the token where the newest step is
 //! scored, and the prompt with one more step begins with it. So the prefix cache has everything but the new step, and
 //! the states before it are those that the authors' code computes for the whole solution at once (every model here is
 //! causal).

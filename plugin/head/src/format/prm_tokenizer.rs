@@ -1,7 +1,8 @@
 //! The tokenizer of a process reward model, as the prompt formats use it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
+use rsd_vocabulary::ControlTokens;
 use tokenizers::Tokenizer;
 
 /// Why a prompt cannot be built for a model.
@@ -19,24 +20,58 @@ pub struct SpecialTokens {
 }
 
 /// A tokenizer with its special tokens.
-#[derive(Clone)]
 pub struct PrmTokenizer {
     tokenizer: Arc<Tokenizer>,
+    control: ControlTokens,
     specials: SpecialTokens,
 }
 
 impl PrmTokenizer {
     #[must_use]
     pub fn new(tokenizer: Arc<Tokenizer>, specials: SpecialTokens) -> Self {
-        Self { tokenizer, specials }
+        let control = ControlTokens::new(&tokenizer, &BTreeMap::new());
+        Self { tokenizer, control, specials }
     }
 
-    /// Ids of a text with the special tokens that the tokenizer adds, as `tokenizer.encode(text)` in Python.
-    pub(super) fn encode_text(&self, text: &str) -> Result<Vec<u32>, FormatError> {
-        self.encode(text, true)
+    /// The same, in which this token is one of control, whether the tokenizer says so or not.
+    pub(super) fn with_control(self, token: &str) -> Self {
+        Self { control: self.control.with(token), ..self }
     }
 
-    /// Ids of a text without added special tokens.
+    /// Ids of a text that `render` makes of parts that users and models wrote, with the special tokens that the tokenizer
+    /// adds, as `tokenizer.encode(text)` in Python. A control token that a part spells is plain text.
+    pub(super) fn encode_text(
+        &self,
+        parts: &[&str],
+        render: impl FnOnce(&[String]) -> String,
+    ) -> Result<Vec<u32>, FormatError> {
+        self.encode_around(parts, render, true)
+    }
+
+    /// The same without added special tokens.
+    pub(super) fn encode_bare(
+        &self,
+        parts: &[&str],
+        render: impl FnOnce(&[String]) -> String,
+    ) -> Result<Vec<u32>, FormatError> {
+        self.encode_around(parts, render, false)
+    }
+
+    fn encode_around(
+        &self,
+        parts: &[&str],
+        render: impl FnOnce(&[String]) -> String,
+        special: bool,
+    ) -> Result<Vec<u32>, FormatError> {
+        let Some(mask) = self.control.mask(parts).map_err(FormatError)? else {
+            let parts: Vec<String> = parts.iter().copied().map(str::to_owned).collect();
+            return self.encode(&render(&parts), special);
+        };
+        let masked: Vec<String> = parts.iter().map(|part| mask.masked(part)).collect();
+        self.control.encode_rendered(&self.tokenizer, &render(&masked), &mask, special).map_err(FormatError)
+    }
+
+    /// Ids of a text of the format itself, without added special tokens.
     pub(super) fn encode_part(&self, text: &str) -> Result<Vec<u32>, FormatError> {
         self.encode(text, false)
     }

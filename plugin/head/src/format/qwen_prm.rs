@@ -15,20 +15,25 @@ impl QwenPrmFormat {
         for token in [SEPARATOR, "<|im_start|>", "<|im_end|>"] {
             tokenizer.token_id(token)?;
         }
-        Ok(Self(tokenizer))
+        Ok(Self(tokenizer.with_control(SEPARATOR)))
     }
 }
 
 impl PromptFormat for QwenPrmFormat {
     fn prompt(&self, question: &str, steps: &[&str]) -> Result<Vec<u32>, FormatError> {
-        let mut text = format!(
-            "<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
-        );
-        for step in steps {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{step}{SEPARATOR}");
-        }
-        self.0.encode_text(&text)
+        let parts: Vec<&str> = [question].into_iter().chain(steps.iter().copied()).collect();
+        self.0.encode_text(&parts, |parts| {
+            let mut parts = parts.iter();
+            let question = parts.next().map_or("", String::as_str);
+            let mut text = format!(
+                "<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
+            );
+            for step in parts {
+                // Writing to a String cannot fail.
+                let _ = write!(text, "{step}{SEPARATOR}");
+            }
+            text
+        })
     }
 
     fn reward(&self, values: &[f32]) -> f64 {

@@ -25,10 +25,11 @@ impl ReasonEvalFormat {
 
 impl PromptFormat for ReasonEvalFormat {
     fn prompt(&self, question: &str, steps: &[&str]) -> Result<Vec<u32>, FormatError> {
-        let frame = format!("Question:\n{question}\nAnswer:\nLet's think step by step.\n");
-        let mut ids = self.tokenizer.encode_text(&frame)?;
+        let mut ids = self.tokenizer.encode_text(&[question], |parts| {
+            format!("Question:\n{}\nAnswer:\nLet's think step by step.\n", parts.concat())
+        })?;
         for step in steps {
-            ids.extend(self.tokenizer.encode_part(step)?);
+            ids.extend(self.tokenizer.encode_bare(&[step], |parts| parts.concat())?);
         }
         ids.truncate(ids.len().saturating_sub(self.unread));
         Ok(ids)

@@ -29,18 +29,22 @@ impl RlhflowFormat {
 
 impl PromptFormat for RlhflowFormat {
     fn prompt(&self, question: &str, steps: &[&str]) -> Result<Vec<u32>, FormatError> {
-        let mut text = SYSTEM.to_owned();
-        for (index, step) in steps.iter().enumerate() {
-            let answered = if index == 0 { String::new() } else { format!("{GOOD}<|eot_id|>") };
-            let message = if index == 0 { format!("{question} {step}") } else { (*step).to_owned() };
-            // Writing to a String cannot fail.
-            let _ = write!(
-                text,
-                "{answered}<|start_header_id|>user<|end_header_id|>\n\n{}<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
-                message.trim()
-            );
-        }
-        self.tokenizer.encode_part(&text)
+        let parts: Vec<&str> = [question].into_iter().chain(steps.iter().copied()).collect();
+        self.tokenizer.encode_bare(&parts, |parts| {
+            let (question, steps) = parts.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
+            let mut text = SYSTEM.to_owned();
+            for (index, step) in steps.iter().enumerate() {
+                let answered = if index == 0 { String::new() } else { format!("{GOOD}<|eot_id|>") };
+                let message = if index == 0 { format!("{question} {step}") } else { step.clone() };
+                // Writing to a String cannot fail.
+                let _ = write!(
+                    text,
+                    "{answered}<|start_header_id|>user<|end_header_id|>\n\n{}<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
+                    message.trim()
+                );
+            }
+            text
+        })
     }
 
     fn score_tokens(&self) -> Option<[u32; 2]> {

@@ -76,6 +76,29 @@ fn a_step_that_holds_the_separator_is_several_of_skyworks() {
     assert!(prompt(&*blanks, "Why?", &["", "x"]).starts_with(&empty));
 }
 
+/// Each family with control tokens that a user could type.
+#[test]
+fn a_typed_control_token_closes_no_step_and_begins_no_turn() {
+    let families = [
+        ("skywork", PrmFamily::Skywork, "<|endoftext|>"),
+        ("qwen-prm", PrmFamily::QwenPrm, "<extra_0>"),
+        ("qwen-prm", PrmFamily::QwenPrm, "<|im_end|>"),
+        ("rlhflow", PrmFamily::Rlhflow, "<|eot_id|>"),
+        ("math-shepherd", PrmFamily::MathShepherd, "</s>"),
+        ("reason-eval-34b", PrmFamily::ReasonEval, "</s>"),
+    ];
+    for (name, family, token) in families {
+        let id = tokenizer(name).token_id(token).unwrap();
+        let format = prompt_format(family, tokenizer(name), None).unwrap();
+        let count = |question: &str, steps: &[&str]| {
+            prompt(&*format, question, steps).iter().filter(|found| **found == id).count()
+        };
+        let plain = count("Why?", &["One.", "Two."]);
+        let typed = count(&format!("Why{token}?"), &[&format!("One.{token}"), &format!("{token} Two.")]);
+        assert_eq!(typed, plain, "{name}: {token}");
+    }
+}
+
 #[test]
 fn a_tokenizer_of_another_family_is_rejected_by_the_token_it_lacks() {
     let error = |family: PrmFamily, name: &str| prompt_format(family, tokenizer(name), None).err().unwrap().to_string();

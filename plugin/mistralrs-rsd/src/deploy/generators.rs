@@ -26,6 +26,13 @@ pub(super) enum LoadedGenerator {
     Remote(RemoteModel),
 }
 
+/// The models that run in this process.
+#[derive(Default)]
+pub(super) struct LocalEngines {
+    pub draft: Option<Engine>,
+    pub target: Option<Engine>,
+}
+
 impl GeneratorPlan {
     /// The plan for a role. A bundled model is fetched first.
     pub(super) async fn of_role(name: &str, role: &RoleConfig) -> Result<Self, DeployError> {
@@ -41,13 +48,14 @@ impl GeneratorPlan {
         Ok(match self {
             Self::Local(spec) => LoadedGenerator::Local(load(name, *spec).await?),
             Self::Remote { role, remote } => {
+                let section = format!("roles.{name}");
                 let vocabulary = match &role.tokenizer {
-                    Some(path) => Arc::new(read_tokenizer(name, path)?),
+                    Some(path) => Arc::new(read_tokenizer(&section, path)?),
                     None => other.ok_or_else(|| DeployError::NoTokenizer(name.to_owned()))?.tokens(),
                 };
                 let engine = other.and_then(LoadedGenerator::engine).cloned();
                 let renderer = engine.map(|engine| Arc::new(engine) as Arc<dyn Generator>);
-                let settings = remote_settings(name, &role, &remote, vocabulary, renderer)?;
+                let settings = remote_settings(name, &section, &role, &remote, vocabulary, renderer)?;
                 let model = Box::pin(RemoteModel::connect(settings)).await.map_err(Box::new)?;
                 tracing::info!(role = name, model = model.name(), context = model.context_length(), "connected");
                 LoadedGenerator::Remote(model)
@@ -94,16 +102,18 @@ impl LoadedGenerator {
     }
 }
 
-fn read_tokenizer(role: &str, path: &Path) -> Result<Vocabulary, DeployError> {
+pub(super) fn read_tokenizer(section: &str, path: &Path) -> Result<Vocabulary, DeployError> {
     Vocabulary::from_file(path).map_err(|reason| DeployError::Tokenizer {
-        role: role.to_owned(),
+        section: section.to_owned(),
         path: path.to_owned(),
         reason,
     })
 }
 
-fn remote_settings(
+/// What a client of an engine needs to know of a model, which `section` of the deployment file describes.
+pub(super) fn remote_settings(
     name: &str,
+    section: &str,
     role: &RoleConfig,
     remote: &RemoteConfig,
     vocabulary: Arc<Vocabulary>,
@@ -116,7 +126,7 @@ fn remote_settings(
         RemoteEngine::Openai => Some(Box::new(OpenAiAdapter)),
         RemoteEngine::Auto => None,
     };
-    let at = format!("roles.{name}.remote");
+    let at = format!("{section}.remote");
     let key = secret(&at, remote.api_key_env.as_deref(), remote.api_key_file.as_deref())?;
     let roots = remote.ca_file.as_deref().map(|path| {
         std::fs::read(path).map_err(|error| DeployError::Secret {
@@ -142,6 +152,7 @@ fn remote_settings(
     };
     Ok(RemoteSettings {
         role: name.to_owned(),
+        section: section.to_owned(),
         adapter,
         model: remote.model.clone(),
         vocabulary,

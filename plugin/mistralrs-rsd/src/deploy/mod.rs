@@ -1,6 +1,8 @@
 //! Loads the models of a deployment: draft, reward model and target.
 
 mod generators;
+mod remote_reward;
+mod reward_plan;
 
 use std::{
     path::{Path, PathBuf},
@@ -9,28 +11,26 @@ use std::{
 };
 
 use rsd_checks::{ArithmeticCheck, PythonCheck, StepCheck};
-use rsd_config::{
-    CheckKind, Deployment, HttpScorerConfig, ModelFormat, RewardConfig, RewardScorer, RoleConfig, StepUnit, StepsConfig,
-};
+use rsd_config::{CheckKind, Deployment, ModelFormat, RewardConfig, RoleConfig, StepUnit, StepsConfig};
 use rsd_files::read_secret;
 use rsd_remote::ConnectError;
-use rsd_rewards::{CheckedReward, HttpReward, HttpScorer, WeightedReward};
+use rsd_rewards::CheckedReward;
 
 use crate::{
     engine::{Engine, EngineSpec, LoadError, SpecError},
-    reward::{JudgeReward, StandalonePrm},
+    reward::{EngineReader, StandalonePrm},
 };
 
-use generators::GeneratorPlan;
+use generators::{GeneratorPlan, LocalEngines};
+use reward_plan::RewardPlan;
 
 use rsd_head::{
     exposure::CheckpointError,
+    format::{PrmTokenizer, prompt_format},
     gguf,
-    head::RewardHead,
     models::{self, ModelError},
-    prepare::{self, PreparedPrm},
+    prepare::PreparedPrm,
     progress::ProgressReporter,
-    resident::ResidentReward,
     state_layout::StateLayout,
     training::TrainingError,
 };
@@ -101,7 +101,7 @@ pub enum DeployError {
     /// The judge has no model of its own, and the target is on a remote engine.
     #[error(
         "reward: a judge without a model of its own asks the target, which is on a remote engine. Name a `model` for the \
-         judge, or another reward"
+         judge, which can have a `remote`, too, or another reward"
     )]
     JudgeAfar,
     /// A model on a remote engine cannot be used.
@@ -113,11 +113,17 @@ pub enum DeployError {
          tokenizer.json of the model"
     )]
     NoTokenizer(String),
+    /// Nothing says which tokens a reward model on a remote engine has.
+    #[error("reward.model.tokenizer: name the tokenizer.json of the model on the remote engine")]
+    NoRewardTokenizer,
+    /// The format of a reward model on a remote engine is not named.
+    #[error("reward.format: name the kind of the model: its files are on a remote engine and cannot show it")]
+    NoFormat,
     /// The tokenizer of a model on a remote engine cannot be read.
-    #[error("roles.{role}.tokenizer: {}: {reason}", path.display())]
+    #[error("{section}.tokenizer: {}: {reason}", path.display())]
     Tokenizer {
-        /// `draft` or `target`.
-        role: String,
+        /// The section of the deployment file.
+        section: String,
         /// The file.
         path: PathBuf,
         /// Why not.
@@ -166,8 +172,8 @@ pub async fn deploy(deployment: &Deployment, target: Option<EngineSpec>) -> Resu
         (None, None) => return Err(DeployError::NoTarget),
     };
     let (draft, target) = Box::pin(generators::start_both(draft, target)).await?;
-    let engine = target.engine().cloned();
-    let reward = checked(&deployment.reward, Box::pin(reward_plan.load(engine.as_ref())).await?);
+    let engines = LocalEngines { draft: draft.engine().cloned(), target: target.engine().cloned() };
+    let reward = checked(&deployment.reward, Box::pin(reward_plan.load(&engines)).await?);
     let (draft, target) = (draft.into_generator(), target.into_generator());
     if draft.vocabulary() != target.vocabulary() {
         if deployment.steps.proposals > 0 {
@@ -183,90 +189,7 @@ pub async fn deploy(deployment: &Deployment, target: Option<EngineSpec>) -> Resu
         observer: Arc::new(NullObserver),
         settings: settings(deployment),
     };
-    Ok(LoadedDeployment { rsd, target: engine })
-}
-
-/// How steps will be scored. The files exist and are checked; nothing is loaded yet.
-enum RewardPlan {
-    Judge(Option<Box<EngineSpec>>),
-    Prm { published: Box<PreparedPrm>, separator: Option<String> },
-    Resident(RewardHead),
-    Http(HttpScorer),
-    Weighted(Vec<(f64, RewardPlan)>),
-}
-
-impl RewardPlan {
-    /// Prepares a reward model that scores by the text alone.
-    async fn prepare_text_reward(reward: &RewardScorer) -> Result<Self, DeployError> {
-        Box::pin(Self::prepare_scorer(reward, &mut None)).await
-    }
-
-    /// Prepares a scorer; `head` is the head in the draft, if there is one, which one part takes.
-    async fn prepare_scorer(reward: &RewardScorer, head: &mut Option<RewardHead>) -> Result<Self, DeployError> {
-        Ok(match reward {
-            RewardScorer::Judge { model: None } => Self::Judge(None),
-            RewardScorer::Judge { model: Some(judge) } => Self::Judge(Some(Box::new(spec("reward", judge).await?))),
-            RewardScorer::Resident { .. } => Self::Resident(head.take().ok_or(DeployError::ReadsStates)?),
-            RewardScorer::Prm { model, head, format, separator } => {
-                let (role, family, head) = ((**model).clone(), format.family(), head.clone());
-                let prepared = tokio::task::spawn_blocking(move || -> Result<_, DeployError> {
-                    let (cache, progress) = (models::cache_dir()?, ProgressReporter::on_stderr());
-                    Ok(prepare::prepare(&resolve(role)?, family, head.as_deref(), &cache, &progress)?)
-                });
-                let published = prepared.await.map_err(|error| DeployError::Interrupted(error.to_string()))??;
-                Self::Prm { published: Box::new(published), separator: separator.clone() }
-            }
-            RewardScorer::Http(http) => Self::Http(http_scorer(http)?),
-            RewardScorer::Weighted { parts } => {
-                let mut plans = Vec::with_capacity(parts.len());
-                for part in parts {
-                    plans.push((part.weight, Box::pin(Self::prepare_scorer(&part.reward, head)).await?));
-                }
-                Self::Weighted(plans)
-            }
-        })
-    }
-
-    /// Prepares the draft and its reward model.
-    async fn prepare(deployment: &Deployment) -> Result<(GeneratorPlan, Self), DeployError> {
-        let role = &deployment.roles.draft;
-        let scorer = &deployment.reward.scorer;
-        Ok(match scorer.resident_head() {
-            Some(path) => {
-                let head = RewardHead::load(path)?;
-                let ObservableDraft { spec, sha256 } = observable_draft(role).await?;
-                if head.draft() != sha256 {
-                    let expected = head.draft().to_owned();
-                    return Err(DeployError::OtherDraft { path: path.to_owned(), expected, found: sha256 });
-                }
-                head.check_width(path, spec.states.width())?;
-                let plan = Box::pin(Self::prepare_scorer(scorer, &mut Some(head))).await?;
-                (GeneratorPlan::Local(Box::new(spec)), plan)
-            }
-            None => (GeneratorPlan::of_role("draft", role).await?, Self::prepare_text_reward(scorer).await?),
-        })
-    }
-
-    async fn load(self, target: Option<&Engine>) -> Result<Arc<dyn RewardModel>, DeployError> {
-        Ok(match self {
-            Self::Judge(None) => Arc::new(JudgeReward::new(target.ok_or(DeployError::JudgeAfar)?.clone())?),
-            Self::Judge(Some(spec)) => Arc::new(JudgeReward::new(load("reward", *spec).await?)?),
-            Self::Prm { published, separator } => Arc::new(load_prm(*published, separator.as_deref()).await?),
-            Self::Resident(head) => Arc::new(ResidentReward::new(head)),
-            Self::Http(scorer) => {
-                let reward = HttpReward::new(scorer);
-                reward.check_health().await?;
-                Arc::new(reward)
-            }
-            Self::Weighted(plans) => {
-                let mut parts = Vec::with_capacity(plans.len());
-                for (weight, plan) in plans {
-                    parts.push((weight, Box::pin(plan.load(target)).await?));
-                }
-                Arc::new(WeightedReward::new(parts))
-            }
-        })
-    }
+    Ok(LoadedDeployment { rsd, target: engines.target })
 }
 
 /// Loads the reward model of a deployment and none of its other models. It must score steps by their text.
@@ -277,9 +200,12 @@ pub async fn text_reward(deployment: &Deployment) -> Result<Arc<dyn RewardModel>
     let mut plan = RewardPlan::prepare_text_reward(&deployment.reward.scorer).await?;
     if let RewardPlan::Judge(model @ None) = &mut plan {
         let target = deployment.roles.target.as_ref().ok_or(DeployError::NoTarget)?;
+        if target.remote.is_some() {
+            return Err(DeployError::JudgeAfar);
+        }
         *model = Some(Box::new(spec("target", target).await?));
     }
-    Box::pin(plan.load(None)).await
+    Box::pin(plan.load(&LocalEngines::default())).await
 }
 
 /// Loads a process reward model that [`rsd_head::prepare::prepare`] has prepared.
@@ -292,7 +218,14 @@ pub async fn load_prm(published: PreparedPrm, separator: Option<&str>) -> Result
     let spec = EngineSpec { states, ..EngineSpec::from_role(&role).map_err(wrong)? };
     let engine = load("reward", spec).await?;
     tracing::info!(format = family.name(), usual_delta = family.default_delta(), "reward model loaded");
-    Ok(StandalonePrm::new(engine, family, special_tokens, head, separator)?)
+    let tokenizer = PrmTokenizer::new(engine.tokenizer(), special_tokens);
+    let format = prompt_format(family, tokenizer, separator)
+        .map_err(|error| RoleError::Invalid(format!("reward: {} as {}: {error}", engine.model(), family.name())))?;
+    let reader = match format.score_tokens() {
+        Some(tokens) => EngineReader::of_tokens(engine, tokens.to_vec()),
+        None => EngineReader::of_head(engine, head)?,
+    };
+    Ok(StandalonePrm::new(Arc::new(reader), family, format))
 }
 
 /// The reward with the checks that reject false steps before it.
@@ -307,16 +240,6 @@ fn checked(config: &RewardConfig, reward: Arc<dyn RewardModel>) -> Arc<dyn Rewar
         }
     };
     Arc::new(CheckedReward::new(reward, config.checks.iter().map(check).collect()))
-}
-
-fn http_scorer(config: &HttpScorerConfig) -> Result<HttpScorer, DeployError> {
-    let token = secret("reward", config.token_env.as_deref(), config.token_file.as_deref())?;
-    Ok(HttpScorer {
-        url: config.url.clone(),
-        token,
-        timeout: Duration::from_millis(config.timeout_ms),
-        retries: config.retries,
-    })
 }
 
 /// A secret from an environment variable or a file, without white space around it.

@@ -1,7 +1,6 @@
-//! Reward models that run in an engine of their own.
+//! Reward models that run in an engine of this process.
 
-mod judge;
-mod standalone_prm;
+mod engine_reader;
 
-pub use judge::JudgeReward;
-pub use standalone_prm::StandalonePrm;
+pub use engine_reader::EngineReader;
+pub use rsd_head::standalone_prm::StandalonePrm;

@@ -9,10 +9,15 @@ use serde_json::{Value, json};
 
 use super::{
     ChatEncoding, CompletionCall, CompletionDelta, CompletionEnd, CompletionPrefix, EngineAbilities, EngineAdapter,
-    PromptUse, ReplyError, ReplyParser,
-    reply_fields::{self, count, get, ids, post},
+    LabelCall, PromptUse, ReplyError, ReplyParser, ScoreReply,
+    reply_fields::{self, count, get, ids, logprob, post, token_id},
 };
 use crate::transport::EngineRequest;
+
+/// The likeliest tokens that are asked for where the labels should be among them.
+const LABEL_PROBS: usize = 128;
+/// Makes one of the labels the token that is decoded. The reported log-probabilities are those without it.
+const LABEL_BIAS: f32 = 100.0;
 
 /// Requests to llama.cpp's server.
 pub struct LlamaServerAdapter;
@@ -83,6 +88,36 @@ impl EngineAdapter for LlamaServerAdapter {
         Ok(ChatEncoding::Text(reply["prompt"].as_str().ok_or(ReplyError::Unexpected("prompt"))?.to_owned()))
     }
 
+    /// It reports the likeliest tokens only. One label is decoded, because half a character would not be reported.
+    fn labels(&self, call: &LabelCall<'_>) -> EngineRequest {
+        let bias = call.labels.iter().map(|id| (*id, LABEL_BIAS)).collect();
+        let sampling = Sampling { logit_bias: bias, ..Sampling::default() };
+        let mut request = self.completion(&CompletionCall {
+            model: call.model,
+            prefix: call.prefix,
+            max_tokens: 1,
+            sampling: &sampling,
+            seed: 0,
+            stop: &[],
+            stream: false,
+            logprobs: None,
+        });
+        if let Some(body) = &mut request.body {
+            body["n_probs"] = json!(LABEL_PROBS);
+            body["post_sampling_probs"] = json!(false);
+            body["response_fields"] = json!(["completion_probabilities", "tokens_evaluated", "timings"]);
+        }
+        request
+    }
+
+    fn labels_reply(&self, call: &LabelCall<'_>, reply: &Value) -> Result<ScoreReply, ReplyError> {
+        let entries = reply["completion_probabilities"][0]["top_logprobs"].as_array();
+        let entries = entries.ok_or(ReplyError::Unexpected("completion_probabilities"))?;
+        let of = |id: u32| entries.iter().find(|entry| token_id(&entry["id"]) == Some(id));
+        let rows = reply_fields::label_row(call.labels, |_, id| of(id).map(|entry| logprob(&entry["logprob"])));
+        Ok(ScoreReply { rows, prompt: prompt_use(reply) })
+    }
+
     fn model_info(&self) -> EngineRequest {
         get("/v1/models")
     }
@@ -91,6 +126,11 @@ impl EngineAdapter for LlamaServerAdapter {
         // Of one slot. `n_ctx_train` is what the model could do.
         reply_fields::models(reply, |model| count(&model["meta"]["n_ctx"]))
     }
+}
+
+/// How much of the prompt the cache held.
+fn prompt_use(reply: &Value) -> Option<PromptUse> {
+    Some(PromptUse { prompt: count(&reply["tokens_evaluated"])?, cached: count(&reply["timings"]["cache_n"]) })
 }
 
 struct LlamaServerParser;
@@ -107,9 +147,8 @@ impl ReplyParser for LlamaServerParser {
         if end == CompletionEnd::EndOfText {
             tokens.pop();
         }
-        let cached = count(&reply["timings"]["cache_n"]);
         let prefill_seconds = reply["timings"]["prompt_ms"].as_f64().map(|milliseconds| milliseconds / 1e3);
-        let prompt = count(&reply["tokens_evaluated"]).map(|prompt| PromptUse { prompt, cached });
+        let prompt = prompt_use(reply);
         let text = reply["content"].as_str().ok_or(ReplyError::Unexpected("content"))?.to_owned();
         Ok(CompletionDelta { tokens, text, logprobs: Vec::new(), end: Some(end), prompt, prefill_seconds })
     }
@@ -143,6 +182,21 @@ mod tests {
             (&body["ignore_eos"], &body["min_keep"], &body["n_cache_reuse"]),
             (&json!(false), &json!(0), &json!(0))
         );
+    }
+
+    #[test]
+    fn labels_are_found_among_the_likeliest_tokens() {
+        let call = LabelCall { model: "m", prefix: CompletionPrefix::Ids(&[1, 2]), labels: &[15, 16], texts: &[] };
+        let body = LlamaServerAdapter.labels(&call).body.unwrap();
+        assert_eq!((&body["n_predict"], &body["n_probs"]), (&json!(1), &json!(128)));
+        assert_eq!(body["logit_bias"].as_array().unwrap().len(), 2);
+        let entry = |id: u32, logprob: f32| json!({"id": id, "token": "", "bytes": [], "logprob": logprob});
+        let reply = json!({"tokens_evaluated": 2, "timings": {"cache_n": 1}, "completion_probabilities": [
+            {"id": 16, "token": "1", "bytes": [49], "logprob": -0.25, "top_logprobs": [entry(16, -0.25), entry(9, -3.0)]}]});
+        let found = LlamaServerAdapter.labels_reply(&call, &reply).unwrap();
+        assert_eq!(found.rows, [[f32::NEG_INFINITY, -0.25]]);
+        assert_eq!(found.prompt, Some(PromptUse { prompt: 2, cached: Some(1) }));
+        assert!(LlamaServerAdapter.labels_reply(&call, &json!({"completion_probabilities": []})).is_err());
     }
 
     fn recorded(name: &str) -> Value {
@@ -207,7 +261,7 @@ mod tests {
         let reply = recorded("log-probabilities");
         let tokens = ids(&reply["tokens"], "tokens").unwrap();
         let entries = reply["completion_probabilities"].as_array().unwrap();
-        let named: Vec<u32> = entries.iter().map(|entry| reply_fields::token_id(&entry["id"]).unwrap()).collect();
+        let named: Vec<u32> = entries.iter().map(|entry| token_id(&entry["id"]).unwrap()).collect();
         assert_eq!(tokens, [64, 123_918, 250, 963, 293, 123_918, 250, 13, 198, 198]);
         assert_eq!(
             named,

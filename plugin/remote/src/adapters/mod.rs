@@ -117,6 +117,28 @@ pub enum ReplyError {
     },
 }
 
+/// Asks how probable single tokens are right after a prompt.
+#[derive(Debug, Clone, Copy)]
+pub struct LabelCall<'a> {
+    /// The name of the model, as the engine knows it.
+    pub model: &'a str,
+    /// The prompt.
+    pub prefix: CompletionPrefix<'a>,
+    /// The tokens.
+    pub labels: &'a [u32],
+    /// What they spell, for engines that name tokens by their text.
+    pub texts: &'a [String],
+}
+
+/// Numbers that an engine computed for a prompt, without decoding an answer.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ScoreReply {
+    /// One row for each token of the prompt that the engine looked at, in their order.
+    pub rows: Vec<Vec<f32>>,
+    /// The prompt, where the reply tells it.
+    pub prompt: Option<PromptUse>,
+}
+
 /// Parses the replies to one completion, in order.
 pub trait ReplyParser: Send {
     /// Parses a whole reply, or the next event of a stream.
@@ -156,6 +178,24 @@ pub trait EngineAdapter: Send + Sync {
     /// # Errors
     /// It does not look as the engine's replies do.
     fn chat_encoding_reply(&self, reply: &Value) -> Result<ChatEncoding, ReplyError>;
+    /// The request for the log-probabilities of [`LabelCall::labels`]. At most one token is decoded.
+    fn labels(&self, call: &LabelCall<'_>) -> EngineRequest;
+    /// One row with a log-probability for each label; minus infinity for one that the engine did not report.
+    ///
+    /// # Errors
+    /// It does not look as the engine's replies do.
+    fn labels_reply(&self, call: &LabelCall<'_>, reply: &Value) -> Result<ScoreReply, ReplyError>;
+    /// The request for the outputs of the model's head, without an activation; `None` if the engine runs no such models.
+    fn pooling(&self, _model: &str, _prompt: &[u32]) -> Option<EngineRequest> {
+        None
+    }
+    /// The outputs of the head.
+    ///
+    /// # Errors
+    /// It does not look as the engine's replies do.
+    fn pooling_reply(&self, _reply: &Value) -> Result<ScoreReply, ReplyError> {
+        Err(ReplyError::Unexpected("data"))
+    }
     /// The request that tells which model is served and its context.
     fn model_info(&self) -> EngineRequest;
     /// The names of the served models, each with the tokens of its context if the reply tells them.

@@ -4,11 +4,14 @@ use rsd_core::sampling::Sampling;
 use serde_json::{Value, json};
 
 use super::{
-    ChatEncoding, CompletionCall, CompletionDelta, CompletionEnd, EngineAbilities, EngineAdapter, ReplyError,
-    ReplyParser,
-    reply_fields::{self, get, post},
+    ChatEncoding, CompletionCall, CompletionDelta, CompletionEnd, EngineAbilities, EngineAdapter, LabelCall,
+    ReplyError, ReplyParser, ScoreReply,
+    reply_fields::{self, get, logprob, post},
 };
 use crate::transport::EngineRequest;
+
+/// The likeliest tokens that the API reports at most.
+const MAX_LOGPROBS: usize = 5;
 
 /// Requests by OpenAI's API.
 pub struct OpenAiAdapter;
@@ -68,6 +71,30 @@ impl EngineAdapter for OpenAiAdapter {
         Err(ReplyError::Unexpected("prompt"))
     }
 
+    fn labels(&self, call: &LabelCall<'_>) -> EngineRequest {
+        let body = json!({
+            "model": call.model,
+            "prompt": reply_fields::prefix(call.prefix),
+            "max_tokens": 1,
+            "temperature": 0.0,
+            "logprobs": MAX_LOGPROBS,
+            "stream": false,
+        });
+        post("/v1/completions", body)
+    }
+
+    /// Tokens are named by their text, some with the blank before them.
+    fn labels_reply(&self, call: &LabelCall<'_>, reply: &Value) -> Result<ScoreReply, ReplyError> {
+        let entries = reply["choices"][0]["logprobs"]["top_logprobs"][0].as_object();
+        let entries = entries.ok_or(ReplyError::Unexpected("top_logprobs"))?;
+        let of = |text: &str| {
+            let found = entries.iter().filter(|(name, _)| name.trim() == text).map(|(_, value)| logprob(value));
+            found.max_by(f32::total_cmp)
+        };
+        let rows = reply_fields::label_row(call.labels, |index, _| of(call.texts.get(index)?.trim()));
+        Ok(ScoreReply { rows, prompt: reply_fields::usage(reply) })
+    }
+
     fn model_info(&self) -> EngineRequest {
         get("/v1/models")
     }
@@ -122,5 +149,18 @@ mod tests {
         assert_eq!(parse(event("", json!("stop"))).end, Some(CompletionEnd::EndOfText));
         assert_eq!(parse(event("", json!("length"))).end, Some(CompletionEnd::Length));
         assert!(OpenAiParser.parse(&json!({"object": "error"})).is_err());
+    }
+
+    #[test]
+    fn labels_are_found_by_their_text() {
+        let texts = ["3", "4"].map(str::to_owned);
+        let call = LabelCall { model: "m", prefix: CompletionPrefix::Text("Two"), labels: &[18, 19], texts: &texts };
+        let body = OpenAiAdapter.labels(&call).body.unwrap();
+        assert_eq!((&body["prompt"], &body["max_tokens"], &body["logprobs"]), (&json!("Two"), &json!(1), &json!(5)));
+        let reply =
+            json!({"choices": [{"text": " 4", "logprobs": {"top_logprobs": [{" 4": -0.25, "4": -3.0, "x": -4.0}]}}]});
+        let found = OpenAiAdapter.labels_reply(&call, &reply).unwrap();
+        assert_eq!(found.rows, [[f32::NEG_INFINITY, -0.25]]);
+        assert!(OpenAiAdapter.labels_reply(&call, &json!({"choices": [{"logprobs": null}]})).is_err());
     }
 }

@@ -82,6 +82,17 @@ pub(super) fn token_logprob(id: u32, logprob: f32, mut top: Vec<(u32, f32)>) -> 
     TokenLogprob { id, logprob, top }
 }
 
+/// A row of numbers. `None` if one of them is none, as engines write NaN.
+pub(super) fn row(value: &Value) -> Option<Vec<f32>> {
+    #[allow(clippy::cast_possible_truncation, reason = "engines compute it in f32")]
+    value.as_array()?.iter().map(|number| number.as_f64().map(|number| number as f32)).collect()
+}
+
+/// The log-probability of each label, by a function that finds it.
+pub(super) fn label_row(labels: &[u32], find: impl Fn(usize, u32) -> Option<f32>) -> Vec<Vec<f32>> {
+    vec![labels.iter().enumerate().map(|(index, id)| find(index, *id).unwrap_or(f32::NEG_INFINITY)).collect()]
+}
+
 /// `usage` as OpenAI's API has it.
 pub(super) fn usage(reply: &Value) -> Option<PromptUse> {
     let usage = reply.get("usage").filter(|usage| usage.is_object())?;

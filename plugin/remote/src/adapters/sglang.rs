@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     ChatEncoding, CompletionCall, CompletionDelta, CompletionEnd, CompletionPrefix, EngineAbilities, EngineAdapter,
-    PromptUse, ReplyError, ReplyParser,
+    LabelCall, PromptUse, ReplyError, ReplyParser, ScoreReply,
     reply_fields::{self, count, get, ids, logprob, post, token_id, token_logprob},
 };
 use crate::transport::EngineRequest;
@@ -67,6 +67,41 @@ impl EngineAdapter for SglangAdapter {
         Ok(ChatEncoding::Ids(ids(&reply["tokens"], "tokens")?))
     }
 
+    fn labels(&self, call: &LabelCall<'_>) -> EngineRequest {
+        let mut sampling = reply_fields::sampling_fields(&Sampling::default());
+        sampling.insert("max_new_tokens".to_owned(), json!(1));
+        let mut body = json!({
+            "sampling_params": sampling, "stream": false, "return_logprob": true, "token_ids_logprob": call.labels,
+        });
+        match call.prefix {
+            CompletionPrefix::Ids(ids) => body["input_ids"] = json!(ids),
+            CompletionPrefix::Text(text) => body["text"] = json!(text),
+        }
+        post("/generate", body)
+    }
+
+    fn labels_reply(&self, call: &LabelCall<'_>, reply: &Value) -> Result<ScoreReply, ReplyError> {
+        let meta = &reply["meta_info"];
+        SglangParser::default().end(&meta["finish_reason"])?;
+        // Entries are lists: log-probability, id, text.
+        let entries = meta["output_token_ids_logprobs"][0].as_array();
+        let entries = entries.ok_or(ReplyError::Unexpected("output_token_ids_logprobs"))?;
+        let of = |id: u32| entries.iter().find(|entry| token_id(&entry[1]) == Some(id)).map(|entry| logprob(&entry[0]));
+        Ok(ScoreReply { rows: reply_fields::label_row(call.labels, |_, id| of(id)), prompt: prompt_use(meta) })
+    }
+
+    /// SGLang pools the last token, and its model classes compute no activation.
+    fn pooling(&self, _: &str, prompt: &[u32]) -> Option<EngineRequest> {
+        Some(post("/classify", json!({ "input_ids": prompt })))
+    }
+
+    fn pooling_reply(&self, reply: &Value) -> Result<ScoreReply, ReplyError> {
+        let meta = &reply["meta_info"];
+        SglangParser::default().end(&meta["finish_reason"])?;
+        let row = reply_fields::row(&reply["embedding"]).ok_or(ReplyError::Unexpected("embedding"))?;
+        Ok(ScoreReply { rows: vec![row], prompt: prompt_use(meta) })
+    }
+
     fn model_info(&self) -> EngineRequest {
         get("/v1/models")
     }
@@ -123,10 +158,14 @@ impl ReplyParser for SglangParser {
             })
             .collect();
         self.logprobs = if repeats { entries.len() } else { self.logprobs + entries.len() };
-        let prompt =
-            count(&meta["prompt_tokens"]).map(|prompt| PromptUse { prompt, cached: count(&meta["cached_tokens"]) });
+        let prompt = prompt_use(meta);
         Ok(CompletionDelta { tokens, text: text.to_owned(), logprobs, end, prompt, prefill_seconds: None })
     }
+}
+
+/// How much of the prompt the cache held.
+fn prompt_use(meta: &Value) -> Option<PromptUse> {
+    Some(PromptUse { prompt: count(&meta["prompt_tokens"])?, cached: count(&meta["cached_tokens"]) })
 }
 
 impl SglangParser {
@@ -223,5 +262,31 @@ mod tests {
                 prop_assert_eq!(repeated, new);
             }
         }
+    }
+
+    /// The shapes are those of SGLang 0.5.23.
+    #[test]
+    fn labels_are_found_by_their_ids_and_a_head_is_read_at_the_last_token() {
+        let call = LabelCall { model: "m", prefix: CompletionPrefix::Ids(&[1, 2]), labels: &[15, 16], texts: &[] };
+        let body = SglangAdapter.labels(&call).body.unwrap();
+        assert_eq!((&body["input_ids"], &body["token_ids_logprob"]), (&json!([1, 2]), &json!([15, 16])));
+        assert_eq!(body["sampling_params"]["max_new_tokens"], json!(1));
+        let prompt = Some(PromptUse { prompt: 2, cached: Some(1) });
+        let meta = json!({"finish_reason": {"type": "length", "length": 1}, "prompt_tokens": 2, "cached_tokens": 1,
+            "output_token_ids_logprobs": [[[-0.25, 16, null], [-2.5, 15, null]]]});
+        let found = SglangAdapter.labels_reply(&call, &json!({"text": "1", "meta_info": meta})).unwrap();
+        assert_eq!(found, ScoreReply { rows: vec![vec![-2.5, -0.25]], prompt });
+
+        let request = SglangAdapter.pooling("m", &[1, 2]).unwrap();
+        assert_eq!((request.path, request.body), ("/classify", Some(json!({"input_ids": [1, 2]}))));
+        let classified = |reason: Value, embedding: Value| {
+            let meta = json!({"finish_reason": reason, "prompt_tokens": 2, "cached_tokens": 1});
+            SglangAdapter.pooling_reply(&json!({"embedding": embedding, "meta_info": meta}))
+        };
+        let ended = || json!({"type": "length", "length": 0});
+        assert_eq!(classified(ended(), json!([1.5])), Ok(ScoreReply { rows: vec![vec![1.5]], prompt }));
+        assert!(classified(ended(), json!([null])).is_err());
+        let full = json!({"type": "abort", "message": "queue full", "status_code": 503});
+        assert!(matches!(classified(full, json!([1.5])), Err(ReplyError::Engine { status: Some(503), .. })));
     }
 }

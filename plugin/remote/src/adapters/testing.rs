@@ -7,7 +7,8 @@ use rsd_core::sampling::Sampling;
 use serde_json::Value;
 
 use super::{
-    CompletionCall, CompletionPrefix, EngineAdapter, LlamaServerAdapter, OpenAiAdapter, SglangAdapter, VllmAdapter,
+    CompletionCall, CompletionPrefix, EngineAdapter, LabelCall, LlamaServerAdapter, OpenAiAdapter, SglangAdapter,
+    VllmAdapter,
 };
 
 static GREEDY: LazyLock<Sampling> = LazyLock::new(Sampling::default);
@@ -49,6 +50,9 @@ fn any_json() -> impl Strategy<Value = Value> {
         Just("content"),
         Just("completion_probabilities"),
         Just("output_token_logprobs"),
+        Just("output_token_ids_logprobs"),
+        Just("top_logprobs"),
+        Just("embedding"),
         Just("timings"),
         Just("id"),
         Just("meta"),
@@ -72,6 +76,9 @@ proptest! {
                 let _ = parser.parse(reply);
                 let _ = adapter.chat_encoding_reply(reply);
                 let _ = adapter.model_info_reply(reply);
+                let _ = adapter.pooling_reply(reply);
+                let labels = LabelCall { model: "m", prefix: CompletionPrefix::Ids(&[1]), labels: &[5], texts: &[] };
+                let _ = adapter.labels_reply(&labels, reply);
             }
         }
     }

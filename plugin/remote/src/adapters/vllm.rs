@@ -8,14 +8,17 @@ use rsd_core::sampling::Sampling;
 use serde_json::{Value, json};
 
 use super::{
-    ChatEncoding, CompletionCall, CompletionDelta, CompletionEnd, EngineAbilities, EngineAdapter, ReplyError,
-    ReplyParser,
+    ChatEncoding, CompletionCall, CompletionDelta, CompletionEnd, EngineAbilities, EngineAdapter, LabelCall,
+    ReplyError, ReplyParser, ScoreReply,
     reply_fields::{self, get, ids, logprob, post, token_logprob},
 };
 use crate::transport::EngineRequest;
 
 /// Stop strings that vLLM takes unless it is told otherwise. They only save tokens: steps are cut here.
 const MAX_STOP: usize = 4;
+
+/// The likeliest tokens that vLLM reports unless it is told otherwise.
+const MAX_LOGPROBS: usize = 20;
 
 /// Requests to vLLM.
 pub struct VllmAdapter;
@@ -73,6 +76,51 @@ impl EngineAdapter for VllmAdapter {
         Ok(ChatEncoding::Ids(ids(&reply["tokens"], "tokens")?))
     }
 
+    /// A server that does not know `logprob_token_ids` reports the likeliest tokens. Only a label is decoded, so that the
+    /// reply is never empty; the log-probabilities are those before that.
+    fn labels(&self, call: &LabelCall<'_>) -> EngineRequest {
+        let mut body = json!({
+            "model": call.model,
+            "prompt": reply_fields::prefix(call.prefix),
+            "max_tokens": 1,
+            "logprobs": MAX_LOGPROBS,
+            "logprob_token_ids": call.labels,
+            "allowed_token_ids": call.labels,
+            "return_tokens_as_token_ids": true,
+            "stream": false,
+        });
+        for (name, value) in reply_fields::sampling_fields(&Sampling::default()) {
+            body[name] = value;
+        }
+        post("/v1/completions", body)
+    }
+
+    fn labels_reply(&self, call: &LabelCall<'_>, reply: &Value) -> Result<ScoreReply, ReplyError> {
+        let logprobs = &reply["choices"][0]["logprobs"]["top_logprobs"][0];
+        let found = logprobs.as_object().ok_or(ReplyError::Unexpected("top_logprobs"))?;
+        let rows = reply_fields::label_row(call.labels, |_, id| found.get(&format!("token_id:{id}")).map(logprob));
+        Ok(ScoreReply { rows, prompt: reply_fields::usage(reply) })
+    }
+
+    /// The activation is computed here, as for a model in this process.
+    fn pooling(&self, model: &str, prompt: &[u32]) -> Option<EngineRequest> {
+        let body = json!({ "model": model, "input": prompt, "use_activation": false, "encoding_format": "float" });
+        Some(post("/pooling", body))
+    }
+
+    /// A row for each token that is pooled; a flat list is the row of the last token.
+    fn pooling_reply(&self, reply: &Value) -> Result<ScoreReply, ReplyError> {
+        let wrong = || ReplyError::Unexpected("data");
+        let [of_prompt] = reply["data"].as_array().map_or(&[][..], Vec::as_slice) else { return Err(wrong()) };
+        let data = of_prompt["data"].as_array().ok_or_else(wrong)?;
+        let rows = if data.first().is_some_and(Value::is_number) {
+            vec![reply_fields::row(&of_prompt["data"]).ok_or_else(wrong)?]
+        } else {
+            data.iter().map(|row| reply_fields::row(row).ok_or_else(wrong)).collect::<Result<_, _>>()?
+        };
+        Ok(ScoreReply { rows, prompt: reply_fields::usage(reply) })
+    }
+
     fn model_info(&self) -> EngineRequest {
         get("/v1/models")
     }
@@ -125,7 +173,7 @@ fn vllm_logprob(logprobs: &Value, index: usize, id: u32) -> rsd_core::pipeline::
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adapters::{PromptUse, testing::greedy_call};
+    use crate::adapters::{CompletionPrefix, PromptUse, testing::greedy_call};
 
     fn parse(reply: &Value) -> CompletionDelta {
         VllmParser.parse(reply).unwrap()
@@ -185,5 +233,44 @@ mod tests {
             "logprobs": {"tokens": ["token_id:7"], "token_logprobs": [-0.5],
                 "top_logprobs": [{"token_id:9": -2.0, "token_id:7": -0.5}]}}]});
         assert_eq!(parse(&reply).logprobs, [token_logprob(7, -0.5, vec![(7, -0.5), (9, -2.0)])]);
+    }
+
+    /// The shapes are those of vLLM 0.32.0.
+    #[test]
+    fn a_head_is_asked_without_an_activation_and_has_a_row_for_each_step() {
+        let request = VllmAdapter.pooling("prm", &[1, 403, 2, 403]).unwrap();
+        assert_eq!(request.path, "/pooling");
+        let body =
+            json!({"model": "prm", "input": [1, 403, 2, 403], "use_activation": false, "encoding_format": "float"});
+        assert_eq!(request.body, Some(body));
+        let reply = |data: Value| {
+            json!({"id": "pooling-1", "object": "list", "model": "prm",
+                "data": [{"index": 0, "object": "pooling", "data": data}],
+                "usage": {"prompt_tokens": 4, "total_tokens": 4, "completion_tokens": 0, "prompt_tokens_details": null}})
+        };
+        let found = VllmAdapter.pooling_reply(&reply(json!([[0.5, -2.5], [1.0, 0.25]]))).unwrap();
+        assert_eq!(found.rows, [[0.5, -2.5], [1.0, 0.25]]);
+        assert_eq!(found.prompt, Some(PromptUse { prompt: 4, cached: None }));
+        let last = VllmAdapter.pooling_reply(&reply(json!([0.75]))).unwrap();
+        assert_eq!(last.rows, [[0.75]], "a model that pools the last token");
+        let none = VllmAdapter.pooling_reply(&reply(json!([]))).unwrap();
+        assert!(none.rows.is_empty(), "no step token");
+        for wrong in [json!([[0.5, null]]), json!([["a"]]), json!("AAAA"), json!([0.5, [1.0]])] {
+            assert!(VllmAdapter.pooling_reply(&reply(wrong.clone())).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn labels_are_asked_for_by_their_ids_and_those_that_are_missing_have_no_probability() {
+        let call = LabelCall { model: "m", prefix: CompletionPrefix::Ids(&[1, 2]), labels: &[15, 16], texts: &[] };
+        let body = VllmAdapter.labels(&call).body.unwrap();
+        assert_eq!((&body["prompt"], &body["max_tokens"]), (&json!([1, 2]), &json!(1)));
+        assert_eq!((&body["logprob_token_ids"], &body["temperature"]), (&json!([15, 16]), &json!(0.0)));
+        let reply = json!({"choices": [{"index": 0, "text": "1", "finish_reason": "length", "logprobs": {
+            "tokens": ["token_id:16"], "token_logprobs": [-0.25],
+            "top_logprobs": [{"token_id:16": -0.25, "token_id:9": -3.0}]}}], "usage": {"prompt_tokens": 2}});
+        let found = VllmAdapter.labels_reply(&call, &reply).unwrap();
+        assert_eq!(found.rows, [[f32::NEG_INFINITY, -0.25]]);
+        assert!(VllmAdapter.labels_reply(&call, &json!({"choices": []})).is_err());
     }
 }

@@ -273,6 +273,7 @@ pub(crate) async fn connect(kind: EngineKind, urls: &[String]) -> RemoteModel {
 pub(crate) fn settings(adapter: Option<Box<dyn EngineAdapter>>, urls: &[String]) -> RemoteSettings {
     RemoteSettings {
         role: "target".to_owned(),
+        section: "roles.target".to_owned(),
         adapter,
         model: None,
         vocabulary: Arc::new(tokenizer()),

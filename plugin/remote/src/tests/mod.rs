@@ -3,4 +3,5 @@ mod endurance;
 mod fake_engine;
 mod faults;
 mod identity;
+mod readers;
 mod runs;

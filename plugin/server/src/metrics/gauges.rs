@@ -124,9 +124,10 @@ impl StateGauges {
             bytes.set(cache.bytes.map_or(f64::NAN, |bytes| bytes as f64));
             flushes.inc_by(cache.flushes.saturating_sub(flushes.get()));
         }
-        for (role, model) in [&sources.draft, &sources.target].into_iter().enumerate() {
-            if let Some(traffic) = model.traffic() {
-                self.remote.update(role, &traffic);
+        let traffic = [sources.draft.traffic(), sources.reward.traffic(), sources.target.traffic()];
+        for (role, traffic) in traffic.iter().enumerate() {
+            if let Some(traffic) = traffic {
+                self.remote.update(role, traffic);
             }
         }
     }

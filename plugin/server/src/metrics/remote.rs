@@ -9,17 +9,17 @@ use rsd_protocol::metrics::{
 
 use super::collector_registry::CollectorRegistry;
 
-/// The collectors; the first of each pair is the draft's.
+/// The collectors, each for draft, reward and target.
 pub(super) struct RemoteMetrics {
-    requests: [IntCounter; 2],
-    retries: [IntCounter; 2],
-    failovers: [IntCounter; 2],
-    failures: [[IntCounter; 9]; 2],
-    first_parts: [IntCounter; 2],
-    first_part_seconds: [Counter; 2],
-    in_flight: [Gauge; 2],
-    waiting: [Gauge; 2],
-    endpoints: [[Gauge; 2]; 2],
+    requests: [IntCounter; 3],
+    retries: [IntCounter; 3],
+    failovers: [IntCounter; 3],
+    failures: [[IntCounter; 9]; 3],
+    first_parts: [IntCounter; 3],
+    first_part_seconds: [Counter; 3],
+    in_flight: [Gauge; 3],
+    waiting: [Gauge; 3],
+    endpoints: [[Gauge; 2]; 3],
 }
 
 impl RemoteMetrics {
@@ -37,8 +37,8 @@ impl RemoteMetrics {
         })
     }
 
-    /// Takes over the counts of a model; `role` is 0 for the draft and 1 for the target. Only one caller at a time: the
-    /// counts are made elsewhere, and this adds those since the last call.
+    /// Takes over the counts of a model; `role` is its place in `ROLES`. Only one caller at a time: the counts are
+    /// made elsewhere, and this adds those since the last call.
     pub fn update(&self, role: usize, traffic: &RemoteTraffic) {
         let catch_up = |counter: &IntCounter, count: u64| counter.inc_by(count.saturating_sub(counter.get()));
         catch_up(&self.requests[role], traffic.requests);
@@ -81,8 +81,8 @@ mod tests {
             first_part_seconds: 1.5,
             endpoints: vec![endpoint(true), endpoint(false)],
         };
-        metrics.update(1, &traffic);
-        metrics.update(1, &traffic);
+        metrics.update(2, &traffic);
+        metrics.update(2, &traffic);
         let mut text = Vec::new();
         TextEncoder::new().encode(&registry.gather(), &mut text).unwrap();
         let text = String::from_utf8(text).unwrap();

@@ -38,7 +38,13 @@ pub(super) struct LabelArgs {
 /// An access token does not identify a model and must not be recorded.
 fn remove_access_tokens(scorer: &mut RewardScorer) {
     match scorer {
-        RewardScorer::Judge { model: Some(model) } | RewardScorer::Prm { model, .. } => model.token_source = None,
+        RewardScorer::Judge { model: Some(model) } | RewardScorer::Prm { model, .. } => {
+            model.token_source = None;
+            // Where the model is and how it is asked does not identify it either.
+            if let Some(remote) = &mut model.remote {
+                remote.headers.clear();
+            }
+        }
         RewardScorer::Weighted { parts } => parts.iter_mut().for_each(|part| remove_access_tokens(&mut part.reward)),
         RewardScorer::Judge { model: None } | RewardScorer::Resident { .. } | RewardScorer::Http(_) => {}
     }

@@ -1,81 +1,66 @@
-//! A process reward model (PRM) with an engine of its own. Each score is one forward pass over the newest step.
+//! A process reward model (PRM) with an engine of its own. Each score is read at the end of one prompt.
 //!
-//! The model runs as a causal language model. At the end of the prompt either its hidden state is read and the head is
-//! applied to it here in f32, or the logits of two tokens are read. Nothing is generated.
+//! The engine runs in this process or on another machine; what is read there is the output of the model's head, or the
+//! logits of two tokens. Nothing is generated.
 
-use rsd_config::PrmFamily;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-
-use crate::engine::Engine;
-
-use rsd_core::pipeline::roles::{CacheUse, Generator, ModelHealth, RewardModel, RoleError, StepScore, Trajectory};
-
-use rsd_head::{
-    format::{FormatError, PrmTokenizer, PromptFormat, SpecialTokens, prompt_format},
-    layer::{DenseLayer, apply_layers},
+use rsd_config::PrmFamily;
+use rsd_core::pipeline::{
+    prompt_reader::{PromptReader, answer_key},
+    roles::{CacheUse, ModelHealth, RemoteTraffic, RewardModel, RoleError, StepScore, Trajectory},
 };
+
+use crate::format::PromptFormat;
 
 /// If a prompt does not fit, its oldest steps are left out in blocks of this many. The prompts of the following steps
 /// then have the same beginning again, so the prefix cache can be used.
 const BLOCK: usize = 4;
 
+/// A solution of two steps that every model can score, for the check at the start.
+const KNOWN_QUESTION: &str = "What is 2 + 3?";
+const KNOWN_STEPS: [&str; 2] = ["2 + 3 = 5.", "The answer is 5."];
+
 /// A reward model that runs a published process reward model.
 pub struct StandalonePrm {
-    engine: Engine,
+    reader: Arc<dyn PromptReader>,
     family: PrmFamily,
     format: Box<dyn PromptFormat>,
-    head: Vec<DenseLayer>,
-    /// The two tokens whose logits give the score, for a model without a head.
-    score_tokens: Option<[u32; 2]>,
     /// The newest prompt and its reward. A step without text gets the score of the step before it at no cost.
     newest: Mutex<Option<(Vec<u32>, f64)>>,
     shortened: AtomicUsize,
 }
 
 impl StandalonePrm {
-    /// Uses an engine as a reward model of this family. If `head` has layers, the model must expose its hidden states.
-    /// `separator` replaces the separator that the family puts between steps.
+    /// Uses a model of this family. The reader reads the outputs of the model's head, or the logits of the format's
+    /// [score tokens](PromptFormat::score_tokens).
+    #[must_use]
+    pub fn new(reader: Arc<dyn PromptReader>, family: PrmFamily, format: Box<dyn PromptFormat>) -> Self {
+        Self { reader, family, format, newest: Mutex::new(None), shortened: AtomicUsize::new(0) }
+    }
+
+    /// Scores a known solution of two steps.
     ///
     /// # Errors
-    /// The model's tokenizer is not one of this family, or its hidden states do not fit the head.
-    pub fn new(
-        engine: Engine,
-        family: PrmFamily,
-        special_tokens: SpecialTokens,
-        head: Vec<DenseLayer>,
-        separator: Option<&str>,
-    ) -> Result<Self, RoleError> {
-        let wrong = |error: FormatError| {
-            RoleError::Invalid(format!("reward: {} as {}: {error}", engine.model(), family.name()))
-        };
-        let format =
-            prompt_format(family, PrmTokenizer::new(engine.tokenizer(), special_tokens), separator).map_err(wrong)?;
-        let invalid = |reason: String| Err(RoleError::Invalid(format!("reward: {reason}")));
-        let (score_tokens, exposed) = (format.score_tokens(), engine.states().width());
-        match head.first().map(|layer| layer.inputs) {
-            Some(width) if width != exposed => {
-                return invalid(format!(
-                    "the head reads hidden states of {width} numbers, but {} exposes {exposed}; prepare the model again with `mistralrs-rsd prm prepare`",
-                    engine.model()
-                ));
-            }
-            None if score_tokens.is_none() => {
-                return invalid(format!("{} needs a head; name its file in reward.head", family.name()));
-            }
-            _ => {}
+    /// The model does not answer, or its score is no number in [0, 1].
+    pub async fn check(&self) -> Result<(), RoleError> {
+        let score = self.score_newest(KNOWN_QUESTION, &KNOWN_STEPS).await?;
+        if (0.0..=1.0).contains(&score.reward) {
+            return Ok(());
         }
-        Ok(Self {
-            engine,
-            family,
-            format,
-            head,
-            score_tokens,
-            newest: Mutex::new(None),
-            shortened: AtomicUsize::new(0),
-        })
+        Err(RoleError::Invalid(format!(
+            "reward: {} was asked to score {:?} as {} does, and the score is {} instead of a number from 0 to 1; is it a \
+             model of this kind?",
+            self.reader.model(),
+            KNOWN_STEPS[1],
+            self.family.name(),
+            score.reward
+        )))
     }
 
     /// Number of scores for which the oldest steps were left out of the prompt, because it did not fit the context.
@@ -93,13 +78,8 @@ impl StandalonePrm {
         if let Some((_, reward)) = self.newest.lock().as_ref().filter(|(newest, _)| *newest == prompt) {
             return Ok(StepScore { reward: *reward, prompt: prompt.len(), ..StepScore::default() });
         }
-        let reading = match self.score_tokens {
-            Some(tokens) => self.engine.read_logits(prompt.clone(), tokens.to_vec()).await?,
-            None => self.engine.read_state(prompt.clone()).await?,
-        };
-        // Without layers this returns the logits unchanged.
-        let values = apply_layers(&self.head, &reading.logits);
-        let reward = self.format.reward(&values);
+        let reading = self.reader.read(prompt.clone(), answer_key(question)).await?;
+        let reward = self.format.reward(&reading.values);
         if reward.is_finite() {
             *self.newest.lock() = Some((prompt, reward));
         }
@@ -118,7 +98,7 @@ impl StandalonePrm {
         if steps.is_empty() {
             steps.push("");
         }
-        let context = self.engine.context_length();
+        let context = self.reader.context_length();
         let mut from = 0;
         loop {
             let prompt = self.format.prompt(question.trim(), &steps[from..]);
@@ -146,20 +126,24 @@ impl RewardModel for StandalonePrm {
     }
 
     fn parameters(&self) -> Option<u64> {
-        self.engine.parameters()
+        self.reader.parameters()
     }
 
     fn cache(&self) -> CacheUse {
-        self.engine.cache()
+        self.reader.cache()
     }
 
     fn health(&self) -> ModelHealth {
-        self.engine.health()
+        self.reader.health()
+    }
+
+    fn traffic(&self) -> Option<RemoteTraffic> {
+        self.reader.traffic()
     }
 
     async fn clear_cache(&self) -> Result<(), RoleError> {
         *self.newest.lock() = None;
-        self.engine.clear_cache().await
+        self.reader.clear_cache().await
     }
 
     async fn score(&self, trajectory: Trajectory<'_>) -> Result<StepScore, RoleError> {

@@ -1,0 +1,117 @@
+//! Reward models on remote engines.
+
+use std::{path::Path, sync::Arc};
+
+use rsd_config::{PrmFamily, RemoteConfig, RewardScorer, RoleConfig};
+use rsd_core::pipeline::roles::{Generator, RewardModel, RoleError};
+use rsd_head::{
+    exposure::special_tokens,
+    format::{PrmTokenizer, prompt_format},
+    standalone_prm::StandalonePrm,
+};
+use rsd_remote::{ReaderTask, RemoteReader};
+use rsd_rewards::JudgeReward;
+use rsd_vocabulary::Vocabulary;
+
+use super::{
+    DeployError,
+    generators::{LocalEngines, read_tokenizer, remote_settings},
+};
+
+/// A reward model on a remote engine, before it is reached.
+pub(super) struct RemoteReward {
+    /// The section of the deployment file that describes the model.
+    section: String,
+    role: Box<RoleConfig>,
+    remote: Box<RemoteConfig>,
+    kind: RemoteRewardKind,
+}
+
+/// How it scores.
+enum RemoteRewardKind {
+    Judge,
+    Prm { family: PrmFamily, separator: Option<String> },
+}
+
+impl RemoteReward {
+    /// The model of the scorer that stands at `at` in the deployment file; `None` if it is on no remote engine.
+    pub(super) fn of_scorer(at: &str, scorer: &RewardScorer) -> Result<Option<Self>, DeployError> {
+        let (role, kind) = match scorer {
+            RewardScorer::Judge { model: Some(role) } => (role, RemoteRewardKind::Judge),
+            RewardScorer::Prm { model, format, separator, .. } if model.remote.is_some() => {
+                let family = format.family().ok_or(DeployError::NoFormat)?;
+                (model, RemoteRewardKind::Prm { family, separator: separator.clone() })
+            }
+            _ => return Ok(None),
+        };
+        let of_remote = |remote: &RemoteConfig| Self {
+            section: format!("{at}.model"),
+            role: role.clone(),
+            remote: Box::new(remote.clone()),
+            kind,
+        };
+        Ok(role.remote.as_ref().map(of_remote))
+    }
+
+    /// Reaches the engine and scores a known step.
+    pub(super) async fn connect(self, engines: &LocalEngines) -> Result<Arc<dyn RewardModel>, DeployError> {
+        let path = self.role.tokenizer.as_deref().ok_or(DeployError::NoRewardTokenizer)?;
+        let vocabulary = Arc::new(read_tokenizer(&self.section, path)?);
+        let reward: Arc<dyn RewardModel> = match &self.kind {
+            RemoteRewardKind::Judge => Arc::new(self.judge(vocabulary, engines).await?),
+            RemoteRewardKind::Prm { family, separator } => {
+                Arc::new(self.prm(*family, separator.as_deref(), vocabulary, path).await?)
+            }
+        };
+        tracing::info!(reward = reward.name(), section = self.section, "connected; a known step was scored");
+        Ok(reward)
+    }
+
+    async fn judge(&self, vocabulary: Arc<Vocabulary>, engines: &LocalEngines) -> Result<JudgeReward, DeployError> {
+        let grades = JudgeReward::grade_tokens(&self.section, |digit| {
+            let ids = vocabulary.encode(digit, false).ok()?;
+            if let [token] = ids.as_slice() { Some(*token) } else { None }
+        })?;
+        // Renders the messages where the engine does not.
+        let local = [&engines.target, &engines.draft].into_iter().flatten();
+        let renderer = local.cloned().find(|engine| engine.vocabulary() == vocabulary.fingerprint());
+        let renderer = renderer.map(|engine| Arc::new(engine) as Arc<dyn Generator>);
+        let reader = self.reader(vocabulary, renderer, ReaderTask::Tokens(grades)).await?;
+        let judge = JudgeReward::new(Arc::new(reader));
+        judge.check().await?;
+        Ok(judge)
+    }
+
+    async fn prm(
+        &self,
+        family: PrmFamily,
+        separator: Option<&str>,
+        vocabulary: Arc<Vocabulary>,
+        path: &Path,
+    ) -> Result<StandalonePrm, DeployError> {
+        // tokenizer_config.json is published beside tokenizer.json.
+        let specials = special_tokens(path.parent().unwrap_or(Path::new(".")));
+        let tokenizer = PrmTokenizer::new(vocabulary.tokenizer(), specials);
+        let format = prompt_format(family, tokenizer, separator).map_err(|error| {
+            RoleError::Invalid(format!("{}.tokenizer: {} as {}: {error}", self.section, path.display(), family.name()))
+        })?;
+        let task = match format.score_tokens() {
+            Some(tokens) => ReaderTask::Tokens(tokens.to_vec()),
+            None => ReaderTask::Head { outputs: family.head_outputs() },
+        };
+        let reader = self.reader(vocabulary, None, task).await?;
+        let prm = StandalonePrm::new(Arc::new(reader), family, format);
+        prm.check().await?;
+        Ok(prm)
+    }
+
+    async fn reader(
+        &self,
+        vocabulary: Arc<Vocabulary>,
+        renderer: Option<Arc<dyn Generator>>,
+        task: ReaderTask,
+    ) -> Result<RemoteReader, DeployError> {
+        let settings = remote_settings("reward", &self.section, &self.role, &self.remote, vocabulary, renderer)?;
+        Ok(Box::pin(RemoteReader::connect(settings, task)).await.map_err(Box::new)?)
+    }
+}
