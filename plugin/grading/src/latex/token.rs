@@ -110,7 +110,7 @@ impl Lexer {
                 return;
             }
             '−' | '–' => return self.push(Token::Sign('-')),
-            '$' | '~' | '€' | '£' => return,
+            '$' | '~' | '€' | '£' | '¥' | '₹' => return,
             c if c.is_whitespace() => return,
             c => return self.push(Token::Sign(c)),
         };
@@ -217,6 +217,7 @@ impl Lexer {
 
     /// Skips the length of the space between two rows, as `[4pt]`.
     fn row_space(&mut self) {
+        self.at += usize::from(self.peek(0) == Some('*'));
         if self.peek(0) != Some('[') {
             return;
         }
