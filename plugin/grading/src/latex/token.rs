@@ -252,7 +252,8 @@ impl Lexer {
             self.push(Token::Letter(letter));
         } else if matches!(plain, "and" | "or" | "," | ", and" | ", or") {
             self.push(Token::Sign(','));
-        } else if let Some(command) = words::command(plain) {
+        } else if let Some(command) = words::command(plain).filter(|_| plain != "cup") {
+            // Not `\text{ cup}`, which is a unit.
             self.push(Token::Command(command.to_owned()));
         } else if plain.contains(|c: char| c.is_ascii_digit() || c == '\\') && self.nested < 8 {
             let mut lexer =
