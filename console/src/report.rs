@@ -45,6 +45,8 @@ pub struct ServerReport {
     pub route: Option<AnswerRoute>,
     /// Numbers over the window; absent until the metrics were scraped. Numbers that are NaN or infinite are null.
     pub metrics: Option<MetricSummary>,
+    /// The currency of money, three letters; absent unless the target has a price.
+    pub currency: Option<String>,
     /// The most urgent first.
     pub alerts: Vec<Alert>,
 }
@@ -132,6 +134,7 @@ impl ServerReport {
             revision: server.policy.as_ref().map(|(_, view)| view.revision),
             route: server.status.as_ref().map(|status| status.route),
             metrics: server.points.back().map(|point| point.summary),
+            currency: server.currency().map(str::to_owned),
             alerts: alerts::active_alerts(server, now_ms),
         }
     }
@@ -146,8 +149,10 @@ impl ServerReport {
         let bad: Vec<_> =
             self.alerts.iter().filter(|alert| alert.severity > AlertSeverity::Note).map(|alert| alert.rule).collect();
         let bad = if bad.is_empty() { String::new() } else { format!(", alerts: {}", bad.join(" ")) };
+        let money = text::money_per_hour(metrics.money_saved_per_hour, self.currency.as_deref());
+        let money = money.map_or_else(String::new, |money| format!("{money} saved, "));
         format!(
-            "{word}, delta {} (revision {revision}), acceptance rate {} of {} steps, speedup {}, FLOP savings {}, {} tok/s, {} waiting{bad}",
+            "{word}, delta {} (revision {revision}), acceptance rate {} of {} steps, speedup {}, FLOP savings {}, {money}{} tok/s, {} waiting{bad}",
             text::threshold(self.delta),
             text::percent(metrics.step_acceptance),
             text::count(metrics.decided_steps),

@@ -7,6 +7,7 @@ use rsd_console::{
     source::{FleetRow, SourceMessage, SourceUpdate},
     state::app::App,
 };
+use rsd_protocol::trace::UnfinishedText;
 use unicode_width::UnicodeWidthStr;
 
 use rsd_console::test_support::fixture::{self, START_MS};
@@ -73,6 +74,33 @@ proptest! {
             assert_rows_fit(&app, 80, 24);
             assert_rows_fit(&app, 60, 20);
             app.apply_intent(UserIntent::EditDelta);
+            assert_rows_fit(&app, 60, 20);
+        }
+        // What a client asked and was answered, what the console logs, and what its user types.
+        let mut opened = on(Screen::Requests, app.clone());
+        opened.apply_intent(UserIntent::Enter);
+        let mut trace = fixture::running(4);
+        trace.summary.model.clone_from(&text);
+        trace.question = Some(text.repeat(3));
+        trace.steps[0].text = Some(text.repeat(3));
+        trace.steps[3].rejected_text = Some(text.repeat(3));
+        trace.steps[3].false_statement = Some(text.repeat(3));
+        trace.unfinished = Some(UnfinishedText { source: text.clone(), text: text.repeat(3) });
+        let update = SourceUpdate::Trace(Box::new(trace));
+        opened.receive(SourceMessage { at_ms: START_MS + 89_000, target: 0, update });
+        let mut logged = on(Screen::Logs, app.clone());
+        logged.add_log_line(text.repeat(3));
+        let [mut filtered, mut commanded] = [UserIntent::Filter, UserIntent::Palette].map(|intent| {
+            let mut app = on(Screen::Fleet, app.clone());
+            app.apply_intent(intent);
+            app
+        });
+        for character in text.repeat(4).chars() {
+            filtered.apply_intent(UserIntent::Text(character));
+            commanded.apply_intent(UserIntent::Text(character));
+        }
+        for app in [opened, logged, filtered, commanded] {
+            assert_rows_fit(&app, 80, 24);
             assert_rows_fit(&app, 60, 20);
         }
         // Behind the name of a server is the state of its connection, whatever the name is.

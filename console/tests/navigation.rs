@@ -103,6 +103,7 @@ fn a_request_in_work_is_followed_step_by_step_until_it_ends_or_is_left() {
     assert_eq!(app.due_effects(), asks(), "an answer that does not come is asked for again");
     say(&mut app, 98, SourceUpdate::Trace(Box::new(running(5))));
     assert!(shown(&app).contains("step 5, draft"), "the newest step is shown: {}", shown(&app));
+    assert!(shown(&app).contains("draft, in work:"), "and what comes after it: {}", shown(&app));
     insta::assert_snapshot!("request_in_work_80x24", shown(&app));
 
     // Another request arrives, and the one that is looked at stays.

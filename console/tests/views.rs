@@ -421,6 +421,26 @@ fn models_on_remote_engines_are_shown_below_the_models() {
 }
 
 #[test]
+fn the_money_that_is_saved_stands_beside_the_flops_where_the_target_has_a_price() {
+    let mut app = fixture::app();
+    assert!(!screenshot_text(&app, &plain(), 200, 50).contains("/h"));
+    for (second, alone) in [(0, 1.0), (36, 1.05)] {
+        let text = fixture::metrics(400.0, 300.0, 0.7, 3) + &fixture::prices(alone);
+        app.receive(SourceMessage {
+            at_ms: START_MS + 90_000 + second * 1000,
+            target: 0,
+            update: SourceUpdate::Metrics(text),
+        });
+    }
+    // 0.021 within the two minutes of the window.
+    for ((columns, rows), shown) in SIZES.into_iter().zip(["", "0.63 USD/h", "0.63 USD/h saved", "; 0.63 USD/h saved"])
+    {
+        let text = screenshot_text(&app, &plain(), columns, rows);
+        assert!(text.contains(shown), "{shown} in {text}");
+    }
+}
+
+#[test]
 fn a_fleet_of_own_servers_and_of_those_prometheus_knows() {
     let servers = [("one:1235".to_owned(), true), ("two:1234".to_owned(), false)];
     let mut app = App::new(&servers, AppOptions::default());

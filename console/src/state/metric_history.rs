@@ -123,6 +123,16 @@ impl MetricHistory {
         sum(self.matching(metric.name, labels).filter_map(seen))
     }
 
+    /// A label of a series of this metric in the last scrape.
+    #[must_use]
+    pub fn newest_label(&self, metric: &MetricSpec, label: &str) -> Option<&str> {
+        let row = self.rows.back()?;
+        let mut seen =
+            self.matching(metric.name, &[]).filter(|series| row.values.get(series.slot).is_some_and(Option::is_some));
+        let (_, value) = seen.next()?.labels.iter().find(|(name, _)| name == label)?;
+        Some(value)
+    }
+
     /// The value of a gauge in the last scrape of the span.
     #[must_use]
     pub fn gauge(&self, metric: &MetricSpec, span: HistorySpan) -> Option<f64> {

@@ -247,6 +247,12 @@ impl ServerState {
         self.points.back().map(|point| point.summary).unwrap_or_default()
     }
 
+    /// The currency of the prices, if the target has one.
+    #[must_use]
+    pub fn currency(&self) -> Option<&str> {
+        self.readings.newest_label(&metrics::TARGET_ONLY_COST, "currency")
+    }
+
     /// Whether no step was decided and no request ended since the console was started.
     #[must_use]
     pub fn is_unused(&self) -> bool {

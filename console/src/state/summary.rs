@@ -27,6 +27,9 @@ pub struct MetricSummary {
     pub flop_savings_with_prm: Option<f64>,
     /// FLOP savings, counting every prefilled token too.
     pub flop_savings_total: Option<f64>,
+    /// Money that RSD saves over the target alone per hour, negative where it costs more; absent unless the target has a
+    /// price.
+    pub money_saved_per_hour: Option<f64>,
     /// Answer tokens per second.
     pub throughput: Option<f64>,
     /// Fraction of answer tokens that the draft decoded.
@@ -68,6 +71,12 @@ impl MetricSummary {
             let labels = [("accounting", accounting)];
             ratio(grown(&metrics::FLOPS, &labels), grown(&metrics::TARGET_ONLY_FLOPS, &labels)).map(|used| 1.0 - used)
         };
+        let money_saved = || {
+            let currency = history.newest_label(&metrics::TARGET_ONLY_COST, "currency")?;
+            let spent = |metric| grown(metric, &[("currency", currency)]);
+            let saved = spent(&metrics::TARGET_ONLY_COST)? - spent(&metrics::ANSWER_COST)?;
+            Some(3600.0 * saved / history.span_seconds(span)?)
+        };
         let quantile = |metric, q| quantile(&history.buckets(metric, span), q);
         let outcome = |outcome| grown(&metrics::REQUESTS, &[("outcome", outcome)]);
         Self {
@@ -80,6 +89,7 @@ impl MetricSummary {
             flop_savings_generated: saving("generated"),
             flop_savings_with_prm: saving("with_prm"),
             flop_savings_total: saving("total"),
+            money_saved_per_hour: money_saved(),
             throughput: ratio(grown(&metrics::EMITTED_TOKENS, &[]), history.span_seconds(span)),
             draft_share: share(&metrics::EMITTED_TOKENS, "source", "draft"),
             first_token_p50: quantile(&metrics::FIRST_TOKEN, 0.5),

@@ -12,7 +12,7 @@ use rsd_protocol::{
         SettingKind, SettingSource,
     },
     status::{RoleStatus, ServerStatus},
-    trace::{RequestTrace, StepView, TraceSummary},
+    trace::{RequestTrace, StepView, TraceSummary, UnfinishedText},
 };
 use serde_json::{Value, json};
 
@@ -213,7 +213,7 @@ pub fn trace(id: &str) -> Option<RequestTrace> {
         target_ms: if letter == 'd' { 0.0 } else { 1900.0 },
     };
     let steps = summary.sources.clone().chars().enumerate().map(|(n, letter)| step(n + 1, letter)).collect();
-    Some(RequestTrace { summary, question: Some("What is 17 * 23?".into()), steps })
+    Some(RequestTrace { summary, question: Some("What is 17 * 23?".into()), steps, unfinished: None })
 }
 
 /// The newest request while it is in work, after this number of steps.
@@ -223,6 +223,8 @@ pub fn running(steps: usize) -> RequestTrace {
     let summary = &mut trace.summary;
     (summary.outcome, summary.steps) = ("running".into(), steps);
     summary.sources.truncate(steps);
+    let text = "So 391 is\u{1b}[2J the answer, and".into();
+    trace.unfinished = Some(UnfinishedText { source: "draft".into(), text });
     trace
 }
 
@@ -340,6 +342,15 @@ pub fn app_after(minutes: u32) -> App {
     say(SourceUpdate::Status(Box::new(status("http://127.0.0.1:1234", &live, 3, true))));
     say(SourceUpdate::Policy { etag: "\"one-3\"".into(), view: Box::new(view(&live, 3)) });
     app
+}
+
+/// What a server adds to its metrics whose target has a price, when it has answered for this much alone.
+pub fn prices(alone: f64) -> String {
+    let spent = 0.58 * alone;
+    format!(
+        "rsd_cost_total{{role=\"target\",currency=\"USD\"}} {spent}\nrsd_answer_cost_total{{currency=\"USD\"}} {spent}\n\
+         rsd_target_only_estimated_cost_total{{currency=\"USD\"}} {alone}\n"
+    )
 }
 
 /// What a server adds to its metrics whose target is on a remote engine with two addresses, one of which fails.

@@ -40,6 +40,9 @@ enum ChangeFormat {
     Relative,
 }
 
+/// The row that is there only if the target has a price.
+const MONEY: &str = "money saved per hour";
+
 const FIGURES: &[ComparedFigure] = &[
     ComparedFigure {
         name: "acceptance rate (steps)",
@@ -67,6 +70,13 @@ const FIGURES: &[ComparedFigure] = &[
         value: |s| s.flop_savings_total,
         format: text::percent,
         change: ChangeFormat::Points,
+        more_is_better: Some(true),
+    },
+    ComparedFigure {
+        name: MONEY,
+        value: |s| s.money_saved_per_hour,
+        format: |value| value.map_or_else(|| "-".into(), |value| format!("{value:.2}")),
+        change: ChangeFormat::Absolute,
         more_is_better: Some(true),
     },
     ComparedFigure {
@@ -112,8 +122,10 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, server: &ServerState, 
     let width = usize::from(inside.width);
     let words = text::wrapped(&change_in_words(&then, &now), width, 0);
     let mut lines: Vec<_> = words.into_iter().map(|line| Line::from(Span::styled(line, theme.figure))).collect();
+    let priced = then.money_saved_per_hour.or(now.money_saved_per_hour).is_some();
+    let figures: Vec<_> = FIGURES.iter().filter(|figure| figure.name != MONEY || priced).collect();
     // A blank line only where every row has room beside it.
-    if lines.len() + FIGURES.len() + 1 < usize::from(inside.height) {
+    if lines.len() + figures.len() + 1 < usize::from(inside.height) {
         lines.push(Line::raw(""));
     }
     let column = (width.saturating_sub(NAMES) / 3).min(16);
@@ -121,7 +133,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, server: &ServerState, 
     let until = |summary: &MetricSummary| right(&clock::utc_time_of_day(summary.at_ms));
     let heading = format!("{:<NAMES$}{}{}{}", window(&now), until(&then), until(&now), right("change"));
     lines.push(Line::from(Span::styled(heading, theme.dim)));
-    for figure in FIGURES {
+    for figure in figures {
         let [before, after] = [&then, &now].map(figure.value);
         let [shown_before, shown_after] = [before, after].map(|value| right(&(figure.format)(value)));
         lines.push(Line::from(vec![

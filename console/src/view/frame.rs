@@ -143,7 +143,8 @@ pub fn foot(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     }
     let mut spans = Vec::new();
     if mode == InputMode::Filter || (mode == InputMode::Screen && !app.ui.filter.is_empty()) {
-        spans.push(Span::styled(format!(" /{}", text::harmless(&app.ui.filter)), theme.accent));
+        let filter = text::end_of_line(&app.ui.filter, width.saturating_sub(4), theme.symbols.cut);
+        spans.push(Span::styled(format!(" /{filter}"), theme.accent));
         spans.push(Span::raw(if mode == InputMode::Filter { "_ " } else { " " }));
     }
     let mut used: usize = spans.iter().map(Span::width).sum();

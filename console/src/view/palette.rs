@@ -18,7 +18,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, palette: &CommandPalette, theme: 
     let panel = Rect { y: area.bottom() - height, height, ..area };
     let inside = framed_over(frame, panel, "commands; Tab completes, Enter runs, Esc back", theme);
     let width = usize::from(inside.width);
-    let typed = text::one_line(&palette.typed, width.saturating_sub(2), theme.symbols.cut);
+    let typed = text::end_of_line(&palette.typed, width.saturating_sub(2), theme.symbols.cut);
     let mut lines = vec![Line::from(Span::styled(format!(":{typed}_"), theme.accent))];
     let matches = palette.matches();
     if matches.is_empty() {

@@ -5,7 +5,7 @@ use ratatui::{
     layout::Rect,
     text::{Line, Span},
 };
-use rsd_protocol::trace::{RequestTrace, StepView, TraceSummary};
+use rsd_protocol::trace::{RequestTrace, StepView, TraceSummary, UnfinishedText};
 
 use super::{
     draw_empty, draw_first_request, draw_list, draw_scrolled, framed, header_line, text, theme::Theme, waterfall,
@@ -146,6 +146,11 @@ fn detail_lines(trace: &RequestTrace, width: usize, theme: &Theme) -> Vec<Line<'
             lines.extend(paragraph(rejected, width, theme.dim));
         }
         lines.extend(step.text.iter().flat_map(|text| paragraph(text, width, theme.text)));
+    }
+    if let Some(UnfinishedText { source, text }) = &trace.unfinished {
+        let heading = format!("  {}, in work:", text::harmless(source));
+        lines.push(Line::from(Span::styled(text::one_line(&heading, width, theme.symbols.cut), theme.dim)));
+        lines.extend(paragraph(text, width, theme.dim));
     }
     lines
 }

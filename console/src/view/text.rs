@@ -65,6 +65,19 @@ pub fn rate(value: Option<f64>) -> String {
     number_text(value, |value| if value < 99.95 { format!("{value:.1}") } else { count(Some(value)) })
 }
 
+/// Money per hour in its currency; `None` where there are no prices.
+#[must_use]
+pub fn money_per_hour(amount: Option<f64>, currency: Option<&str>) -> Option<String> {
+    let (amount, currency) = (amount?, harmless(currency?));
+    let shown = match amount.abs() {
+        size if size >= 9_999.5 => count(Some(amount)),
+        size if size < 0.095 && size >= 0.000_05 => format!("{amount:.4}"),
+        size if size < 0.000_05 => "0.00".into(),
+        _ => format!("{amount:.2}"),
+    };
+    Some(format!("{shown} {currency}/h"))
+}
+
 /// An estimate in percent, with its confidence interval.
 #[must_use]
 pub fn percent_interval(interval: Option<ConfidenceInterval>) -> String {
@@ -120,6 +133,25 @@ pub fn padded(text: &str, width: usize, cut: &str) -> String {
 pub fn padded_left(text: &str, width: usize, cut: &str) -> String {
     let line = one_line(text, width, cut);
     " ".repeat(width.saturating_sub(line.width())) + &line
+}
+
+/// The end of a text that is being typed, on one line of at most this number of columns; `cut` marks that it was cut.
+#[must_use]
+pub fn end_of_line(text: &str, width: usize, cut: &str) -> String {
+    let flat = harmless(text).replace('\n', " ");
+    if flat.width() <= width {
+        return flat;
+    }
+    let room = width.saturating_sub(cut.width());
+    let (mut used, mut start) = (0, flat.len());
+    for (at, character) in flat.grapheme_indices(true).rev() {
+        used += character.width();
+        if used > room {
+            break;
+        }
+        start = at;
+    }
+    format!("{cut}{}", &flat[start..])
 }
 
 /// Breaks a text into lines of at most this number of columns, at spaces if possible. All lines but the first are
@@ -188,6 +220,10 @@ mod tests {
         assert_eq!(times, ["12 ms", "0.50 s", "42 s", "20 min", "very long"]);
         let counts = [0.0, 9_999.0, 12_345.0, 5.1e6, 2e9, 3e15].map(|n| count(Some(n)));
         assert_eq!(counts, ["0", "9999", "12.3 k", "5.1 M", "2.0 G", "3.00e15"]);
+        let money = [0.0, -1e-9, 0.0123, 1.5, -20.0, 12_345.0].map(|n| money_per_hour(Some(n), Some("USD")).unwrap());
+        let expected = ["0.00 USD/h", "0.00 USD/h", "0.0123 USD/h", "1.50 USD/h", "-20.00 USD/h", "12.3 k USD/h"];
+        assert_eq!(money, expected);
+        assert_eq!((money_per_hour(None, Some("USD")), money_per_hour(Some(1.0), None)), (None, None));
     }
 
     #[test]
@@ -211,6 +247,8 @@ mod tests {
         assert_eq!(wrapped("👩‍🔬👩‍🔬👩‍🔬👩‍🔬👩‍🔬", 8, 0), ["👩‍🔬👩‍🔬👩‍🔬👩‍🔬", "👩‍🔬"]);
         assert_eq!(one_line("数学问题", 6, "…"), "数学…");
         assert_eq!(one_line("数学问题", 8, "…"), "数学问题");
+        assert_eq!(end_of_line("数学问题", 6, "…"), "…问题");
+        assert_eq!(end_of_line("数学问题", 8, "…"), "数学问题");
     }
 
     proptest! {

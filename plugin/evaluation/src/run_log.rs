@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rsd_core::pipeline::price::AnswerCost;
 pub use rsd_core::pipeline::trace::StepSource;
 use rsd_files::{FileAccess, FileError};
 use serde::{Deserialize, Serialize};
@@ -172,6 +173,9 @@ pub struct Answer {
     /// Seconds from the first call to the end; `None` where steps were taken over from another method's answer, so that
     /// no time was measured.
     pub seconds: Option<f64>,
+    /// What the tokens cost; absent where no model has a price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<AnswerCost>,
 }
 
 /// A run's folder, being filled.

@@ -1,6 +1,6 @@
 //! Letters of choices as answers, as in GPQA and MMLU.
 
-use super::extract;
+use super::{characters, extract};
 
 /// The last letter a choice can have; the first is A.
 const LAST: char = 'J';
@@ -9,6 +9,7 @@ const LAST: char = 'J';
 /// stands alone and is not a word.
 #[must_use]
 pub fn final_choice(solution: &str) -> Option<char> {
+    let solution = &*characters::plain(solution);
     if let Some(letter) = extract::boxed(solution).as_deref().and_then(choice) {
         return Some(letter);
     }
@@ -20,6 +21,7 @@ pub fn final_choice(solution: &str) -> Option<char> {
 pub fn choice(answer: &str) -> Option<char> {
     // Characters that may follow the letter. Others make a formula of it, as in `e^{2}`.
     const CLOSERS: [char; 12] = [')', ']', '}', '.', ':', ',', ';', '$', '*', '\\', '-', '"'];
+    let answer = characters::plain(answer);
     let mut plain = answer.trim();
     while let Some(inside) = ["\\boxed{", "\\text{", "\\textbf{", "\\mathrm{", "\\mathbf{", "(", "[", "$", "**"]
         .iter()
@@ -51,22 +53,28 @@ fn is_word(letter: char, rest: &str) -> bool {
     (letter == 'A' || letter == 'I') && word
 }
 
+/// Whether a character beside a letter makes a word of both. Chinese and Japanese ones do not.
+fn is_joined(c: char) -> bool {
+    c.is_alphanumeric() && c < '\u{2e80}'
+}
+
 /// Capital letters that stand alone, with what follows them.
 fn lone_letters(text: &str) -> impl Iterator<Item = (usize, char, &str)> {
     let alone = move |at: usize| {
         let before = text[..at].chars().next_back();
-        before.is_none_or(|c| !c.is_alphanumeric() && !matches!(c, '\'' | '’' | '\\'))
+        before.is_none_or(|c| !is_joined(c) && !matches!(c, '\'' | '’' | '\\'))
     };
     text.char_indices().filter_map(move |(at, letter)| {
         let rest = &text[at + letter.len_utf8()..];
-        let ends = !rest.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '\'' | '’'));
+        let ends = !rest.starts_with(|c: char| is_joined(c) || matches!(c, '\'' | '’'));
         (is_letter(letter) && ends && alone(at)).then_some((at, letter, rest))
     })
 }
 
 fn announced(text: &str) -> Option<char> {
     // The more certain ones first: an option can be named for other reasons too.
-    const ANNOUNCEMENTS: [&[&str]; 2] = [&["answer is", "answer:", "choice is", "option is"], &["answer", "option"]];
+    const ANNOUNCEMENTS: [&[&str]; 2] =
+        [&["answer is", "answer:", "choice is", "option is", "答案是", "答案为", "答案:"], &["answer", "option"]];
     const NEAR: usize = 24;
     ANNOUNCEMENTS.iter().find_map(|announcements| {
         extract::ends_of(announcements, text).find_map(|end| {

@@ -23,7 +23,7 @@ pub fn boxed(text: &str) -> Option<String> {
 /// The text after "the answer is", up to the end of the formula or of the sentence.
 #[must_use]
 pub fn announced(text: &str) -> Option<String> {
-    const ANNOUNCEMENTS: [&str; 3] = ["answer is", "answer:", "answer is:"];
+    const ANNOUNCEMENTS: [&str; 7] = ["answer is", "answer:", "answer is:", "答案是", "答案为", "答案:", "答案："];
     // "... this answer is reasonable" does not count if another announcement gives a value.
     let value = |answer: &String| answer.contains(|c: char| c.is_ascii_digit() || matches!(c, '\\' | '$'));
     let mut last = None;
@@ -51,12 +51,12 @@ const NEAR: usize = 4_000;
 
 fn announced_at(rest: &str) -> Option<String> {
     let end = (rest.len().min(NEAR)..=rest.len()).find(|&end| rest.is_char_boundary(end)).unwrap_or(rest.len());
-    let rest = rest[..end].trim_start_matches(|c: char| c.is_whitespace() || c == ':' || c == '*');
+    let rest = rest[..end].trim_start_matches(|c: char| c.is_whitespace() || matches!(c, ':' | '：' | '*'));
     if let Some(formula) = MARKS.iter().find_map(|marks| enclosed(rest, *marks)) {
         return Some(formula);
     }
     let line = rest.lines().next()?;
-    let sentence = line.find(". ").map_or(line, |end| &line[..end]);
+    let sentence = line.find(". ").or_else(|| line.find('。')).map_or(line, |end| &line[..end]);
     let answer = sentence.trim_matches(|c: char| c.is_whitespace() || matches!(c, '*' | '.' | '"'));
     (!answer.is_empty()).then(|| answer.to_owned())
 }

@@ -1,6 +1,7 @@
 //! Graders: whether the final answer of a text equals a reference, by the kind of the answer.
 
 mod braces;
+mod characters;
 pub mod choice;
 pub mod code;
 pub mod equation;

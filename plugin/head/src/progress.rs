@@ -1,6 +1,9 @@
 //! Progress of long tasks on stderr: a bar on a terminal, a line for every tenth in a log, or nothing.
 
-use std::{io::IsTerminal, time::Duration};
+use std::{
+    io::{IsTerminal, Write},
+    time::Duration,
+};
 
 use indicatif::{DecimalBytes, ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
@@ -75,7 +78,7 @@ impl ProgressReporter {
         if let Some(task) = &mut *self.task.lock() {
             task.bar.set_position(done);
             if let (ProgressOutput::Lines, Some(line)) = (&self.output, task.tenths.line(done)) {
-                eprintln!("{line}");
+                print_line(&line);
             }
         }
     }
@@ -91,8 +94,8 @@ impl ProgressReporter {
     pub fn note(&self, text: &str) {
         match &self.output {
             ProgressOutput::Bar | ProgressOutput::Lines => match &*self.task.lock() {
-                Some(task) => task.bar.suspend(|| eprintln!("{text}")),
-                None => eprintln!("{text}"),
+                Some(task) => task.bar.suspend(|| print_line(text)),
+                None => print_line(text),
             },
             ProgressOutput::Silent => (),
             #[cfg(test)]
@@ -115,6 +118,11 @@ impl ProgressReporter {
             _ => String::new(),
         }
     }
+}
+
+/// Prints a line on stderr. Unlike `eprintln!` it does not panic where nobody takes it: progress is no reason to end.
+fn print_line(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// A bar over `count` items in indicatif's `template`; hidden if stderr is not a terminal.

@@ -35,6 +35,19 @@ pub struct RequestTrace {
     /// Absent if the server is configured to store no text.
     pub question: Option<String>,
     pub steps: Vec<StepView>,
+    /// What comes after the last step of a request in work; absent if that is nothing, or if the server is configured to
+    /// store no text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfinished: Option<UnfinishedText>,
+}
+
+/// The step that is being decoded, after those that wait for their decision. A rejection takes it away.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct UnfinishedText {
+    /// The model at work: `draft` or `target`.
+    pub source: String,
+    /// The end of the text, at most 4096 bytes.
+    pub text: String,
 }
 
 /// One step of an answer.

@@ -35,8 +35,8 @@ pub struct LargeTile {
     short_title: &'static str,
     figures: &'static [TileFigure],
     format: ValueFormat,
-    /// A note, long and short.
-    note: fn(&MetricSummary) -> [String; 2],
+    /// The note, the longest first.
+    note: fn(&MetricSummary, &ServerState) -> Vec<String>,
     /// The value at the top of the graph; the highest one if absent.
     top: Option<f64>,
 }
@@ -59,8 +59,8 @@ pub const LARGE: &[LargeTile] = &[
             TileFigure { word: "tokens", value: |s| s.token_acceptance },
         ],
         format: text::percent,
-        note: |s| {
-            [format!("of {} decided", text::count(s.decided_steps)), format!("of {}", text::count(s.decided_steps))]
+        note: |s, _| {
+            vec![format!("of {} decided", text::count(s.decided_steps)), format!("of {}", text::count(s.decided_steps))]
         },
         top: Some(1.0),
     },
@@ -69,7 +69,7 @@ pub const LARGE: &[LargeTile] = &[
         short_title: "speedup",
         figures: &[TileFigure { word: "", value: |s| s.speedup }],
         format: text::factor,
-        note: |_| ["over the target alone".into(), "over target".into()],
+        note: |_, _| vec!["over the target alone".into(), "over target".into()],
         top: None,
     },
     LargeTile {
@@ -77,9 +77,16 @@ pub const LARGE: &[LargeTile] = &[
         short_title: "FLOP savings",
         figures: &[TileFigure { word: "", value: |s| s.flop_savings_total }],
         format: text::percent,
-        note: |s| {
+        note: |s, server| {
             let [generated, with_prm] = [s.flop_savings_generated, s.flop_savings_with_prm].map(text::percent);
-            [format!("decoded {generated}, with PRM {with_prm}"), format!("decoded {generated}")]
+            let flops = [format!("decoded {generated}, with PRM {with_prm}"), format!("decoded {generated}")];
+            match text::money_per_hour(s.money_saved_per_hour, server.currency()) {
+                None => flops.into(),
+                Some(money) => {
+                    let both = flops.map(|flops| format!("{flops}; {money} saved"));
+                    both.into_iter().chain([format!("{money} saved"), money]).collect()
+                }
+            }
         },
         top: Some(1.0),
     },
@@ -142,7 +149,7 @@ pub fn draw_large(frame: &mut Frame<'_>, area: Rect, tile: &LargeTile, server: &
     let [digits, words] = figures(tile, &values, &courses, theme);
     let width = usize::from(inside.width);
     let used: usize = words.iter().map(|word| word.width()).sum();
-    let note = (tile.note)(&summary).into_iter().find(|note| used + note.width() < width).unwrap_or_default();
+    let note = (tile.note)(&summary, server).into_iter().find(|note| used + note.width() < width).unwrap_or_default();
     let large = digits.iter().all(|row| row.width() <= width) && inside.height > DIGITS;
     let mut lines = Vec::new();
     if large {

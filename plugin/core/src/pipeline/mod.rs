@@ -8,6 +8,7 @@
 mod answer;
 mod answer_sink;
 pub mod flops;
+pub mod live_text;
 pub mod observe;
 pub mod price;
 pub mod prompt_reader;

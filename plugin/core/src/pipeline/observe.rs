@@ -9,6 +9,7 @@ use std::sync::{
 
 use super::{
     PipelineError, Request,
+    live_text::LiveText,
     roles::{RunReport, StepScore},
     trace::{AnswerTrace, FallbackReason, StepSource, StepTrace},
 };
@@ -22,6 +23,10 @@ pub(crate) fn new_answer_id() -> u64 {
 
 /// Receives the events of all answers. It is called on the task of the request and must not block.
 pub trait PipelineObserver: Send + Sync {
+    /// Whether it shows the text of answers while it is decoded.
+    fn watches_text(&self) -> bool {
+        false
+    }
     /// Receives one event of an answer; `answer` is the same number for all events of one answer.
     fn observe(&self, answer: u64, event: &PipelineEvent<'_>);
 }
@@ -35,6 +40,8 @@ pub enum PipelineEvent<'a> {
         request: &'a Request,
         /// Number of tokens in the prompt.
         prompt_tokens: usize,
+        /// The text beyond its last step, if an observer watches it.
+        live: Option<&'a LiveText>,
     },
     /// A step became part of the answer.
     StepAppended(&'a StepTrace),
@@ -162,6 +169,10 @@ impl PipelineObserver for NullObserver {
 pub struct ObserverFanout(pub Vec<Arc<dyn PipelineObserver>>);
 
 impl PipelineObserver for ObserverFanout {
+    fn watches_text(&self) -> bool {
+        self.0.iter().any(|observer| observer.watches_text())
+    }
+
     fn observe(&self, answer: u64, event: &PipelineEvent<'_>) {
         for observer in &self.0 {
             observer.observe(answer, event);

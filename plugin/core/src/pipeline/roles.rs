@@ -11,7 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::{
     costs::RunCost,
     features::StepFeatures,
-    pipeline::{price::TokenPrice, segment::Segmentation},
+    pipeline::{live_text::RunText, price::TokenPrice, segment::Segmentation},
     sampling::Sampling,
 };
 
@@ -201,6 +201,8 @@ pub struct RunRequest {
     pub logprobs: Option<usize>,
     /// Whether steps carry their features for a resident reward.
     pub features: bool,
+    /// Where the run writes its text while it decodes, if somebody watches the answer.
+    pub live: Option<RunText>,
 }
 
 impl RunRequest {
@@ -220,6 +222,7 @@ impl RunRequest {
             tail: Vec::new(),
             logprobs: None,
             features: false,
+            live: None,
         }
     }
 }

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     AnswerOutcome, AnswerProgress, AnswerSink, AnswerText, FinishReason, PipelineError, Request, Rsd,
+    live_text::LiveText,
     observe::{AnswerEnd, ModelRole, PipelineEvent, StepDecision, new_answer_id},
     roles::{AnswerPermit, GeneratorRun, RoleError, RunReport, RunRequest, Step, StepEnd, TokenLogprob, Trajectory},
     segment::Segmentation,
@@ -53,6 +54,8 @@ struct AnswerSession<'a> {
     target_failed: bool,
     /// Prompt tokens that the first run had to compute.
     prompt_prefilled: Option<usize>,
+    /// What the models decode beyond the last step, if an observer watches it.
+    live: Option<LiveText>,
 }
 
 /// How a run of the draft ended.
@@ -135,6 +138,7 @@ pub(super) async fn run(
         standing: AnswerStanding::default(),
         target_failed: false,
         prompt_prefilled: None,
+        live: rsd.observer.watches_text().then(LiveText::default),
     };
     let finish = match session.answer(route).await {
         Err(error) if session.draft_stands_in() => session.continue_without_target(error).await,
@@ -185,7 +189,11 @@ impl AnswerSession<'_> {
     /// The models have accepted the prompt.
     fn begin(&mut self) {
         self.sink.prompt_accepted();
-        self.emit(&PipelineEvent::AnswerStarted { request: &self.request, prompt_tokens: self.prompt_tokens() });
+        self.emit(&PipelineEvent::AnswerStarted {
+            request: &self.request,
+            prompt_tokens: self.prompt_tokens(),
+            live: self.live.as_ref(),
+        });
     }
 
     /// Draft and target take turns until the answer is over or the target goes on alone.
@@ -294,6 +302,7 @@ impl AnswerSession<'_> {
             tail: bytes[bytes.len().saturating_sub(longest)..].to_vec(),
             logprobs: self.request.logprobs,
             features: self.steps_scored && source == StepSource::Draft && self.rsd.reward.reads_features(),
+            live: self.live.as_ref().map(|live| live.start_run(source)),
         })
     }
 
@@ -353,6 +362,7 @@ impl AnswerSession<'_> {
     /// Ends a run, adds its cost to the totals, and returns the number of tokens it generated.
     async fn close(&mut self, source: StepSource, run: Box<dyn GeneratorRun>) -> usize {
         let report = run.finish().await;
+        self.end_live_run();
         self.record_run(source, &report);
         report.generated
     }
@@ -360,7 +370,14 @@ impl AnswerSession<'_> {
     /// The same for a run that failed: it says nothing about speeds and caches.
     async fn close_failed(&mut self, source: StepSource, run: Box<dyn GeneratorRun>) {
         let report = run.finish().await;
+        self.end_live_run();
         self.record_work(source, &report);
+    }
+
+    fn end_live_run(&self) {
+        if let Some(live) = &self.live {
+            live.end_run();
+        }
     }
 
     /// Adds the cost of a run to the totals, reports it, and learns from it.
@@ -590,6 +607,9 @@ impl AnswerSession<'_> {
         self.steps.push(step.text());
         let text = self.answer.push(&step.bytes);
         self.logprobs.extend_from_slice(&step.logprobs);
+        if let Some(live) = &self.live {
+            live.step_appended();
+        }
         self.emit(&PipelineEvent::StepAppended(&entry));
         self.trace.steps.push(entry.clone());
         self.sink.progress(AnswerProgress { text, step: Some(entry), logprobs: step.logprobs });

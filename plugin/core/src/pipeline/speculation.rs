@@ -51,6 +51,8 @@ pub(super) async fn speculative_step(
     request.max_tokens = request.max_tokens.min(target.context_length().saturating_sub(request.prefix.len()));
     report.target.prompt = request.prefix.len();
     let builder = StepBuilder::new(&request);
+    // The step alone is shown, not what the draft proposes for it.
+    request.live = None;
     SpeculativeStep { draft: draft.as_ref(), target: target.as_ref(), proposals, request, builder, report }
         .generate()
         .await

@@ -5,6 +5,7 @@
 use std::time::Instant;
 
 use super::{
+    live_text::RunText,
     roles::{RunRequest, Step, StepEnd, TokenLogprob},
     segment::{Segmentation, StepCut},
 };
@@ -27,6 +28,7 @@ pub struct StepBuilder {
     logprobs: Vec<TokenLogprob>,
     steps: usize,
     step_clock: Instant,
+    live: Option<RunText>,
 }
 
 impl StepBuilder {
@@ -45,6 +47,7 @@ impl StepBuilder {
             logprobs: Vec::new(),
             steps: 0,
             step_clock: Instant::now(),
+            live: request.live.clone(),
         }
     }
 
@@ -78,6 +81,9 @@ impl StepBuilder {
         self.logprobs.extend(logprob);
         let new = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
+        if let Some(live) = &self.live {
+            live.push(bytes);
+        }
         if self.completes_stop_string(new) {
             return Some(StepEnd::StopString);
         }
@@ -110,6 +116,9 @@ impl StepBuilder {
         }
         self.step_start = self.tokens.len();
         self.steps += 1;
+        if let Some(live) = &self.live {
+            live.end_step();
+        }
         step
     }
 

@@ -397,6 +397,9 @@ impl ScriptedRun {
             let new = bytes.len();
             bytes.push(byte);
             self.text.push(byte);
+            if let Some(live) = &self.request.live {
+                live.push(&[byte]);
+            }
             self.tail.push(byte);
             self.generated += 1;
             if self.stops() {
@@ -412,6 +415,9 @@ impl ScriptedRun {
                 None => {}
             }
         };
+        if let Some(live) = &self.request.live {
+            live.end_step();
+        }
         Step { tokens: self.script.encode(&bytes), bytes, end, features: None, logprobs, seconds: 0.0 }
     }
 

@@ -39,6 +39,7 @@ fn answer(question: usize, method: &str, says: u8, flops: f64, rejected: usize, 
         target: ModelWork::default(),
         flops: Some(AnswerFlops { generated: flops, with_prm: flops, total: flops }),
         seconds: None,
+        cost: None,
     }
 }
 

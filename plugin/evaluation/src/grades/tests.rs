@@ -35,6 +35,7 @@ fn answer(question: &str, method: &str, text: &str) -> Answer {
         target: ModelWork::default(),
         flops: None,
         seconds: None,
+        cost: None,
     }
 }
 

@@ -77,6 +77,7 @@ impl Report {
             .collect();
         Self {
             setup: setup.clone(),
+            currency: answers.iter().find_map(|answer| answer.cost).map(|cost| cost.currency.to_string()),
             questions: asked.len(),
             accuracy_breakdown: AccuracyBreakdown::of(&arms, configured.as_deref()),
             rewards: scored.into_iter().filter_map(|(name, answers)| RewardReport::of(name, answers)).collect(),

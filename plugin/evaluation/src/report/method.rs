@@ -47,6 +47,9 @@ pub struct MethodReport {
     /// Times. `None` if any answer was not timed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timing: Option<MethodTiming>,
+    /// Money. `None` if any answer has no cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<MethodCost>,
 }
 
 /// Comparison with the target, on the questions that both answered.
@@ -128,6 +131,17 @@ pub struct MethodTiming {
     pub against_target: Option<Estimate>,
 }
 
+/// What the tokens of a method cost, in the currency of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct MethodCost {
+    /// Money for all questions.
+    pub total: f64,
+    /// Mean per question.
+    pub per_question: f64,
+    /// Money over that of the target, on the questions that both answered.
+    pub against_target: Option<Estimate>,
+}
+
 impl MethodReport {
     pub(super) fn of(
         arm: &MethodOutcomes,
@@ -162,6 +176,7 @@ impl MethodReport {
             acceptance: AcceptanceRates::of(arm),
             levels: levels.iter().filter_map(|level| LevelAccuracy::of(arm, questions, level)).collect(),
             timing: MethodTiming::of(arm, target),
+            cost: MethodCost::of(arm, target),
         }
     }
 }
@@ -247,16 +262,32 @@ impl MethodTiming {
         let places = arm.places();
         let seconds: f64 = arm.known(&places, |outcome| outcome.seconds)?.iter().sum();
         let tokens: f64 = arm.values(&places, |outcome| outcome.length).iter().sum();
-        let against = |target: &MethodOutcomes| {
-            let common = arm.common(target);
-            let of = |arm: &MethodOutcomes| arm.known(&common, |outcome| outcome.seconds);
-            BootstrapResamples::new(common.len()).ratio(&of(arm)?, &of(target)?)
-        };
         Some(Self {
             seconds,
             seconds_per_question: seconds / places.len() as f64,
             tokens_per_second: tokens / seconds,
-            against_target: target.filter(|target| target.name != arm.name).and_then(against),
+            against_target: against_target(arm, target, |outcome| outcome.seconds),
         })
     }
+}
+
+impl MethodCost {
+    fn of(arm: &MethodOutcomes, target: Option<&MethodOutcomes>) -> Option<Self> {
+        let places = arm.places();
+        let total: f64 = arm.known(&places, |outcome| outcome.cost)?.iter().sum();
+        let against_target = against_target(arm, target, |outcome| outcome.cost);
+        Some(Self { total, per_question: total / places.len() as f64, against_target })
+    }
+}
+
+/// A value over that of the target, on the questions that both answered.
+fn against_target(
+    arm: &MethodOutcomes,
+    target: Option<&MethodOutcomes>,
+    value: fn(&QuestionOutcome) -> Option<f64>,
+) -> Option<Estimate> {
+    let target = target.filter(|target| target.name != arm.name)?;
+    let common = arm.common(target);
+    let of = |arm: &MethodOutcomes| arm.known(&common, value);
+    BootstrapResamples::new(common.len()).ratio(&of(arm)?, &of(target)?)
 }

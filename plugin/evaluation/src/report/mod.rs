@@ -28,7 +28,10 @@ pub use self::{
     files::{ReportError, ReportFiles, write},
     headline::RunHeadline,
     html::ReportAnswers,
-    method::{AcceptanceRates, FlopCounts, LevelAccuracy, MethodReport, MethodTiming, TargetComparison, TokenCounts},
+    method::{
+        AcceptanceRates, FlopCounts, LevelAccuracy, MethodCost, MethodReport, MethodTiming, TargetComparison,
+        TokenCounts,
+    },
     rewards::{RewardHistogram, RewardReport},
 };
 use crate::run_log::RunSetup;
@@ -40,6 +43,9 @@ pub struct Report {
     pub setup: RunSetup,
     /// Number of questions that have an answer.
     pub questions: usize,
+    /// The currency of the costs; absent where no model has a price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<String>,
     /// The levels of these questions in order; empty if the questions have none.
     pub levels: Vec<String>,
     /// Every method that has answers, including those derived from other methods' answers.

@@ -44,6 +44,8 @@ pub(super) struct QuestionOutcome {
     /// FLOPs: generated, with reward, total.
     pub flops: Option<[f64; 3]>,
     pub seconds: Option<f64>,
+    /// Money for the tokens of draft and target.
+    pub cost: Option<f64>,
     pub decisions: DecisionCounts,
 }
 
@@ -125,6 +127,7 @@ impl QuestionOutcome {
             tokens: [answer.draft.generated as f64, answer.reward.prefilled as f64, answer.target.generated as f64],
             flops: answer.flops.map(|flops| [flops.generated, flops.with_prm, flops.total]),
             seconds: answer.seconds,
+            cost: answer.cost.map(|cost| cost.total()),
             decisions: DecisionCounts::of(answer),
         }
     }
@@ -143,6 +146,7 @@ impl QuestionOutcome {
         });
         if scoring_flops.is_some() {
             outcome.seconds = outcome.seconds.map(|seconds| seconds - draft.seconds - reward.seconds);
+            outcome.cost = graded.answer.cost.map(|cost| cost.target);
         }
         outcome
     }
@@ -154,7 +158,7 @@ impl QuestionOutcome {
         for value in [&mut sum.right, &mut sum.length, &mut sum.steps].into_iter().chain(&mut sum.tokens) {
             *value *= share;
         }
-        for value in sum.flops.iter_mut().flatten().chain(&mut sum.seconds) {
+        for value in sum.flops.iter_mut().flatten().chain(&mut sum.seconds).chain(&mut sum.cost) {
             *value *= share;
         }
         sum
@@ -163,11 +167,17 @@ impl QuestionOutcome {
     /// One of the samples, at the cost of all.
     pub fn chosen(place: usize, mut samples: Vec<Self>) -> Self {
         let all = Self::together(samples.iter().cloned());
-        Self { tokens: all.tokens, flops: all.flops, seconds: all.seconds, ..samples.swap_remove(place) }
+        Self {
+            tokens: all.tokens,
+            flops: all.flops,
+            seconds: all.seconds,
+            cost: all.cost,
+            ..samples.swap_remove(place)
+        }
     }
 
     fn together(samples: impl Iterator<Item = Self>) -> Self {
-        let known = Self { flops: Some([0.0; 3]), seconds: Some(0.0), ..Self::default() };
+        let known = Self { flops: Some([0.0; 3]), seconds: Some(0.0), cost: Some(0.0), ..Self::default() };
         samples.fold(known, |sum, one| {
             let both = |a: [f64; 3], b: [f64; 3]| [a[0] + b[0], a[1] + b[1], a[2] + b[2]];
             Self {
@@ -179,6 +189,7 @@ impl QuestionOutcome {
                 tokens: both(sum.tokens, one.tokens),
                 flops: sum.flops.zip(one.flops).map(|(a, b)| both(a, b)),
                 seconds: sum.seconds.zip(one.seconds).map(|(a, b)| a + b),
+                cost: sum.cost.zip(one.cost).map(|(a, b)| a + b),
                 decisions: sum.decisions.and(one.decisions),
             }
         })

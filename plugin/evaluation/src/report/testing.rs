@@ -36,6 +36,7 @@ pub(super) fn answer(question: &str, method: &str) -> Answer {
         target: ModelWork::default(),
         flops: Some(AnswerFlops { generated: 100e9, with_prm: 210e9, total: 220e9 }),
         seconds: Some(1.25),
+        cost: None,
     }
 }
 

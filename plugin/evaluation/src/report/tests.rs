@@ -13,8 +13,9 @@ use crate::{
     code::CodeTask,
     grades::ProgramOutcomes,
     question::Question,
-    run_log::{Answer, RunSetup},
+    run_log::{Answer, ModelWork, RunSetup},
 };
+use rsd_core::pipeline::price::{AnswerCost, CurrencyCode};
 
 fn build(setup: &RunSetup, answers: &[Answer], wanted: &[String]) -> Report {
     Report::build(setup, &questions(), answers, &ProgramOutcomes::default(), wanted)
@@ -144,6 +145,33 @@ fn figures_are_those_counted_by_hand() {
     assert_eq!(report.method("rsd@0.7").unwrap().timing, None);
     assert_eq!(report.configured.as_deref(), Some("rsd@0.5"));
     assert_eq!(report.sweep, ["rsd@0.1", "rsd@0.3", "rsd@0.5", "rsd@0.7", "rsd@0.9"]);
+}
+
+#[test]
+fn money_is_summed_by_method_where_every_answer_has_a_cost_and_there_is_no_table_without_prices() {
+    let mut log = answers();
+    assert!(!file(&of(&log), "report.md").contains("## Money"));
+    let price = |price: f64, work: &ModelWork| price * (work.generated + work.prefilled) as f64;
+    for answer in &mut log {
+        let currency = CurrencyCode::parse("USD").unwrap();
+        answer.cost =
+            Some(AnswerCost { draft: price(1e-7, &answer.draft), target: price(1e-6, &answer.target), currency });
+    }
+    log.iter_mut().find(|answer| answer.method == "rsd@0.3").unwrap().cost = None;
+    let report = of(&log);
+    let spent = |method: &str| -> f64 {
+        log.iter().filter(|answer| answer.method == method).filter_map(|answer| Some(answer.cost?.total())).sum()
+    };
+    let cost = |method: &str| report.method(method).unwrap().cost;
+    let rsd = cost("rsd@0.5").unwrap();
+    assert!((rsd.total - spent("rsd@0.5")).abs() < 1e-9);
+    assert!((rsd.per_question - rsd.total / 100.0).abs() < 1e-12);
+    let ratio = rsd.against_target.unwrap();
+    assert!((ratio.value - spent("rsd@0.5") / spent("target")).abs() < 1e-9 && ratio.low < ratio.value, "{ratio:?}");
+    assert!((cost("best-of-4 (draft)").unwrap().total - spent("draft-sampled")).abs() < 1e-9, "that of all samples");
+    assert_eq!((cost("rsd@0.3"), cost("target").unwrap().against_target), (None, None));
+    let text = file(&report, "report.md");
+    assert!(text.contains("## Money") && text.contains(" USD "), "{text}");
 }
 
 #[test]

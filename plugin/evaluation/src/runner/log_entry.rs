@@ -51,6 +51,7 @@ impl AnswerBuilder<'_> {
             target: work(&totals.target),
             flops: flops.map(|of| AnswerFlops { generated: of.generated, with_prm: of.with_prm, total: of.total }),
             seconds,
+            cost: totals.cost,
         }
     }
 }

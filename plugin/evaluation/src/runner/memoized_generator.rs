@@ -15,8 +15,9 @@ use std::{
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use rsd_core::pipeline::roles::{
-    AnswerPermit, CacheUse, Generator, GeneratorRun, Prompt, RoleError, RunReport, RunRequest, Step, StepEnd,
+use rsd_core::pipeline::{
+    price::TokenPrice,
+    roles::{AnswerPermit, CacheUse, Generator, GeneratorRun, Prompt, RoleError, RunReport, RunRequest, Step, StepEnd},
 };
 
 /// A generator with a memory for one question. Clones share the memory.
@@ -87,6 +88,10 @@ impl Generator for MemoizedGenerator {
 
     fn parameters(&self) -> Option<u64> {
         self.0.model.parameters()
+    }
+
+    fn price(&self) -> Option<TokenPrice> {
+        self.0.model.price()
     }
 
     async fn encode_prompt(&self, prompt: &Prompt) -> Result<Vec<u32>, RoleError> {

@@ -331,7 +331,8 @@ impl QuestionRunner<'_> {
         seconds: Option<f64>,
     ) -> Answer {
         let flops = self.rsd.parameters().map(|parameters| totals.flops(parameters));
-        builder.counted(steps, totals, flops, seconds)
+        let cost = self.rsd.prices().map(|prices| totals.cost(&prices));
+        builder.counted(steps, &AnswerTotals { cost, ..*totals }, flops, seconds)
     }
 }
 

@@ -13,6 +13,7 @@ use super::{BeamWidth, MemoizedGenerator, Method, MethodRunner, RunRecipe};
 use rsd_core::{
     pipeline::{
         AnswerOutcome, PolicyOverrides, Rsd,
+        price::{CurrencyCode, TokenPrice},
         roles::{Generator, RewardModel, RoleError, StepScore, Trajectory},
         testing::{PROMPT, ScriptedReward, World, block_on},
         trace,
@@ -73,6 +74,23 @@ fn answers(world: &World, methods: &[Method]) -> Vec<Answer> {
 
 fn by_draft(answer: &Answer) -> bool {
     answer.steps.iter().all(|step| step.source == StepSource::Draft)
+}
+
+#[test]
+fn an_answer_costs_what_its_tokens_cost_whatever_method_made_it() {
+    let currency = CurrencyCode::parse("USD").unwrap();
+    // Cached tokens cost nothing, so that what the log holds of tokens is what costs.
+    let price = TokenPrice { input: 2e6, cached_input: 0.0, output: 1e6, currency };
+    let mut world = world(7);
+    let methods = [Method::Target, Method::Rsd, Method::Beam, Method::Samples(StepSource::Draft)];
+    assert!(answers(&world, &methods).iter().all(|answer| answer.cost.is_none()));
+    world.target.price = Some(price);
+    for answer in answers(&world, &methods) {
+        let cost = answer.cost.unwrap();
+        let tokens = 2 * answer.target.prefilled + answer.target.generated;
+        assert!((cost.target - tokens as f64).abs() < 1e-9, "{}: {cost:?}", answer.method);
+        assert_eq!(cost.draft.to_bits(), 0.0_f64.to_bits(), "a model without a price costs nothing");
+    }
 }
 
 proptest! {

@@ -37,6 +37,12 @@ impl Parser {
                 if self.take_command("}") {
                     return Some(Node::Set(Vec::new()));
                 }
+                if self.is_set_builder() {
+                    // `\{x : x > 2\}` is the set that its condition says.
+                    (self.next(), self.next());
+                    let condition = self.list()?;
+                    return self.take_command("}").then_some(condition);
+                }
                 let parts = self.parts()?;
                 self.take_command("}").then_some(Node::Set(parts))
             }
@@ -53,6 +59,15 @@ impl Parser {
                 None => is_letter(name).then(|| Node::Symbol(name.to_owned())),
             },
         }
+    }
+
+    fn is_set_builder(&self) -> bool {
+        let such_that = match self.peek_at(1) {
+            Some(Token::Sign(':' | '|')) => true,
+            Some(Token::Command(name)) => name == "mid" || name == "colon",
+            _ => false,
+        };
+        such_that && matches!(self.peek(), Some(Token::Letter(_)))
     }
 
     /// A function with its index or power and its argument.

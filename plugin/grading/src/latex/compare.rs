@@ -135,12 +135,21 @@ fn same_ratio(a: &[Node], b: &[Node]) -> bool {
 
 /// `10\%` equals 10, where the question asks for percent, and also a tenth.
 fn same_percent(a: &Node, b: &Node) -> bool {
-    match (a, b) {
-        (Node::Call(MathFunction::Percent, _), Node::Call(MathFunction::Percent, _)) => false,
-        (Node::Call(MathFunction::Percent, parts), other) | (other, Node::Call(MathFunction::Percent, parts)) => {
-            parts.iter().all(|part| same(part, other))
-        }
+    match (percent(a), percent(b)) {
+        (Some(number), None) => same(&number, b),
+        (None, Some(number)) => same(&number, a),
         _ => false,
+    }
+}
+
+/// The number before a percent sign, with its own sign.
+fn percent(node: &Node) -> Option<Node> {
+    match node {
+        Node::Call(MathFunction::Percent, parts) => parts.first().cloned(),
+        Node::Call(MathFunction::Negate, parts) => {
+            Some(Node::call(MathFunction::Negate, [percent(parts.first()?)?]))
+        }
+        _ => None,
     }
 }
 

@@ -18,6 +18,7 @@ mod tree;
 mod unit;
 mod words;
 
+use super::characters;
 pub use exact::exact_value;
 use token::CommaMeaning;
 use tree::Node;
@@ -28,13 +29,14 @@ const LONGEST: usize = 2_000;
 /// Whether two final answers are equal.
 #[must_use]
 pub fn same(a: &str, b: &str) -> bool {
-    compared(a, b, compare::same)
+    compared(&characters::plain(a), &characters::plain(b), compare::same)
 }
 
 /// Whether a final answer matches the reference. An equation may stand for the value it ends with, as `2 + 3 = 5` for
 /// 5, even if its left side cannot be parsed, and the parts of a list may stand in brackets.
 #[must_use]
 pub fn is_reference(reference: &str, answer: &str) -> bool {
+    let (reference, answer) = (&*characters::plain(reference), &*characters::plain(answer));
     let value = |reference: &Node, answer: &Node| {
         compare::same(reference, answer)
             || match (reference, answer) {
@@ -51,6 +53,7 @@ pub fn is_reference(reference: &str, answer: &str) -> bool {
 /// Whether an answer has one value: it has no variable, or is an equation that ends with such a value.
 #[must_use]
 pub fn is_value(answer: &str) -> bool {
+    let answer = &*characters::plain(answer);
     answer.len() <= LONGEST
         && [parse::parse(answer, CommaMeaning::Thousands), parse::parse_measured(answer, CommaMeaning::Thousands)]
             .iter()

@@ -110,7 +110,7 @@ impl Lexer {
                 return;
             }
             '−' | '–' => return self.push(Token::Sign('-')),
-            '$' | '~' | '€' | '£' => return,
+            '$' | '~' | '€' | '£' | '¥' | '₹' => return,
             c if c.is_whitespace() => return,
             c => return self.push(Token::Sign(c)),
         };
@@ -217,6 +217,7 @@ impl Lexer {
 
     /// Skips the length of the space between two rows, as `[4pt]`.
     fn row_space(&mut self) {
+        self.at += usize::from(self.peek(0) == Some('*'));
         if self.peek(0) != Some('[') {
             return;
         }
@@ -251,7 +252,8 @@ impl Lexer {
             self.push(Token::Letter(letter));
         } else if matches!(plain, "and" | "or" | "," | ", and" | ", or") {
             self.push(Token::Sign(','));
-        } else if let Some(command) = words::command(plain) {
+        } else if let Some(command) = words::command(plain).filter(|_| plain != "cup") {
+            // Not `\text{ cup}`, which is a unit.
             self.push(Token::Command(command.to_owned()));
         } else if plain.contains(|c: char| c.is_ascii_digit() || c == '\\') && self.nested < 8 {
             let mut lexer =

@@ -16,6 +16,9 @@ pub fn value_length(tokens: &[Token]) -> Option<usize> {
 
 /// Whether all tokens are one unit: names with powers, with products and quotients between them.
 fn is_unit(mut tokens: &[Token]) -> bool {
+    if is_temperature(tokens) {
+        return true;
+    }
     let mut names = 0;
     while let Some((first, mut rest)) = tokens.split_first() {
         match first {
@@ -33,6 +36,16 @@ fn is_unit(mut tokens: &[Token]) -> bool {
         tokens = power(rest);
     }
     names > 0
+}
+
+/// Whether all tokens are degrees Celsius or Fahrenheit.
+fn is_temperature(tokens: &[Token]) -> bool {
+    let (degree, scale) = match tokens {
+        [Token::Sign('^'), degree, Token::Letter(scale)]
+        | [Token::Sign('^'), Token::Sign('{'), degree, Token::Sign('}'), Token::Letter(scale)] => (degree, scale),
+        _ => return false,
+    };
+    *degree == Token::Command("circ".to_owned()) && matches!(scale, 'C' | 'F')
 }
 
 /// What follows a group that holds a unit.

@@ -8,12 +8,13 @@ use std::{
 use parking_lot::Mutex;
 use rsd_core::pipeline::{
     PipelineError, Request,
+    live_text::LiveText,
     observe::{AnswerEnd, PipelineEvent, PipelineObserver},
     trace::{FallbackReason, StepSource, StepTrace},
 };
 use rsd_protocol::{
     clock::now_ms,
-    trace::{RequestTrace, StepView, TraceSummary},
+    trace::{RequestTrace, StepView, TraceSummary, UnfinishedText},
 };
 
 /// The requests in work and the newest that ended.
@@ -36,6 +37,7 @@ struct StoredTraces {
 struct RunningTrace {
     trace: RequestTrace,
     began: Instant,
+    live: Option<LiveText>,
 }
 
 impl RunningTrace {
@@ -44,6 +46,13 @@ impl RunningTrace {
         trace.summary.at_ms = now_ms();
         trace.summary.seconds = self.began.elapsed().as_secs_f64();
         trace
+    }
+
+    /// The same with the text after its last step.
+    fn now_with_text(&self) -> RequestTrace {
+        let newest = self.live.as_ref().and_then(LiveText::newest);
+        let unfinished = newest.map(|(source, text)| UnfinishedText { source: name(&source), text });
+        RequestTrace { unfinished, ..self.now() }
     }
 }
 
@@ -64,11 +73,11 @@ impl RecentTraces {
 
     pub(super) fn find(&self, id: &str) -> Option<RequestTrace> {
         let traces = self.traces.lock();
-        let running = id.parse().ok().and_then(|id: u64| traces.running.get(&id)).map(RunningTrace::now);
+        let running = id.parse().ok().and_then(|id: u64| traces.running.get(&id)).map(RunningTrace::now_with_text);
         running.or_else(|| traces.ended.iter().find(|trace| trace.summary.id == id).cloned())
     }
 
-    fn start(&self, answer: u64, request: &Request, prompt_tokens: usize) {
+    fn start(&self, answer: u64, request: &Request, prompt_tokens: usize, live: Option<&LiveText>) {
         let summary = TraceSummary {
             id: answer.to_string(),
             at_ms: now_ms(),
@@ -83,9 +92,11 @@ impl RecentTraces {
             sources: String::new(),
         };
         let question = self.with_text.then(|| request.prompt.question().into_owned());
-        let trace = RequestTrace { summary, question, steps: Vec::new() };
+        let trace = RequestTrace { summary, question, steps: Vec::new(), unfinished: None };
+        // Another observer may watch the text although this one stores none.
+        let live = live.filter(|_| self.with_text).cloned();
         let mut traces = self.traces.lock();
-        traces.running.insert(answer, RunningTrace { trace, began: Instant::now() });
+        traces.running.insert(answer, RunningTrace { trace, began: Instant::now(), live });
         // An answer that its caller has dropped does not end.
         while traces.running.len() > self.capacity {
             traces.running.pop_first();
@@ -122,6 +133,7 @@ impl RecentTraces {
             },
             question: self.with_text.then(|| ended.request.prompt.question().into_owned()),
             steps: trace.steps.iter().map(|step| self.view(step)).collect(),
+            unfinished: None,
         };
         let mut traces = self.traces.lock();
         traces.running.remove(&answer);
@@ -162,12 +174,18 @@ fn name(value: &impl serde::Serialize) -> String {
 }
 
 impl PipelineObserver for RecentTraces {
+    fn watches_text(&self) -> bool {
+        self.with_text && self.capacity > 0
+    }
+
     fn observe(&self, answer: u64, event: &PipelineEvent<'_>) {
         if self.capacity == 0 {
             return;
         }
         match event {
-            PipelineEvent::AnswerStarted { request, prompt_tokens } => self.start(answer, request, *prompt_tokens),
+            PipelineEvent::AnswerStarted { request, prompt_tokens, live } => {
+                self.start(answer, request, *prompt_tokens, *live);
+            }
             PipelineEvent::StepAppended(step) => self.append(answer, step),
             PipelineEvent::AnswerEnded(ended) => self.end(answer, ended),
             _ => {}
@@ -239,5 +257,48 @@ mod tests {
         let outcomes: Vec<String> = traces.list(9).into_iter().map(|trace| trace.outcome).collect();
         assert_eq!(outcomes.iter().filter(|outcome| *outcome == "completed").count(), 3);
         assert_eq!(outcomes.iter().filter(|outcome| *outcome == "running").count(), 1);
+    }
+
+    /// The newest trace of an answer that hangs at this wait, and how many waits there were.
+    fn hung_at(wait: usize, world: &World, traces: &Arc<RecentTraces>) -> Option<RequestTrace> {
+        let world = world.through(WaitValve::hanging(wait, None));
+        let mut rsd = world.rsd();
+        rsd.observer = traces.clone();
+        block_on(async {
+            tokio::select! {
+                biased;
+                _ = world.answer_on(&rsd) => {}
+                () = world.draft.valve.hung.notified() => {}
+            }
+            traces.list(1).first().and_then(|newest| traces.find(&newest.id))
+        })
+    }
+
+    #[test]
+    fn the_text_after_the_last_step_is_what_a_model_decodes_or_what_is_rejected_next() {
+        let world = World::new(3);
+        let whole = world.answer();
+        assert!(whole.trace.steps.iter().any(|step| step.rejected.is_some()), "{:?}", whole.trace);
+        let waits = {
+            let counted = world.through(WaitValve::default());
+            counted.answer();
+            counted.draft.valve.waits()
+        };
+        let mut seen = Vec::new();
+        for wait in 0..waits {
+            let Some(found) = hung_at(wait, &world, &Arc::new(RecentTraces::new(1, true))) else { continue };
+            let Some(UnfinishedText { source, text }) = found.unfinished else { continue };
+            let so_far: String = found.steps.iter().map(|step| step.text.clone().unwrap()).collect();
+            let rejected = whole.trace.steps.get(found.steps.len()).and_then(|step| step.rejected.as_ref());
+            let is_next = whole.text.starts_with(&format!("{so_far}{text}"));
+            let is_rejected = source == "draft" && rejected.is_some_and(|rejected| text.starts_with(&rejected.text));
+            // Of what the draft decoded ahead, a later step may be rejected.
+            let next = whole.trace.steps.get(found.steps.len()).map(|step| step.text.as_str()).unwrap_or_default();
+            let begins = source == "draft" && text.starts_with(next);
+            assert!(is_next || is_rejected || begins, "{source} {text:?} after {so_far:?} in {:?}", whole.text);
+            seen.push(is_rejected);
+            assert_eq!(hung_at(wait, &world, &Arc::new(RecentTraces::new(1, false))).unwrap().unfinished, None);
+        }
+        assert!(seen.contains(&true) && seen.contains(&false), "{seen:?}");
     }
 }

@@ -25,8 +25,9 @@ pub(super) struct CommonFields {
     /// Samples from the smallest set of tokens with this probability; default: all tokens.
     #[schemars(range(min = 0, max = 1))]
     pub top_p: Option<f64>,
-    /// Samples from this many of the most likely tokens; default: all tokens.
-    pub top_k: Option<usize>,
+    /// Samples from this many of the most likely tokens; 0, -1 and the default: all tokens.
+    #[schemars(range(min = -1))]
+    pub top_k: Option<i64>,
     /// Excludes tokens that are less likely than this fraction of the most likely one.
     #[schemars(range(min = 0, max = 1))]
     pub min_p: Option<f64>,

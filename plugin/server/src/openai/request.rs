@@ -220,7 +220,7 @@ fn sampling(common: &CommonFields) -> Result<Sampling, ApiError> {
     }
     Ok(Sampling {
         temperature: check("temperature", common.temperature, 0.0, 2.0)?.unwrap_or(1.0),
-        top_k: common.top_k,
+        top_k: top_k(common.top_k)?,
         top_p: check("top_p", common.top_p, 0.0, 1.0)?,
         min_p: check("min_p", common.min_p, 0.0, 1.0)?,
         repetition_penalty: check("repetition_penalty", common.repetition_penalty, 0.01, 10.0)?,
@@ -229,6 +229,17 @@ fn sampling(common: &CommonFields) -> Result<Sampling, ApiError> {
         logit_bias,
         ..Sampling::default()
     })
+}
+
+/// Engines spell "off" as 0 or as -1, and clients of theirs send it.
+fn top_k(value: Option<i64>) -> Result<Option<usize>, ApiError> {
+    match value {
+        None | Some(-1 | 0) => Ok(None),
+        Some(value) => match usize::try_from(value) {
+            Ok(top) => Ok(Some(top)),
+            Err(_) => Err(invalid_value("top_k", format!("top_k: expected at least -1, found {value}"))),
+        },
+    }
 }
 
 fn stop_strings(stop: Option<StopStrings>) -> Result<Vec<String>, ApiError> {
@@ -319,6 +330,16 @@ mod tests {
         assert_eq!(parse(json!({"best_of": 3, "n": 2})).unwrap_err(), "best_of");
         let chat = json!({"messages": [{"role": "user", "content": "hi"}], "max_completion_tokens": 0});
         assert_eq!(ParsedRequest::chat(&chat).unwrap_err().body()["error"]["param"], "max_completion_tokens");
+    }
+
+    #[test]
+    fn top_k_is_off_as_engines_spell_it() {
+        let top_k = |value: i64| {
+            let request = ParsedRequest::completion(&json!({"prompt": "hi", "top_k": value}));
+            request.map(|request| request.sampling.top_k).map_err(|error| error.body()["error"]["param"].clone())
+        };
+        assert_eq!([-1, 0, 1].map(|value| top_k(value).unwrap()), [None, None, Some(1)]);
+        assert_eq!(top_k(-2).unwrap_err(), "top_k");
     }
 
     /// Every optional field of one endpoint, those inside other fields too, with a value that is not the default.

@@ -23,6 +23,7 @@ pub(super) fn sections(report: &Report, pictures: &[&str]) -> String {
         picture("flops.svg", "Accuracy and FLOPs of every method"),
         work::tokens(report),
         work::flops(report),
+        work::money(report),
         work::time(report),
         picture("time.svg", "Accuracy and time of every method that was timed"),
         sweep(report),

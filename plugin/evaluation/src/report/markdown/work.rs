@@ -78,6 +78,33 @@ pub(super) fn flops(report: &Report) -> String {
     )
 }
 
+/// Money, where a model has a price.
+pub(super) fn money(report: &Report) -> String {
+    let Some(currency) = &report.currency else { return String::new() };
+    let row = |method: &MethodReport| {
+        vec![
+            code(&method.name),
+            count(method.questions as f64),
+            cell(method.cost, |cost| money_amount(cost.total)),
+            cell(method.cost, |cost| money_amount(1000.0 * cost.per_question)),
+            cell(method.cost.and_then(|cost| cost.against_target), ratio),
+        ]
+    };
+    let rows: Vec<Vec<String>> = of_table(report).map(row).collect();
+    let header = ["method", "n", currency.as_str(), "per 1000 questions", "× target"];
+    format!(
+        "\n## Money\n\n{}\n\
+         - What the tokens of draft and target cost at their prices (`roles.*.remote.price`), discarded tokens included. A \
+         model without a price costs nothing here. **× target**: over the target alone on the same questions, with \
+         interval.\n",
+        table(1, &header, &rows)
+    )
+}
+
+fn money_amount(amount: f64) -> String {
+    if amount < 0.1 { format!("{amount:.4}") } else { rough(amount) }
+}
+
 /// Times, where they were measured.
 pub(super) fn time(report: &Report) -> String {
     let row = |method: &MethodReport| {

@@ -33,6 +33,7 @@ fn request() -> RunRequest {
         tail: vec![],
         logprobs: None,
         features: true,
+        live: None,
     }
 }
 

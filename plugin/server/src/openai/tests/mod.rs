@@ -113,6 +113,30 @@ proptest! {
 }
 
 #[tokio::test]
+async fn a_preflight_allows_every_header_that_a_browser_asks_for_and_no_other_page() {
+    let origins = ["http://localhost:5173".to_owned()];
+    let router = router(Arc::new(app(&World::new(0))), Router::new(), &origins, 1024).unwrap();
+    // What the official JavaScript client sends.
+    let asked = "authorization,content-type,x-stainless-lang,x-stainless-os,x-stainless-retry-count,x-stainless-timeout";
+    for (origin, allowed) in [("http://localhost:5173", true), ("http://localhost:5174", false)] {
+        let request = Request::options("/v1/chat/completions")
+            .header(header::ORIGIN, origin)
+            .header(header::ACCESS_CONTROL_REQUEST_METHOD, "POST")
+            .header(header::ACCESS_CONTROL_REQUEST_HEADERS, asked);
+        let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let named = |name| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let page = named(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+        assert_eq!(page.as_deref(), allowed.then_some(origin));
+        if allowed {
+            let headers = named(header::ACCESS_CONTROL_ALLOW_HEADERS).unwrap().to_ascii_lowercase();
+            for header in asked.split(',') {
+                assert!(headers.split(',').any(|name| name.trim() == header), "{header} is not in {headers}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_star_allows_every_web_page() {
     let origins = ["https://one.example".to_owned(), "*".to_owned()];
     assert!(accepts(&origins) && accepts(&["tauri://localhost".to_owned()]) && !accepts(&["https://a/b".to_owned()]));
