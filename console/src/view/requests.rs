@@ -30,7 +30,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     if let Some(OpenedPage::Request { id, follow }) = &app.ui.opened {
         return detail(frame, area, app, (server, id, *follow), theme);
     }
-    let inside = framed(frame, area, "requests, times in UTC: d draft, t target, f target (no score available)", theme);
+    let inside = framed(frame, area, "requests, times in UTC: d draft, t target, a target alone, f fallback", theme);
     if lines.is_empty() {
         let why = match (server.has_admin, app.ui.filter.is_empty()) {
             (true, true) if server.status.is_none() => "Waiting for the server's first answer.",

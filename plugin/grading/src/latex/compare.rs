@@ -146,9 +146,7 @@ fn same_percent(a: &Node, b: &Node) -> bool {
 fn percent(node: &Node) -> Option<Node> {
     match node {
         Node::Call(MathFunction::Percent, parts) => parts.first().cloned(),
-        Node::Call(MathFunction::Negate, parts) => {
-            Some(Node::call(MathFunction::Negate, [percent(parts.first()?)?]))
-        }
+        Node::Call(MathFunction::Negate, parts) => Some(Node::call(MathFunction::Negate, [percent(parts.first()?)?])),
         _ => None,
     }
 }

@@ -117,7 +117,8 @@ async fn a_preflight_allows_every_header_that_a_browser_asks_for_and_no_other_pa
     let origins = ["http://localhost:5173".to_owned()];
     let router = router(Arc::new(app(&World::new(0))), Router::new(), &origins, 1024).unwrap();
     // What the official JavaScript client sends.
-    let asked = "authorization,content-type,x-stainless-lang,x-stainless-os,x-stainless-retry-count,x-stainless-timeout";
+    let asked =
+        "authorization,content-type,x-stainless-lang,x-stainless-os,x-stainless-retry-count,x-stainless-timeout";
     for (origin, allowed) in [("http://localhost:5173", true), ("http://localhost:5174", false)] {
         let request = Request::options("/v1/chat/completions")
             .header(header::ORIGIN, origin)
