@@ -271,7 +271,14 @@ fn a_reward_model_goes_on_the_engines_that_can_read_it() {
     ];
     insta::assert_snapshot!(
         wrong.map(|(format, engine)| remote_prm_problems(format, engine)).join("\n"),
-        @""
+        @"
+        reward.model.remote.engine: expected vllm for `format: qwen-prm`, found sglang: no other engine runs this head
+        reward.model.remote.engine: expected vllm for `format: qwen-prm`, found llama_server: no other engine runs this head
+        reward.model.remote.engine: expected vllm or sglang for `format: skywork`, found openai: no other engine runs a head with one output
+        reward.model.remote.engine: expected vllm or sglang or llama_server for `format: rlhflow`, found openai: it takes text, in which a control token that somebody types would be one
+        reward.format: no engine runs this head: run it in this process, without `remote`, or choose another model
+        reward.format: expected qwen-prm, skywork, rlhflow or math-shepherd, found auto: the files of a model on a remote engine cannot show its kind
+        "
     );
 }
 
@@ -282,7 +289,11 @@ fn a_reward_model_on_a_remote_engine_has_a_tokenizer_and_no_price() {
         judge.remote.as_mut().unwrap().price = Some(serde_json::from_str(r#"{"input": 1, "output": 2}"#).unwrap());
         deployment.reward.scorer = crate::RewardScorer::Judge { model: Some(Box::new(judge)) };
     });
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @"
+    2 problems in the configuration:
+      reward.model.remote.price: is for `roles.draft` and `roles.target`: money for a reward model is not counted; leave it out
+      reward.model.tokenizer: is missing: name the tokenizer.json that is published beside the model on the remote engine
+    ");
     let mut deployment = good();
     let judge = RoleConfig { tokenizer: Some("tokenizer.json".into()), ..remote(&["http://a"]) };
     deployment.reward.scorer = crate::RewardScorer::Judge { model: Some(Box::new(judge)) };
