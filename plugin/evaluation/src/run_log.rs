@@ -339,6 +339,7 @@ mod tests {
             target: ModelWork::default(),
             flops: None,
             seconds: Some(1.5),
+            cost: None,
         }
     }
 
