@@ -124,6 +124,8 @@ metrics! {
     REMOTE_IN_FLIGHT = MetricKind::Gauge, "rsd_remote_requests_in_flight", ["role": ROLES], "Requests under way to the remote engine.";
     REMOTE_WAITING = MetricKind::Gauge, "rsd_remote_requests_waiting", ["role": ROLES], "Requests that wait because max_concurrency is reached.";
     REMOTE_ENDPOINTS = MetricKind::Gauge, "rsd_remote_endpoints", ["role": ROLES, "state": ENDPOINT_STATES], "Addresses of the remote engine; one is left alone for a while after it failed too often.";
+    REMOTE_ADDRESS_USABLE = MetricKind::Gauge, "rsd_remote_address_usable", ["role": ROLES, "url": &[]], "1 while an address of the remote engine is used, 0 while it is left alone. Absent for a model in the server's process.";
+    REMOTE_ADDRESS_LEFT_ALONE = MetricKind::Counter, "rsd_remote_address_left_alone_total", ["role": ROLES, "url": &[]], "How often an address of the remote engine failed too often and was left alone. Absent for a model in the server's process.";
     CACHE_BYTES = MetricKind::Gauge, "rsd_cache_bytes", ["role": ROLES], "Estimated bytes in the model's prefix cache. Absent if mistral.rs manages it, as on a GPU.";
     CACHE_FLUSHES = MetricKind::Counter, "rsd_cache_flushes_total", ["role": ROLES], "How often the model's prefix cache was emptied, on purpose or by a failure.";
     DELTA = MetricKind::Gauge, "rsd_policy_delta", [], "The active threshold.";

@@ -38,6 +38,8 @@ pub struct Vocabulary {
     ends: BTreeSet<u32>,
     sentinel: u32,
     fingerprint: Arc<str>,
+    /// Tokens, added ones included. The tokenizer counts them on a copy of them all, which is too slow to be done again.
+    size: usize,
 }
 
 impl Vocabulary {
@@ -58,9 +60,10 @@ impl Vocabulary {
             "the tokenizer has no end token that can end a request (looked for <|endoftext|>, <unk>, </s> and the like)",
         )?;
         all.insert(sentinel);
+        let size = tokenizer.get_vocab_size(true);
         let fingerprint = fingerprint(&tokenizer).into();
         let control = ControlTokens::new(&tokenizer, &BTreeMap::new());
-        Ok(Self { tokenizer, trie, text_tokens: BTreeMap::new(), control, ends: all, sentinel, fingerprint })
+        Ok(Self { tokenizer, trie, text_tokens: BTreeMap::new(), control, ends: all, sentinel, fingerprint, size })
     }
 
     /// The same vocabulary, in which these tokens are text: `<tool_call>` and `<think>` are such tokens. The tokenizer of
@@ -154,9 +157,8 @@ impl Vocabulary {
     /// # Errors
     /// There is no token of one of the ids.
     pub fn check(&self, ids: &[u32]) -> Result<(), String> {
-        let size = self.tokenizer.get_vocab_size(true);
         match ids.iter().find(|id| self.tokenizer.id_to_token(**id).is_none()) {
-            Some(id) => Err(format!("prompt: there is no token {id}; the vocabulary has {size} tokens")),
+            Some(id) => Err(format!("prompt: there is no token {id}; the vocabulary has {} tokens", self.size)),
             None => Ok(()),
         }
     }

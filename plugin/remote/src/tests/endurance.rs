@@ -39,15 +39,20 @@ use crate::{
     transport::{BreakerSettings, TransportSettings},
 };
 
-/// Answers at a time.
+/// Answers at a time, unless `RSD_TEST_ROOM` sets their number.
 const ROOM: usize = 64;
 /// Limit on the time of an answer while engines fail.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// The same where they are well: as long as a busy machine may take for all answers at a time.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
-fn environment(name: &str, usual: usize) -> usize {
+pub(super) fn environment(name: &str, usual: usize) -> usize {
     std::env::var(name).ok().map_or(usual, |value| value.parse().unwrap())
+}
+
+/// Answers at a time.
+fn room() -> usize {
+    environment("RSD_TEST_ROOM", ROOM)
 }
 
 fn threads(name: &str) -> Runtime {
@@ -55,24 +60,25 @@ fn threads(name: &str) -> Runtime {
 }
 
 /// Runs a gateway beside two engines and waits until it is over.
-fn beside_engines<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+pub(super) fn beside_engines<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+    recitals: [&str; 2],
     run: impl FnOnce([Arc<FakeEngine>; 2], [String; 2]) -> F,
 ) -> T {
     let (engine_threads, gateway_threads) = (threads("engine"), threads("gateway"));
     let [(draft, draft_url), (target, target_url)] = engine_threads.block_on(async {
-        [FakeEngine::serve(DRAFT, PROMPT.len()).await, FakeEngine::serve(TARGET, PROMPT.len()).await]
+        [FakeEngine::serve(recitals[0], PROMPT.len()).await, FakeEngine::serve(recitals[1], PROMPT.len()).await]
     });
     // On a thread of the gateway, not on this one.
     let run = gateway_threads.spawn(run([draft, target], [draft_url, target_url]));
     gateway_threads.block_on(run).unwrap()
 }
 
-/// A model on one engine, which may keep silent for this long.
-async fn model(url: &str, silence: Duration) -> Arc<RemoteModel> {
+/// A model on one engine, which may keep silent for this long and takes so many requests at a time.
+pub(super) async fn model(url: &str, silence: Duration, room: usize) -> Arc<RemoteModel> {
     let settings = settings(Some(Box::new(VllmAdapter)), &[url.to_owned()]);
     let waits = [10, 50].map(Duration::from_millis);
     let transport = TransportSettings {
-        max_concurrency: ROOM,
+        max_concurrency: room,
         first_wait: waits[0],
         breaker: BreakerSettings { failures: 5, first_wait: waits[0], longest_wait: waits[1] },
         first_event: silence,
@@ -82,7 +88,7 @@ async fn model(url: &str, silence: Duration) -> Arc<RemoteModel> {
     Arc::new(RemoteModel::connect(RemoteSettings { transport, ..settings }).await.unwrap())
 }
 
-fn pipeline(models: &[Arc<RemoteModel>; 2], on_target_down: TargetDownAction) -> Rsd {
+pub(super) fn pipeline(models: &[Arc<RemoteModel>; 2], on_target_down: TargetDownAction) -> Rsd {
     let mut world = World::new(7);
     world.settings.boundary = StepBoundary::Delimiter(vec!["\n\n".to_owned()]);
     world.runtime.steps.max_tokens = 40;
@@ -162,7 +168,7 @@ fn fault(seed: u64, engine: u64, number: u64) -> EngineFault {
 }
 
 /// Waits for what the network does in its own time.
-async fn eventually(what: &str, happened: impl Fn() -> bool) {
+pub(super) async fn eventually(what: &str, happened: impl Fn() -> bool) {
     for _ in 0..1000 {
         if happened() {
             return;
@@ -173,7 +179,7 @@ async fn eventually(what: &str, happened: impl Fn() -> bool) {
 }
 
 /// After the last answer: nothing is under way; after the models are gone: no task and no connection is left.
-async fn assert_nothing_stays(engines: [Arc<FakeEngine>; 2], models: [Arc<RemoteModel>; 2]) {
+pub(super) async fn assert_nothing_stays(engines: [Arc<FakeEngine>; 2], models: [Arc<RemoteModel>; 2]) {
     for model in &models {
         eventually("all requests over", || model.traffic().is_some_and(|traffic| traffic.in_flight == 0)).await;
         assert_eq!(model.traffic().unwrap().waiting, 0);
@@ -202,9 +208,9 @@ async fn answer_while_faults_last(engines: &[Arc<FakeEngine>; 2], pipelines: &[R
 fn whatever_fails_and_however_often_answers_are_whole_or_errors_in_time_and_nothing_stays_behind() {
     let (seed, faults) = (environment("RSD_TEST_SEED", 1) as u64, environment("RSD_TEST_FAULTS", 300) as u64);
     println!("RSD_TEST_SEED={seed} RSD_TEST_FAULTS={faults}");
-    let (endings, openings) = beside_engines(move |engines, [draft, target]| async move {
+    let (endings, openings) = beside_engines([DRAFT, TARGET], move |engines, [draft, target]| async move {
         let silence = Duration::from_millis(300);
-        let models = [model(&draft, silence).await, model(&target, silence).await];
+        let models = [model(&draft, silence, ROOM).await, model(&target, silence, ROOM).await];
         for (which, engine) in (0..).zip(&engines) {
             engine.faults.lock().extend((0..faults / 2).map(|number| fault(seed, which, number)));
             engine.started.store(1, SeqCst);
@@ -246,15 +252,15 @@ fn whatever_fails_and_however_often_answers_are_whole_or_errors_in_time_and_noth
 
 /// What the process holds, as Linux shows it.
 #[derive(Debug, Clone, Copy)]
-struct ProcessUse {
-    resident_kib: usize,
+pub(super) struct ProcessUse {
+    pub resident_kib: usize,
     descriptors: usize,
     /// CPU seconds of the threads of the gateway, in steps of 10 ms.
-    gateway_seconds: f64,
+    pub gateway_seconds: f64,
 }
 
 impl ProcessUse {
-    fn now() -> Self {
+    pub fn now() -> Self {
         let status = fs::read_to_string("/proc/self/status").unwrap();
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         let entries = |folder: &str| fs::read_dir(folder).unwrap().filter_map(Result::ok).map(|entry| entry.path());
@@ -279,7 +285,7 @@ async fn all_of(rsd: &Rsd, numbers: Range<usize>) -> usize {
         let rsd = rsd.clone();
         async move { answer(&rsd, number, PATIENCE).await }
     };
-    let endings = stream::iter(numbers).map(one).buffer_unordered(ROOM);
+    let endings = stream::iter(numbers).map(one).buffer_unordered(room());
     endings
         .fold(0, |sum, ending| {
             let AnswerEnding::Whole { tokens, .. } = ending else { panic!("the engines are well") };
@@ -291,8 +297,8 @@ async fn all_of(rsd: &Rsd, numbers: Range<usize>) -> usize {
 #[test]
 fn answers_by_the_thousand_leave_memory_tasks_and_descriptors_as_they_were() {
     let answers = environment("RSD_TEST_ANSWERS", 192);
-    let (warm, end, tokens) = beside_engines(move |engines, [draft, target]| async move {
-        let models = [model(&draft, PATIENCE).await, model(&target, PATIENCE).await];
+    let (warm, end, tokens) = beside_engines([DRAFT, TARGET], move |engines, [draft, target]| async move {
+        let models = [model(&draft, PATIENCE, room()).await, model(&target, PATIENCE, room()).await];
         let rsd = pipeline(&models, TargetDownAction::Fail);
         all_of(&rsd, 0..answers / 3).await;
         let warm = ProcessUse::now();
@@ -308,6 +314,6 @@ fn answers_by_the_thousand_leave_memory_tasks_and_descriptors_as_they_were() {
     // Other tests of this process run beside a short run.
     if answers >= 3000 {
         assert!(end.resident_kib < warm.resident_kib + (16 << 10), "memory grows");
-        assert!(end.descriptors < warm.descriptors + ROOM, "descriptors grow");
+        assert!(end.descriptors < warm.descriptors + room(), "descriptors grow");
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
@@ -36,11 +36,20 @@ use crate::{
 /// The id of the token that ends an answer.
 pub(crate) const END: u32 = 50;
 
-/// A tokenizer of single characters with one control token.
-pub(crate) fn tokenizer() -> Vocabulary {
+/// A tokenizer of single characters with one control token. `RSD_TEST_VOCABULARY` adds tokens that no text has, as many
+/// as a real vocabulary holds.
+pub(crate) fn tokenizer() -> Arc<Vocabulary> {
+    static SHARED: LazyLock<Arc<Vocabulary>> = LazyLock::new(|| Arc::new(made_tokenizer()));
+    SHARED.clone()
+}
+
+fn made_tokenizer() -> Vocabulary {
     // `Ġ` and `Ċ` stand for a space and the end of a line.
     let letters = "abcdefghijklmnopqrstuvwxyzĠĊ.,0123456789";
-    let vocabulary: Map<_, _> = letters.chars().zip(0..).map(|(letter, id)| (letter.to_string(), json!(id))).collect();
+    let size = std::env::var("RSD_TEST_VOCABULARY").map_or(0, |size| size.parse().unwrap());
+    let others = (END + 1..size).map(|id| (format!("token{id}"), json!(id)));
+    let letters = letters.chars().zip(0..).map(|(letter, id)| (letter.to_string(), json!(id)));
+    let vocabulary: Map<_, _> = letters.chain(others).collect();
     let tokenizer = json!({
         "version": "1.0",
         "added_tokens": [{"id": END, "content": "<|endoftext|>", "special": true, "single_word": false, "lstrip": false,
@@ -72,7 +81,9 @@ pub(crate) enum EngineFault {
 }
 
 pub(crate) struct FakeEngine {
-    vocabulary: Vocabulary,
+    vocabulary: Arc<Vocabulary>,
+    /// The time that a stream takes for each token; slow enough that a client can leave in between.
+    pub pace: Mutex<Duration>,
     /// What the model says after any prompt.
     pub recital: Vec<u32>,
     /// Tokens of the prompt, after which the recital begins.
@@ -95,6 +106,7 @@ impl FakeEngine {
         let engine = Arc::new(Self {
             recital: vocabulary.encode(recital, false).unwrap(),
             vocabulary,
+            pace: Mutex::new(Duration::from_millis(1)),
             prompt,
             faults: Mutex::default(),
             completions: AtomicUsize::new(0),
@@ -213,12 +225,11 @@ async fn complete(State(engine): State<Arc<FakeEngine>>, Json(body): Json<Value>
         }
         Some(EngineFault::Status(_)) | None => {}
     }
-    let guard = OpenGuard::new(engine.open.clone());
+    let (guard, pace) = (OpenGuard::new(engine.open.clone()), *engine.pace.lock());
     let sent = stream::unfold((parts, guard), move |(mut parts, guard)| async move {
         match parts.pop_front() {
-            // Slowly, so that a client can leave in between.
             Some(part) => {
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                tokio::time::sleep(pace).await;
                 Some((part, (parts, guard)))
             }
             None if hangs => std::future::pending().await,
@@ -276,7 +287,7 @@ pub(crate) fn settings(adapter: Option<Box<dyn EngineAdapter>>, urls: &[String])
         section: "roles.target".to_owned(),
         adapter,
         model: None,
-        vocabulary: Arc::new(tokenizer()),
+        vocabulary: tokenizer(),
         renderer: None,
         context_length: None,
         parameters: None,

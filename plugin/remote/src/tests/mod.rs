@@ -1,7 +1,9 @@
 mod answers;
+mod chat;
 mod endurance;
 mod fake_engine;
 mod faults;
 mod identity;
 mod readers;
 mod runs;
+mod throughput;

@@ -79,6 +79,18 @@ impl CollectorRegistry<'_> {
         rows?.try_into().map_err(|_| wrong_labels(metric))
     }
 
+    /// A metric whose labels have values that are not known yet; `new` makes it of its options and label names.
+    pub fn open<V: Collector + Clone + 'static>(
+        &self,
+        metric: &MetricSpec,
+        new: impl FnOnce(Opts, &[&str]) -> Result<V>,
+    ) -> Result<V> {
+        let names: Vec<&str> = metric.labels.iter().map(|(name, _)| *name).collect();
+        let vector = new(Opts::new(metric.name, metric.help), &names)?;
+        self.0.register(Box::new(vector.clone()))?;
+        Ok(vector)
+    }
+
     /// One combination of labels.
     pub fn with_labels<M: LabeledCollector>(&self, metric: &MetricSpec, labels: &[(&str, &str)]) -> Result<M> {
         let collector: M = collector(metric, labels)?;

@@ -1,10 +1,11 @@
 //! Metrics of models on remote engines; for a model in this process they stay 0.
 
-use prometheus::{Counter, Gauge, IntCounter, Result};
-use rsd_core::pipeline::roles::RemoteTraffic;
+use prometheus::{Counter, Gauge, GaugeVec, IntCounter, IntCounterVec, Result};
+use rsd_core::pipeline::roles::{RemoteEndpoint, RemoteTraffic};
 use rsd_protocol::metrics::{
-    REMOTE_ENDPOINTS, REMOTE_FAILOVERS, REMOTE_FAILURES, REMOTE_FIRST_PART_SECONDS, REMOTE_FIRST_PARTS,
-    REMOTE_IN_FLIGHT, REMOTE_REQUESTS, REMOTE_RETRIES, REMOTE_WAITING,
+    REMOTE_ADDRESS_LEFT_ALONE, REMOTE_ADDRESS_USABLE, REMOTE_ENDPOINTS, REMOTE_FAILOVERS, REMOTE_FAILURES,
+    REMOTE_FIRST_PART_SECONDS, REMOTE_FIRST_PARTS, REMOTE_IN_FLIGHT, REMOTE_REQUESTS, REMOTE_RETRIES, REMOTE_WAITING,
+    ROLES,
 };
 
 use super::collector_registry::CollectorRegistry;
@@ -20,6 +21,13 @@ pub(super) struct RemoteMetrics {
     in_flight: [Gauge; 3],
     waiting: [Gauge; 3],
     endpoints: [[Gauge; 2]; 3],
+    addresses: AddressMetrics,
+}
+
+/// What is known of each address. A series begins when its address is first seen.
+struct AddressMetrics {
+    usable: GaugeVec,
+    left_alone: IntCounterVec,
 }
 
 impl RemoteMetrics {
@@ -34,13 +42,16 @@ impl RemoteMetrics {
             in_flight: register.labeled(&REMOTE_IN_FLIGHT)?,
             waiting: register.labeled(&REMOTE_WAITING)?,
             endpoints: register.labeled_twice(&REMOTE_ENDPOINTS)?,
+            addresses: AddressMetrics {
+                usable: register.open(&REMOTE_ADDRESS_USABLE, GaugeVec::new)?,
+                left_alone: register.open(&REMOTE_ADDRESS_LEFT_ALONE, IntCounterVec::new)?,
+            },
         })
     }
 
     /// Takes over the counts of a model; `role` is its place in `ROLES`. Only one caller at a time: the counts are
     /// made elsewhere, and this adds those since the last call.
     pub fn update(&self, role: usize, traffic: &RemoteTraffic) {
-        let catch_up = |counter: &IntCounter, count: u64| counter.inc_by(count.saturating_sub(counter.get()));
         catch_up(&self.requests[role], traffic.requests);
         catch_up(&self.retries[role], traffic.retries);
         catch_up(&self.failovers[role], traffic.failovers);
@@ -55,7 +66,22 @@ impl RemoteMetrics {
         let usable = traffic.endpoints.iter().filter(|endpoint| endpoint.usable).count();
         self.endpoints[role][0].set(usable as f64);
         self.endpoints[role][1].set((traffic.endpoints.len() - usable) as f64);
+        for endpoint in &traffic.endpoints {
+            self.addresses.update(ROLES[role], endpoint);
+        }
     }
+}
+
+impl AddressMetrics {
+    fn update(&self, role: &str, endpoint: &RemoteEndpoint) {
+        let labels = [role, &endpoint.url];
+        self.usable.with_label_values(&labels).set(f64::from(u8::from(endpoint.usable)));
+        catch_up(&self.left_alone.with_label_values(&labels), endpoint.openings);
+    }
+}
+
+fn catch_up(counter: &IntCounter, count: u64) {
+    counter.inc_by(count.saturating_sub(counter.get()));
 }
 
 #[cfg(test)]
@@ -69,7 +95,7 @@ mod tests {
     fn counts_are_taken_over_once() {
         let registry = Registry::new();
         let metrics = RemoteMetrics::new(&CollectorRegistry(&registry)).unwrap();
-        let endpoint = |usable| RemoteEndpoint { url: "http://a".to_owned(), usable, openings: 1 };
+        let endpoint = |name: &str, usable| RemoteEndpoint { url: format!("http://{name}"), usable, openings: 1 };
         let traffic = RemoteTraffic {
             requests: 7,
             retries: 2,
@@ -79,7 +105,7 @@ mod tests {
             in_flight: 5,
             first_parts: 6,
             first_part_seconds: 1.5,
-            endpoints: vec![endpoint(true), endpoint(false)],
+            endpoints: vec![endpoint("a", true), endpoint("b", false)],
         };
         metrics.update(2, &traffic);
         metrics.update(2, &traffic);
@@ -92,6 +118,10 @@ mod tests {
             .filter(|line| !line.starts_with('#') && line.contains("target"))
             .collect();
         insta::assert_snapshot!(shown.join("\n"), @r#"
+        rsd_remote_address_left_alone_total{role="target",url="http://a"} 1
+        rsd_remote_address_left_alone_total{role="target",url="http://b"} 1
+        rsd_remote_address_usable{role="target",url="http://a"} 1
+        rsd_remote_address_usable{role="target",url="http://b"} 0
         rsd_remote_endpoints{role="target",state="left_alone"} 1
         rsd_remote_endpoints{role="target",state="usable"} 1
         rsd_remote_errors_total{kind="timeout",role="target"} 3

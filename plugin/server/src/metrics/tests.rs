@@ -73,8 +73,16 @@ fn every_metric_of_the_list_is_there_from_the_start_with_every_label_and_no_othe
         };
         format!("{} {kind}", metric.name)
     };
-    // The scripted models have no cache whose size were known, and no price.
-    let absent = [&names::CACHE_BYTES, &names::COST, &names::ANSWER_COST, &names::TARGET_ONLY_COST].map(|m| m.name);
+    // The scripted models have no cache whose size were known, no price and no address.
+    let absent = [
+        &names::CACHE_BYTES,
+        &names::COST,
+        &names::ANSWER_COST,
+        &names::TARGET_ONLY_COST,
+        &names::REMOTE_ADDRESS_USABLE,
+        &names::REMOTE_ADDRESS_LEFT_ALONE,
+    ]
+    .map(|m| m.name);
     let expected: BTreeSet<String> = ALL.iter().filter(|m| !absent.contains(&m.name)).map(listed).collect();
     assert_eq!(found, expected.iter().map(String::as_str).collect());
     let samples = samples(&text);
