@@ -25,6 +25,9 @@ use crate::{
 /// How often a run may be continued after a completion that broke off.
 const CONTINUATIONS: usize = 2;
 
+/// How long an engine has for what it says after the last token, which should be there already.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// A run as its caller sees it.
 struct RemoteRun {
     steps: mpsc::UnboundedReceiver<Result<Step, RoleError>>,
@@ -105,12 +108,7 @@ enum RunProgress {
 
 impl RunDriver {
     async fn run(mut self, stopped: CancellationToken, done: oneshot::Sender<RunReport>) {
-        let ended = tokio::select! {
-            biased;
-            () = stopped.cancelled() => Ok(()),
-            ended = self.drive() => ended,
-        };
-        if let Err(error) = ended {
+        if let Err(error) = self.drive(&stopped).await {
             let reason = match error {
                 CompletionError::Transport(error) => error.to_string(),
                 other => format!("{}: {other}", self.core.client.address()),
@@ -120,10 +118,11 @@ impl RunDriver {
         let _ = done.send(self.report());
     }
 
-    async fn drive(&mut self) -> Result<(), CompletionError> {
+    /// Ends when the last step is decoded, or when the run is stopped.
+    async fn drive(&mut self, stopped: &CancellationToken) -> Result<(), CompletionError> {
         let mut continuations = 0;
         loop {
-            match self.complete().await {
+            match self.complete(stopped).await {
                 Ok(RunProgress::Over) => return Ok(()),
                 Ok(RunProgress::Continues) => {}
                 // What arrived is part of the answer, and the rest is asked for again.
@@ -133,7 +132,9 @@ impl RunDriver {
                 }
                 Err(error) => return Err(error),
             }
-            self.wait_for_decisions().await;
+            if stopped.run_until_cancelled(self.wait_for_decisions()).await.is_none() {
+                return Ok(());
+            }
         }
     }
 
@@ -150,7 +151,7 @@ impl RunDriver {
     }
 
     /// One completion.
-    async fn complete(&mut self) -> Result<RunProgress, CompletionError> {
+    async fn complete(&mut self, stopped: &CancellationToken) -> Result<RunProgress, CompletionError> {
         let core = self.core.clone();
         let decoded = self.builder.tokens().len();
         let mut prefix = self.request.prefix.clone();
@@ -160,11 +161,19 @@ impl RunDriver {
         let plan = CompletionPlan::new(&self.request, streams, left, self.builder.step_tokens());
         let position = (self.request.position + decoded) as u64;
         let seed = request_seed(self.request.sampling.seed, self.request.stream, position);
-        let mut completion = Completion::start(&core, &prefix, &self.request, &plan, seed, self.session).await?;
-        let progress = self.receive(&mut completion, &plan, decoded).await;
-        if progress.is_ok() {
-            completion.receive_usage().await;
+        let start = Completion::start(&core, &prefix, &self.request, &plan, seed, self.session);
+        let Some(completion) = stopped.run_until_cancelled(start).await else { return Ok(RunProgress::Over) };
+        let mut completion = completion?;
+        // The caller of a run takes its last step and stops it. What the engine says after the last token is still received:
+        // it holds the counts, and only a connection whose reply has ended is used again.
+        let received = stopped.run_until_cancelled(self.receive(&mut completion, &plan, decoded)).await;
+        if let Some(Ok(_)) = received {
+            let _ = tokio::time::timeout(LAST_WORDS, completion.receive_usage()).await;
         }
+        if received.is_none() && self.builder.tokens().len() == decoded {
+            return Ok(RunProgress::Over);
+        }
+        let progress = received.unwrap_or(Ok(RunProgress::Over));
         self.prefill_seconds += completion.prefill_seconds.unwrap_or(0.0);
         let cached = completion.prompt.and_then(|prompt| prompt.cached);
         let cached = cached.unwrap_or_else(|| core.sent.lock().cached(self.session, &prefix));
