@@ -29,7 +29,7 @@ impl PromptFormat for ReasonEvalFormat {
             format!("Question:\n{}\nAnswer:\nLet's think step by step.\n", parts.concat())
         })?;
         for step in steps {
-            ids.extend(self.tokenizer.encode_bare(&[step], |parts| parts.concat())?);
+            ids.extend(self.tokenizer.encode_bare(&[step], <[String]>::concat)?);
         }
         ids.truncate(ids.len().saturating_sub(self.unread));
         Ok(ids)

@@ -33,7 +33,7 @@ impl PromptFormat for SkyworkFormat {
                 ids.push(self.separator_id);
             }
             for piece in pieces {
-                ids.extend(self.tokenizer.encode_text(&[piece], |parts| parts.concat())?);
+                ids.extend(self.tokenizer.encode_text(&[piece], <[String]>::concat)?);
                 ids.push(self.separator_id);
             }
         }
