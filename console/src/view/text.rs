@@ -71,8 +71,8 @@ pub fn money_per_hour(amount: Option<f64>, currency: Option<&str>) -> Option<Str
     let (amount, currency) = (amount?, harmless(currency?));
     let shown = match amount.abs() {
         size if size >= 9_999.5 => count(Some(amount)),
-        size if size < 0.095 && size >= 0.000_05 => format!("{amount:.4}"),
         size if size < 0.000_05 => "0.00".into(),
+        size if size < 0.095 => format!("{amount:.4}"),
         _ => format!("{amount:.2}"),
     };
     Some(format!("{shown} {currency}/h"))

@@ -46,7 +46,7 @@ pub fn plain(text: &str) -> Cow<'_, str> {
             '。' => plain.push_str(". "),
             '\u{ff01}'..='\u{ff5e}' => plain.push(from_full_width(character)),
             other => match FRACTIONS.iter().find(|(fraction, ..)| *fraction == other) {
-                Some((_, above, below)) => plain.push_str(&format!("\\frac{{{above}}}{{{below}}}")),
+                Some((_, above, below)) => plain.extend([r"\frac{", &above.to_string(), "}{", &below.to_string(), "}"]),
                 None => plain.push(other),
             },
         }

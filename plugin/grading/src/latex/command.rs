@@ -39,7 +39,8 @@ impl Parser {
                 }
                 if self.is_set_builder() {
                     // `\{x : x > 2\}` is the set that its condition says.
-                    (self.next(), self.next());
+                    self.next();
+                    self.next();
                     let condition = self.list()?;
                     return self.take_command("}").then_some(condition);
                 }

@@ -40,12 +40,13 @@ fn is_unit(mut tokens: &[Token]) -> bool {
 
 /// Whether all tokens are degrees Celsius or Fahrenheit.
 fn is_temperature(tokens: &[Token]) -> bool {
-    let (degree, scale) = match tokens {
-        [Token::Sign('^'), degree, Token::Letter(scale)]
-        | [Token::Sign('^'), Token::Sign('{'), degree, Token::Sign('}'), Token::Letter(scale)] => (degree, scale),
-        _ => return false,
-    };
-    *degree == Token::Command("circ".to_owned()) && matches!(scale, 'C' | 'F')
+    match tokens {
+        [Token::Sign('^'), Token::Command(degree), Token::Letter('C' | 'F')]
+        | [Token::Sign('^'), Token::Sign('{'), Token::Command(degree), Token::Sign('}'), Token::Letter('C' | 'F')] => {
+            degree == "circ"
+        }
+        _ => false,
+    }
 }
 
 /// What follows a group that holds a unit.
