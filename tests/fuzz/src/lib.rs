@@ -89,7 +89,7 @@ fn run(input: &[u8], timed: bool, reader: &impl Fn(&[u8])) {
     let (begin, cpu) = (Instant::now(), cpu_time());
     let outcome = catch_unwind(AssertUnwindSafe(|| reader(input)));
     let (took, cpu) = (begin.elapsed(), cpu_time().saturating_sub(cpu));
-    let grown = before.zip(peak_memory()).map_or(0, |(before, after)| after - before);
+    let grown = before.zip(peak_memory()).map_or(0, |(before, after)| after.saturating_sub(before));
     let too_long = timed && (cpu > MOST_CPU || took > LONGEST);
     if outcome.is_err() || too_long || grown > MOST_MEMORY {
         eprintln!("after {took:.1?} and {cpu:.1?} of CPU time, this input: b\"{}\"", input.escape_ascii());
