@@ -73,9 +73,9 @@ impl RemoteReward {
             if let [token] = ids.as_slice() { Some(*token) } else { None }
         })?;
         // Renders the messages where the engine does not.
-        let local = [&engines.target, &engines.draft].into_iter().flatten();
-        let renderer = local.cloned().find(|engine| engine.vocabulary() == vocabulary.fingerprint());
-        let renderer = renderer.map(|engine| Arc::new(engine) as Arc<dyn Generator>);
+        let mut local = [&engines.target, &engines.draft].into_iter().flatten();
+        let renderer = local.find(|engine| engine.vocabulary() == vocabulary.fingerprint());
+        let renderer = renderer.map(|engine| Arc::new(engine.clone()) as Arc<dyn Generator>);
         let reader = self.reader(vocabulary, renderer, ReaderTask::Tokens(grades)).await?;
         let judge = JudgeReward::new(Arc::new(reader));
         judge.check().await?;
