@@ -114,7 +114,7 @@ def serving(program, settings):
         port = free.getsockname()[1]
     command = [program, "serve", "--rsd", str(ROOT / "config" / "remote-vllm.yaml"), "--port", str(port)]
     for path, value in settings.items():
-        command += ["--set", f"{path}={json.dumps(value)}"]
+        command += ["--set", f"{path}={value if isinstance(value, str) else json.dumps(value)}"]
     with tempfile.TemporaryFile("w+") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log)
         try:
