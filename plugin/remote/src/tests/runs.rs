@@ -68,6 +68,22 @@ async fn runs_one_after_another_use_one_connection() {
 }
 
 #[tokio::test]
+async fn a_run_that_is_finished_with_its_last_step_leaves_its_connection_for_the_next() {
+    let (engine, url) = FakeEngine::serve("first step.\n\nsecond", 3).await;
+    // What follows the last token is still on its way when the run is finished.
+    *engine.pace.lock() = Duration::from_millis(5);
+    let model = connect(EngineKind::Vllm, &[url]).await;
+    for _ in 0..4 {
+        let one = RunRequest { max_steps: Some(1), ..request(&model, "abc") };
+        let mut run = model.start(one).await.unwrap();
+        assert!(run.next().await.unwrap().is_ok());
+        let report = run.finish().await;
+        assert_eq!((report.prompt, report.prefilled), (3, 2), "the engine says that its cache held one token");
+    }
+    assert_eq!(engine.connections.load(SeqCst), 1);
+}
+
+#[tokio::test]
 async fn a_run_that_is_dropped_frees_the_engine() {
     let (engine, url) = FakeEngine::serve(&"word ".repeat(70), 3).await;
     let model = connect(EngineKind::Vllm, &[url]).await;
