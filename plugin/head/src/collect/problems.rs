@@ -9,7 +9,10 @@ use std::{
 
 use rsd_files::FileError;
 use rsd_grading::number;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _},
+};
 
 use super::CollectionError;
 
@@ -62,17 +65,35 @@ pub fn read_problems(path: &Path) -> Result<Vec<MathProblem>, CollectionError> {
 /// A solution that another program wrote.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct ExistingSolution {
+    /// The problem's id. A collection calls it `problem`.
+    #[serde(alias = "problem")]
     pub id: String,
     pub text: String,
     /// Its tokens in the draft's vocabulary, without the end token. If missing, the text is tokenized.
     pub tokens: Option<Vec<u32>>,
-    /// Whether the solution ends, rather than being cut off.
-    #[serde(default = "yes")]
+    /// Whether the solution ends, rather than being cut off. A collection says `end`: `end_of_text` or `length`.
+    #[serde(default = "yes", alias = "end", deserialize_with = "finished")]
     pub finished: bool,
 }
 
 fn yes() -> bool {
     true
+}
+
+/// A truth value, or how a collection says it.
+fn finished<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum SolutionEnd {
+        Finished(bool),
+        Named(String),
+    }
+    match SolutionEnd::deserialize(value)? {
+        SolutionEnd::Finished(finished) => Ok(finished),
+        SolutionEnd::Named(end) if end == "end_of_text" => Ok(true),
+        SolutionEnd::Named(end) if end == "length" => Ok(false),
+        SolutionEnd::Named(end) => Err(D::Error::custom(format!("`end` is {end:?}, expected end_of_text or length"))),
+    }
 }
 
 /// Reads existing solutions, by problem in the order of the file.
@@ -120,6 +141,21 @@ mod tests {
         let problems = read_problems(file.path()).unwrap();
         let of = |id: &str, question: &str, answer| MathProblem { id: id.into(), question: question.into(), answer };
         assert_eq!(problems, [of("a", "q", 1200.0), of("3", "r", 7.0)]);
+    }
+
+    #[test]
+    fn existing_solutions_may_be_those_of_a_collection() {
+        let all = file(
+            "{\"id\":\"a\",\"text\":\"x\"}\n{\"id\":\"a\",\"text\":\"y\",\"finished\":false}\n\
+             {\"problem\":\"b\",\"sample\":0,\"text\":\"z\",\"tokens\":[1],\"steps\":[1],\"end\":\"length\"}\n\
+             {\"problem\":\"b\",\"text\":\"z\",\"end\":\"end_of_text\"}\n",
+        );
+        let solutions = read_existing_solutions(all.path()).unwrap();
+        let finished = |id: &str| solutions[id].iter().map(|solution| solution.finished).collect::<Vec<_>>();
+        assert_eq!((finished("a"), finished("b")), (vec![true, false], vec![false, true]));
+        assert_eq!(solutions["b"][0].tokens.as_deref(), Some(&[1][..]));
+        let other = file("{\"id\":\"a\",\"text\":\"x\",\"end\":\"stop\"}\n");
+        assert!(read_existing_solutions(other.path()).unwrap_err().to_string().contains("\"stop\""));
     }
 
     #[test]
