@@ -406,18 +406,18 @@ fn now_is_compared_with_an_hour_ago_once_the_console_has_watched_for_that_long()
 
 #[test]
 fn models_on_remote_engines_are_shown_below_the_models() {
-    let mut app = on(Screen::Models, fixture::app());
-    let text = fixture::metrics(400.0, 300.0, 0.7, 3) + &fixture::remote_target();
-    app.receive(SourceMessage { at_ms: START_MS + 90_000, target: 0, update: SourceUpdate::Metrics(text) });
-    for (columns, rows) in SIZES {
-        insta::assert_snapshot!(
-            format!("models_remote_{columns}x{rows}"),
-            screenshot_text(&app, &plain(), columns, rows)
-        );
+    for (name, roles) in [("models_remote", &["target"][..]), ("models_all_remote", &["draft", "reward", "target"])] {
+        let mut app = on(Screen::Models, fixture::app());
+        let text = fixture::metrics(400.0, 300.0, 0.7, 3) + &fixture::remote_models(roles);
+        app.receive(SourceMessage { at_ms: START_MS + 90_000, target: 0, update: SourceUpdate::Metrics(text) });
+        for (columns, rows) in SIZES {
+            insta::assert_snapshot!(format!("{name}_{columns}x{rows}"), screenshot_text(&app, &plain(), columns, rows));
+        }
+        app.apply_intent(UserIntent::Bottom);
+        let scrolled = screenshot_text(&app, &plain(), 60, 20);
+        assert!(scrolled.contains("discarded draft tokens"), "{scrolled}");
+        assert_eq!(scrolled.matches("1 FAILING").count(), roles.len(), "{scrolled}");
     }
-    app.apply_intent(UserIntent::Bottom);
-    let scrolled = screenshot_text(&app, &plain(), 60, 20);
-    assert!(scrolled.contains("discarded draft tokens") && scrolled.contains("1 FAILING"), "{scrolled}");
 }
 
 #[test]

@@ -153,7 +153,7 @@ fn remote_address(server: &ServerState, _: u64) -> Option<String> {
             engine.left_alone + engine.usable
         ))
     };
-    metrics::SOURCES.iter().find_map(of)
+    metrics::ROLES.iter().find_map(of)
 }
 
 fn queue(server: &ServerState, _: u64) -> Option<String> {
@@ -265,12 +265,15 @@ mod tests {
 
     #[test]
     fn an_address_that_is_left_alone_is_said() {
-        let text = |usable: u32, alone: u32| {
-            let state = |state, count| format!("rsd_remote_endpoints{{role=\"target\",state=\"{state}\"}} {count}\n");
-            state("usable", usable) + &state("left_alone", alone)
-        };
-        assert_eq!(rules(&[&text(1, 1)]), ["remote_address"]);
-        assert!(rules(&[&text(2, 0)]).is_empty() && rules(&[&text(0, 0)]).is_empty());
+        for role in metrics::ROLES {
+            let text = |usable: u32, alone: u32| {
+                let state =
+                    |state, count| format!("rsd_remote_endpoints{{role=\"{role}\",state=\"{state}\"}} {count}\n");
+                state("usable", usable) + &state("left_alone", alone)
+            };
+            assert_eq!(rules(&[&text(1, 1)]), ["remote_address"]);
+            assert!(rules(&[&text(2, 0)]).is_empty() && rules(&[&text(0, 0)]).is_empty());
+        }
     }
 
     #[test]

@@ -353,18 +353,21 @@ pub fn prices(alone: f64) -> String {
     )
 }
 
-/// What a server adds to its metrics whose target is on a remote engine with two addresses, one of which fails.
-pub fn remote_target() -> String {
+/// What a server adds to its metrics whose models of these roles are on remote engines with two addresses each, one of
+/// which fails.
+pub fn remote_models(remote: &[&str]) -> String {
     let mut text = String::new();
-    for (role, usable, left_alone) in [("draft", 0, 0), ("target", 1, 1)] {
-        let count = |count: u32| if role == "target" { count } else { 0 };
+    for role in rsd_protocol::metrics::ROLES {
+        let count = |count: u32| if remote.contains(role) { count } else { 0 };
         text += &format!(
-            "rsd_remote_endpoints{{role=\"{role}\",state=\"usable\"}} {usable}\n\
-             rsd_remote_endpoints{{role=\"{role}\",state=\"left_alone\"}} {left_alone}\n\
+            "rsd_remote_endpoints{{role=\"{role}\",state=\"usable\"}} {}\n\
+             rsd_remote_endpoints{{role=\"{role}\",state=\"left_alone\"}} {}\n\
              rsd_remote_requests_total{{role=\"{role}\"}} {}\nrsd_remote_retries_total{{role=\"{role}\"}} {}\n\
              rsd_remote_failovers_total{{role=\"{role}\"}} {}\nrsd_remote_requests_in_flight{{role=\"{role}\"}} {}\n\
              rsd_remote_requests_waiting{{role=\"{role}\"}} {}\nrsd_remote_first_parts_total{{role=\"{role}\"}} {}\n\
              rsd_remote_first_part_seconds_total{{role=\"{role}\"}} {}\n",
+            count(1),
+            count(1),
             count(12_345),
             count(31),
             count(5),

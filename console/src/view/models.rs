@@ -49,7 +49,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
         theme.symbols.cut,
     );
     let engines = remote_engines::engines(server, app);
-    let below = if engines.is_some() { remote_engines::height() } else { 0 };
+    let below = if engines.is_empty() { 0 } else { remote_engines::height() };
     let [area, bottom] = Layout::vertical([Constraint::Min(5), Constraint::Length(below)]).areas(area);
     let inside = framed(frame, area, &title, theme);
     let wide = (usize::from(inside.width).saturating_sub(15) / 3).clamp(12, 32);
@@ -69,9 +69,10 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let discarded = text::count(latest(server, &metrics::DISCARDED_TOKENS, &[]));
     let line = format!("discarded draft tokens (lookahead): {discarded}");
     lines.push(Line::from(Span::styled(line, theme.dim)));
-    match &engines {
-        Some(engines) => remote_engines::draw(frame, bottom, engines, app, theme),
-        None => lines.push(Line::from(Span::styled(remote_engines::why_none(server), theme.dim))),
+    if engines.is_empty() {
+        lines.push(Line::from(Span::styled(remote_engines::why_none(server), theme.dim)));
+    } else {
+        remote_engines::draw(frame, bottom, &engines, app, theme);
     }
     draw_scrolled(frame, inside, lines, app);
 }

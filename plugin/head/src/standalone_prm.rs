@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use rsd_config::PrmFamily;
 use rsd_core::pipeline::{
-    prompt_reader::{PromptReader, answer_key},
+    prompt_reader::{KNOWN_QUESTION, KNOWN_STEPS, PromptReader, answer_key},
     roles::{CacheUse, ModelHealth, RemoteTraffic, RewardModel, RoleError, StepScore, Trajectory},
 };
 
@@ -21,10 +21,6 @@ use crate::format::PromptFormat;
 /// If a prompt does not fit, its oldest steps are left out in blocks of this many. The prompts of the following steps
 /// then have the same beginning again, so the prefix cache can be used.
 const BLOCK: usize = 4;
-
-/// A solution of two steps that every model can score, for the check at the start.
-const KNOWN_QUESTION: &str = "What is 2 + 3?";
-const KNOWN_STEPS: [&str; 2] = ["2 + 3 = 5.", "The answer is 5."];
 
 /// A reward model that runs a published process reward model.
 pub struct StandalonePrm {
@@ -83,13 +79,7 @@ impl StandalonePrm {
         if reward.is_finite() {
             *self.newest.lock() = Some((prompt, reward));
         }
-        Ok(StepScore {
-            reward,
-            prompt: reading.prompt,
-            prefilled: reading.prefilled,
-            seconds: reading.seconds,
-            ..StepScore::default()
-        })
+        Ok(reading.score(reward))
     }
 
     /// The prompt that asks for the score of the last step, with as many of the steps before it as fit.

@@ -8,7 +8,7 @@ use std::{fmt::Write as _, sync::Arc};
 
 use async_trait::async_trait;
 use rsd_core::pipeline::{
-    prompt_reader::{PromptReader, answer_key},
+    prompt_reader::{KNOWN_QUESTION, KNOWN_STEPS, PromptReader, answer_key},
     roles::{CacheUse, ChatMessage, ModelHealth, RemoteTraffic, RewardModel, RoleError, StepScore, Trajectory},
 };
 
@@ -20,10 +20,6 @@ const QUESTION: &str = "\nWhat is the grade of the last step?";
 
 /// The possible grades. Each must be a single token of the model.
 const GRADES: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
-
-/// A solution that every judge can grade, for the check at the start.
-const KNOWN_QUESTION: &str = "What is 2 + 3?";
-const KNOWN_STEPS: [&str; 2] = ["2 + 3 = 5.", "The answer is 5."];
 
 /// A reward model that asks a chat model for a grade.
 pub struct JudgeReward {
@@ -71,13 +67,7 @@ impl JudgeReward {
     async fn grade(&self, question: &str, steps: &[&str]) -> Result<StepScore, RoleError> {
         let prompt = self.reader.encode_chat(&messages(question, steps)).await?;
         let reading = self.reader.read(prompt, answer_key(question)).await?;
-        Ok(StepScore {
-            reward: expected_grade(&reading.values),
-            prompt: reading.prompt,
-            prefilled: reading.prefilled,
-            seconds: reading.seconds,
-            ..StepScore::default()
-        })
+        Ok(reading.score(expected_grade(&reading.values)))
     }
 }
 

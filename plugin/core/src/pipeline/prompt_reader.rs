@@ -4,7 +4,12 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use async_trait::async_trait;
 
-use super::roles::{CacheUse, ChatMessage, ModelHealth, RemoteTraffic, RoleError};
+use super::roles::{CacheUse, ChatMessage, ModelHealth, RemoteTraffic, RoleError, StepScore};
+
+/// A question that every reward model can score the answer to, for the check at the start.
+pub const KNOWN_QUESTION: &str = "What is 2 + 3?";
+/// Its answer. A remote engine shows with two steps which tokens it pools.
+pub const KNOWN_STEPS: [&str; 2] = ["2 + 3 = 5.", "The answer is 5."];
 
 /// What was read at the end of a prompt, and what it cost.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -18,6 +23,15 @@ pub struct PromptReading {
     pub prefilled: usize,
     /// Seconds that it took.
     pub seconds: f64,
+}
+
+impl PromptReading {
+    /// The score of a step with this reward, which cost what the reading did.
+    #[must_use]
+    pub fn score(&self, reward: f64) -> StepScore {
+        let Self { prompt, prefilled, seconds, .. } = *self;
+        StepScore { reward, prompt, prefilled, seconds, ..StepScore::default() }
+    }
 }
 
 /// A model that is read at the end of prompts. It knows which numbers it reads.

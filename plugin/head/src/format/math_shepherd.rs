@@ -34,9 +34,7 @@ impl MathShepherdFormat {
 
 impl PromptFormat for MathShepherdFormat {
     fn prompt(&self, question: &str, steps: &[&str]) -> Result<Vec<u32>, FormatError> {
-        let parts: Vec<&str> = [question].into_iter().chain(steps.iter().copied()).collect();
-        let ids = self.tokenizer.encode_text(&parts, |parts| {
-            let (question, steps) = parts.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
+        let ids = self.tokenizer.encode_text(question, steps, |question, steps| {
             let steps: Vec<String> = steps.iter().map(|step| format!("{step} {TAG}")).collect();
             format!("{question} {}", steps.join("\n"))
         })?;

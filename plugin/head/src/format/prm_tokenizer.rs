@@ -38,37 +38,42 @@ impl PrmTokenizer {
         Self { control: self.control.with(token), ..self }
     }
 
-    /// Ids of a text that `render` makes of parts that users and models wrote, with the special tokens that the tokenizer
-    /// adds, as `tokenizer.encode(text)` in Python. A control token that a part spells is plain text.
+    /// Ids of the text that `render` makes of a question and steps, which users and models wrote, with the special tokens
+    /// that the tokenizer adds, as `tokenizer.encode(text)` in Python. A control token that they spell is plain text.
     pub(super) fn encode_text(
         &self,
-        parts: &[&str],
-        render: impl FnOnce(&[String]) -> String,
+        question: &str,
+        steps: &[&str],
+        render: impl FnOnce(&str, &[&str]) -> String,
     ) -> Result<Vec<u32>, FormatError> {
-        self.encode_around(parts, render, true)
+        self.encode_around(question, steps, render, true)
     }
 
     /// The same without added special tokens.
     pub(super) fn encode_bare(
         &self,
-        parts: &[&str],
-        render: impl FnOnce(&[String]) -> String,
+        question: &str,
+        steps: &[&str],
+        render: impl FnOnce(&str, &[&str]) -> String,
     ) -> Result<Vec<u32>, FormatError> {
-        self.encode_around(parts, render, false)
+        self.encode_around(question, steps, render, false)
     }
 
     fn encode_around(
         &self,
-        parts: &[&str],
-        render: impl FnOnce(&[String]) -> String,
+        question: &str,
+        steps: &[&str],
+        render: impl FnOnce(&str, &[&str]) -> String,
         special: bool,
     ) -> Result<Vec<u32>, FormatError> {
-        let Some(mask) = self.control.mask(parts).map_err(FormatError)? else {
-            let parts: Vec<String> = parts.iter().copied().map(str::to_owned).collect();
-            return self.encode(&render(&parts), special);
+        let parts: Vec<&str> = [question].into_iter().chain(steps.iter().copied()).collect();
+        let Some(mask) = self.control.mask(&parts).map_err(FormatError)? else {
+            return self.encode(&render(question, steps), special);
         };
-        let masked: Vec<String> = parts.iter().map(|part| mask.masked(part)).collect();
-        self.control.encode_rendered(&self.tokenizer, &render(&masked), &mask, special).map_err(FormatError)
+        let masked: Vec<String> = steps.iter().map(|step| mask.masked(step)).collect();
+        let steps: Vec<&str> = masked.iter().map(String::as_str).collect();
+        let rendered = render(&mask.masked(question), &steps);
+        self.control.encode_rendered(&self.tokenizer, &rendered, &mask, special).map_err(FormatError)
     }
 
     /// Ids of a text of the format itself, without added special tokens.

@@ -21,14 +21,11 @@ impl QwenPrmFormat {
 
 impl PromptFormat for QwenPrmFormat {
     fn prompt(&self, question: &str, steps: &[&str]) -> Result<Vec<u32>, FormatError> {
-        let parts: Vec<&str> = [question].into_iter().chain(steps.iter().copied()).collect();
-        self.0.encode_text(&parts, |parts| {
-            let mut parts = parts.iter();
-            let question = parts.next().map_or("", String::as_str);
+        self.0.encode_text(question, steps, |question, steps| {
             let mut text = format!(
                 "<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
             );
-            for step in parts {
+            for step in steps {
                 // Writing to a String cannot fail.
                 let _ = write!(text, "{step}{SEPARATOR}");
             }

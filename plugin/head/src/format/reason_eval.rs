@@ -25,11 +25,11 @@ impl ReasonEvalFormat {
 
 impl PromptFormat for ReasonEvalFormat {
     fn prompt(&self, question: &str, steps: &[&str]) -> Result<Vec<u32>, FormatError> {
-        let mut ids = self.tokenizer.encode_text(&[question], |parts| {
-            format!("Question:\n{}\nAnswer:\nLet's think step by step.\n", parts.concat())
+        let mut ids = self.tokenizer.encode_text(question, &[], |question, _| {
+            format!("Question:\n{question}\nAnswer:\nLet's think step by step.\n")
         })?;
         for step in steps {
-            ids.extend(self.tokenizer.encode_bare(&[step], <[String]>::concat)?);
+            ids.extend(self.tokenizer.encode_bare(step, &[], |step, _| step.to_owned())?);
         }
         ids.truncate(ids.len().saturating_sub(self.unread));
         Ok(ids)

@@ -29,13 +29,11 @@ impl RlhflowFormat {
 
 impl PromptFormat for RlhflowFormat {
     fn prompt(&self, question: &str, steps: &[&str]) -> Result<Vec<u32>, FormatError> {
-        let parts: Vec<&str> = [question].into_iter().chain(steps.iter().copied()).collect();
-        self.tokenizer.encode_bare(&parts, |parts| {
-            let (question, steps) = parts.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
+        self.tokenizer.encode_bare(question, steps, |question, steps| {
             let mut text = SYSTEM.to_owned();
             for (index, step) in steps.iter().enumerate() {
                 let answered = if index == 0 { String::new() } else { format!("{GOOD}<|eot_id|>") };
-                let message = if index == 0 { format!("{question} {step}") } else { step.clone() };
+                let message = if index == 0 { format!("{question} {step}") } else { (*step).to_owned() };
                 // Writing to a String cannot fail.
                 let _ = write!(
                     text,

@@ -25,7 +25,7 @@ impl SkyworkFormat {
 
 impl PromptFormat for SkyworkFormat {
     fn prompt(&self, question: &str, steps: &[&str]) -> Result<Vec<u32>, FormatError> {
-        let mut ids = self.tokenizer.encode_text(&[question], |parts| format!("{}{}\n", self.bos, parts.concat()))?;
+        let mut ids = self.tokenizer.encode_text(question, &[], |question, _| format!("{}{question}\n", self.bos))?;
         for step in steps {
             // A step that contains the separator is several steps for this model; the score of the last one counts.
             let mut pieces = step.split(&self.separator).filter(|piece| !piece.is_empty()).peekable();
@@ -33,7 +33,7 @@ impl PromptFormat for SkyworkFormat {
                 ids.push(self.separator_id);
             }
             for piece in pieces {
-                ids.extend(self.tokenizer.encode_text(&[piece], <[String]>::concat)?);
+                ids.extend(self.tokenizer.encode_text(piece, &[], |piece, _| piece.to_owned())?);
                 ids.push(self.separator_id);
             }
         }

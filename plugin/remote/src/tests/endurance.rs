@@ -276,6 +276,13 @@ impl ProcessUse {
             gateway_seconds: ticks.sum::<f64>() / 100.0,
         }
     }
+
+    /// Limit on the files that this process has open.
+    pub fn descriptor_limit() -> usize {
+        let limits = fs::read_to_string("/proc/self/limits").unwrap();
+        let limit = limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next());
+        limit.unwrap().parse().unwrap_or(usize::MAX)
+    }
 }
 
 /// The tokens that the engines decoded for these answers.

@@ -124,7 +124,11 @@ impl FakeEngine {
             .route("/generate", post(generate))
             .fallback(identity)
             .with_state(engine.clone());
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        // As many connections may wait to be accepted as at vLLM's server. tokio's 128 are too few where a thousand answers
+        // begin at once: the kernel drops the others and tries again after a second, and connections time out.
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let listener = socket.listen(2048).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let counted = engine.clone();
         let listener = listener.tap_io(move |_| _ = counted.connections.fetch_add(1, SeqCst));

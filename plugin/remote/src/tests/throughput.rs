@@ -11,7 +11,7 @@ use std::{
 
 use futures::{StreamExt as _, future::join_all, stream::FuturesUnordered};
 use rsd_core::{
-    pipeline::{Request, Rsd},
+    pipeline::{Request, Rsd, roles::Generator as _},
     policy::AfterRejection,
     sampling::Sampling,
 };
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use super::{
     answers::PROMPT,
-    endurance::{PATIENCE, ProcessUse, assert_nothing_stays, beside_engines, environment, eventually, model, pipeline},
+    endurance::{PATIENCE, ProcessUse, assert_nothing_stays, beside_engines, environment, model, pipeline},
     fake_engine::{FakeEngine, tokenizer},
 };
 use crate::{
@@ -116,6 +116,9 @@ fn many_answers_through_the_gateway_have_every_token_that_the_engine_gives_to_as
 #[test]
 fn answers_in_flight_that_are_given_up_leave_nothing_behind() {
     let count = environment("RSD_TEST_IN_FLIGHT", 64);
+    // A connection has two ends here; other tests of this process have some, too.
+    let (needed, limit) = (2 * count + 200, ProcessUse::descriptor_limit());
+    assert!(needed <= limit, "{needed} files are open, and the limit is {limit}: raise it with ulimit -n");
     let recitals = ["draft", "other"].map(recital);
     beside_engines([&recitals[0], &recitals[1]], move |engines, urls| async move {
         let models = [model(&urls[0], PATIENCE, count).await, model(&urls[1], PATIENCE, count).await];
@@ -124,9 +127,14 @@ fn answers_in_flight_that_are_given_up_leave_nothing_behind() {
         set_pace(&engines, Duration::from_secs(1));
         let before = ProcessUse::now();
         let mut in_flight: FuturesUnordered<_> = (0..count).map(|_| rsd.complete(request(0.0))).collect();
+        let all = async {
+            while engines[0].open.load(SeqCst) < count {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
         tokio::select! {
-            ended = in_flight.next() => panic!("an answer is over: {ended:?}"),
-            () = eventually("all in flight", || engines[0].open.load(SeqCst) == count) => {}
+            ended = in_flight.next() => panic!("an answer is over: {ended:?}; {:?}", models[0].traffic()),
+            all = tokio::time::timeout(PATIENCE, all) => assert!(all.is_ok(), "{:?}", models[0].traffic()),
         }
         let kib = ProcessUse::now().resident_kib.saturating_sub(before.resident_kib) as f64;
         println!("{count} answers in flight: {:.1} KiB for each, the engine's side of it included", kib / count as f64);
