@@ -31,6 +31,8 @@ use draft_phase::DraftOutcome;
 struct AnswerSession<'a> {
     rsd: &'a Rsd,
     id: u64,
+    /// When it began; `None` once its end is reported.
+    began: Option<Instant>,
     request: Request,
     sink: &'a mut dyn AnswerSink,
     cancel: CancellationToken,
@@ -82,11 +84,11 @@ pub(super) async fn run(
     sink: &mut dyn AnswerSink,
     cancel: CancellationToken,
 ) -> Result<AnswerOutcome, PipelineError> {
-    let began = Instant::now();
     let route = effective_policy(&request, &rsd.policy.current()).values.route;
     let mut session = AnswerSession {
         rsd,
         id: new_answer_id(),
+        began: Some(Instant::now()),
         answer: AnswerText::new(request.stop.clone()),
         request,
         sink,
@@ -114,7 +116,6 @@ pub(super) async fn run(
         Err(error) if session.draft_stands_in() => session.continue_without_target(error).await,
         finish => finish,
     };
-    session.complete_totals(began);
     session.report_end(finish.as_ref().err());
     Ok(session.outcome(finish?))
 }

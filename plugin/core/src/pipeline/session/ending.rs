@@ -1,21 +1,18 @@
 //! An answer ends: its totals are complete, the observers hear of it, and its outcome is made.
 
-use tokio::time::Instant;
-
 use super::{
     AnswerOutcome, AnswerProgress, AnswerSession, AnswerText, FinishReason, PipelineError, PipelineEvent, Transcript,
 };
 use crate::pipeline::observe::AnswerEnd;
 
 impl AnswerSession<'_> {
-    pub(super) fn complete_totals(&mut self, began: Instant) {
+    /// Completes the totals and reports the end, once.
+    pub(super) fn report_end(&mut self, error: Option<&PipelineError>) {
+        let Some(began) = self.began.take() else { return };
         let totals = &mut self.trace.totals;
         totals.seconds = began.elapsed().as_secs_f64();
         totals.flops = self.rsd.parameters().map(|parameters| totals.flops(parameters));
         totals.cost = self.rsd.prices().map(|prices| totals.cost(&prices));
-    }
-
-    pub(super) fn report_end(&self, error: Option<&PipelineError>) {
         self.emit(&PipelineEvent::AnswerEnded(&AnswerEnd {
             request: &self.request,
             steps_scored: self.steps_scored,
@@ -31,7 +28,8 @@ impl AnswerSession<'_> {
         self.target.as_ref().or(self.draft.as_ref()).map_or(0, Transcript::prompt_len)
     }
 
-    pub(super) fn outcome(mut self, finish: FinishReason) -> AnswerOutcome {
+    /// What the caller gets; called once, because it takes the tokens, the trace and the log-probabilities.
+    pub(super) fn outcome(&mut self, finish: FinishReason) -> AnswerOutcome {
         let rest = self.answer.finish();
         if !rest.is_empty() {
             self.sink.progress(AnswerProgress { text: rest, step: None, logprobs: Vec::new() });
@@ -42,12 +40,22 @@ impl AnswerSession<'_> {
         AnswerOutcome {
             text,
             completion_tokens: self.tokens.len(),
-            tokens: self.tokens,
+            tokens: std::mem::take(&mut self.tokens),
             finish,
             prompt_tokens,
             cached_prompt_tokens: cached,
-            trace: self.trace,
-            logprobs: self.logprobs,
+            trace: std::mem::take(&mut self.trace),
+            logprobs: std::mem::take(&mut self.logprobs),
+        }
+    }
+}
+
+impl Drop for AnswerSession<'_> {
+    /// A caller that drops the future of an answer has cancelled it. The trace lacks the run that was dropped.
+    fn drop(&mut self) {
+        // An observer that panics during a panic would end the program.
+        if !std::thread::panicking() {
+            self.report_end(Some(&PipelineError::Cancelled));
         }
     }
 }
