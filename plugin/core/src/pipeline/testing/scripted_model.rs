@@ -18,7 +18,7 @@ use crate::{
     pipeline::{
         price::TokenPrice,
         roles::{
-            Generator, GeneratorRun, ModelHealth, Prompt, RoleError, RunRequest, Step, StepEnd, TokenLogprob,
+            Generator, GeneratorRun, ModelHealth, Prompt, RemoteTraffic, RoleError, RunRequest, Step, StepEnd, TokenLogprob,
             Verification,
         },
         segment::StepCut,
@@ -48,6 +48,7 @@ pub struct ScriptedModel {
     pub token_seconds: [f64; 2],
     pub valve: Arc<WaitValve>,
     pub health: Arc<Mutex<ModelHealth>>,
+    pub traffic: Option<RemoteTraffic>,
     pub starts: Arc<AtomicUsize>,
     pub steps: Arc<AtomicUsize>,
     pub verifications: Arc<AtomicUsize>,
@@ -74,6 +75,7 @@ impl ScriptedModel {
             token_seconds: [0.0; 2],
             valve: Arc::default(),
             health: Arc::default(),
+            traffic: None,
             starts: Arc::default(),
             steps: Arc::default(),
             verifications: Arc::default(),
@@ -154,6 +156,10 @@ impl Generator for ScriptedModel {
 
     fn health(&self) -> ModelHealth {
         *self.health.lock()
+    }
+
+    fn traffic(&self) -> Option<RemoteTraffic> {
+        self.traffic.clone()
     }
 
     fn vocabulary(&self) -> Arc<str> {
