@@ -14,6 +14,10 @@ struct PanickingPrints {
 
 impl PanickingPrints {
     fn of(source: &str) -> Vec<String> {
+        // Most files print nothing, and parsing takes the time of this test.
+        if !source.contains("print") {
+            return Vec::new();
+        }
         let mut prints = Self { name: Regex::new(r"\be?print(ln)?\s*!").unwrap(), found: Vec::new() };
         prints.visit_file(&syn::parse_file(source).unwrap());
         prints.found
