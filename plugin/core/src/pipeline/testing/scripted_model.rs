@@ -18,8 +18,8 @@ use crate::{
     pipeline::{
         price::TokenPrice,
         roles::{
-            Generator, GeneratorRun, ModelHealth, Prompt, RemoteTraffic, RoleError, RunRequest, Step, StepEnd, TokenLogprob,
-            Verification,
+            Generator, GeneratorRun, ModelHealth, Prompt, RemoteTraffic, RoleError, RunRequest, Step, StepEnd,
+            TokenLogprob, Verification,
         },
         segment::StepCut,
     },
