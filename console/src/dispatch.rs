@@ -169,7 +169,7 @@ async fn replay(common: &CommonOptions, theme: LoadedTheme) -> Result<(), ExitRe
         recording.replay_into(&mut app);
         let format = if common.svg { ImageFormat::Svg } else { ImageFormat::Text };
         for warning in &theme.warnings {
-            writeln!(std::io::stderr(), "rsd-console: warning: {warning}")?;
+            let _ = writeln!(std::io::stderr(), "rsd-console: warning: {warning}");
         }
         return print_text(&take_screenshot(app, screen, &common.size, format, &theme.theme)?);
     }

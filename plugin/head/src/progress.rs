@@ -78,7 +78,7 @@ impl ProgressReporter {
         if let Some(task) = &mut *self.task.lock() {
             task.bar.set_position(done);
             if let (ProgressOutput::Lines, Some(line)) = (&self.output, task.tenths.line(done)) {
-                print_line(&line);
+                note(&line);
             }
         }
     }
@@ -94,8 +94,8 @@ impl ProgressReporter {
     pub fn note(&self, text: &str) {
         match &self.output {
             ProgressOutput::Bar | ProgressOutput::Lines => match &*self.task.lock() {
-                Some(task) => task.bar.suspend(|| print_line(text)),
-                None => print_line(text),
+                Some(task) => task.bar.suspend(|| note(text)),
+                None => note(text),
             },
             ProgressOutput::Silent => (),
             #[cfg(test)]
@@ -120,8 +120,9 @@ impl ProgressReporter {
     }
 }
 
-/// Prints a line on stderr. Unlike `eprintln!` it does not panic where nobody takes it: progress is no reason to end.
-fn print_line(line: &str) {
+/// Prints a line on stderr. Unlike `eprintln!` it does not panic where stderr cannot be written, as on a closed pipe:
+/// what it says is no reason to end.
+pub fn note(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 

@@ -1,10 +1,10 @@
 //! The `mistralrs-rsd` binary.
 
-use clap::Parser;
 use mistralrs_rsd::cli::Cli;
+use rsd_head::progress::note;
 
 fn main() -> std::process::ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_process();
     cli.start_log();
     if cfg!(all(target_arch = "x86_64", not(target_feature = "avx2"))) {
         tracing::warn!(
@@ -15,7 +15,7 @@ fn main() -> std::process::ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: the threads of the program could not be started: {error}");
+            note(&format!("error: the threads of the program could not be started: {error}"));
             return std::process::ExitCode::FAILURE;
         }
     };

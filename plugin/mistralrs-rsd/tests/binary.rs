@@ -6,15 +6,15 @@ use std::{
     process::{Command, Output},
 };
 
-/// Runs the binary with an empty environment and an empty home folder.
+/// The binary with an empty environment and an empty home folder.
+fn program(home: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mistralrs-rsd"));
+    command.args(words).env_clear().env("HOME", home).current_dir(repository());
+    command
+}
+
 fn mistralrs_rsd(home: &Path, words: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_mistralrs-rsd"))
-        .args(words)
-        .env_clear()
-        .env("HOME", home)
-        .current_dir(repository())
-        .output()
-        .unwrap()
+    program(home, words).output().unwrap()
 }
 
 fn repository() -> PathBuf {
@@ -149,6 +149,36 @@ fn an_invalid_command_line_exits_with_the_status_of_clap() {
     }
 }
 
+#[test]
+fn an_empty_variable_counts_as_not_set() {
+    let home = tempfile::tempdir().unwrap();
+    let empty = ["RSD_CONFIG", "RSD_LOG_FORMAT", "RSD_MODELS_PATH", "RUST_LOG", "NO_COLOR"].map(|name| (name, ""));
+    for words in [&["models", "list"][..], &["models", "pull", "--dry-run"], &["serve", "--rsd", "--dry-run"]] {
+        let output = program(home.path(), words).envs(empty).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let output = program(home.path(), &["serve"]).envs(empty).output().unwrap();
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && err.contains("no deployment file"), "{err}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_standard_error_that_cannot_be_written_changes_no_exit_status() {
+    use std::process::Stdio;
+
+    let home = tempfile::tempdir().unwrap();
+    for words in [&["config", "check", "no/such.yaml"][..], &["prm", "graft", "folder", "--head", "head.safetensors"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let (reader, closed) = std::io::pipe().unwrap();
+        drop(reader);
+        for err in [Stdio::from(full), Stdio::from(closed)] {
+            let status = program(home.path(), words).stdout(Stdio::null()).stderr(err).status().unwrap();
+            assert_eq!(status.code(), Some(1), "{words:?}");
+        }
+    }
+}
+
 /// Commands that print without a model.
 const PRINTING: [&[&str]; 8] = [
     &["completions", "bash"],
@@ -165,9 +195,7 @@ const PRINTING: [&[&str]; 8] = [
 #[cfg(target_os = "linux")]
 fn printing_to(out: std::process::Stdio, words: &[&str]) -> (Option<i32>, String) {
     let home = tempfile::tempdir().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mistralrs-rsd"));
-    command.args(words).env_clear().env("HOME", home.path()).current_dir(repository()).stdout(out);
-    let output = command.stderr(std::process::Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+    let output = program(home.path(), words).stdout(out).output().unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 

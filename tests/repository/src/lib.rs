@@ -75,6 +75,6 @@ pub fn crates() -> Vec<SourceCrate> {
 /// Whether a file holds tests or what only tests use.
 pub fn is_test(path: &Path) -> bool {
     let path = path.strip_prefix(root()).unwrap_or(path);
-    path.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "benches")
+    path.components().any(|part| ["tests", "testing", "benches"].iter().any(|folder| part.as_os_str() == *folder))
         || path.file_stem().is_some_and(|stem| stem == "tests" || stem == "testing")
 }

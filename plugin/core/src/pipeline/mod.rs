@@ -136,7 +136,8 @@ pub enum PipelineError {
 
 impl Rsd {
     /// Generates one answer. `on_progress` is called with every step as it is accepted, on the task of this call, so it
-    /// must not block. Cancelling, or dropping the returned future, frees all models within one token.
+    /// must not block. Cancelling, or dropping the returned future, frees all models within one token; the observer hears
+    /// of both as a cancelled answer.
     ///
     /// # Errors
     /// The request does not fit the models, was cancelled, or the target failed. What `on_progress` received stays

@@ -17,7 +17,10 @@ use parking_lot::Mutex;
 
 use rsd_core::pipeline::{
     price::TokenPrice,
-    roles::{AnswerPermit, CacheUse, Generator, GeneratorRun, Prompt, RoleError, RunReport, RunRequest, Step, StepEnd},
+    roles::{
+        AnswerPermit, CacheUse, Generator, GeneratorRun, ModelHealth, Prompt, RemoteTraffic, RoleError, RunReport,
+        RunRequest, Step, StepEnd,
+    },
 };
 
 /// A generator with a memory for one question. Clones share the memory.
@@ -106,6 +109,10 @@ impl Generator for MemoizedGenerator {
         self.0.model.token_bytes(token)
     }
 
+    fn has_token(&self, token: u32) -> bool {
+        self.0.model.has_token(token)
+    }
+
     fn engine_id(&self) -> Option<usize> {
         self.0.model.engine_id()
     }
@@ -116,6 +123,14 @@ impl Generator for MemoizedGenerator {
 
     fn cache(&self) -> CacheUse {
         self.0.model.cache()
+    }
+
+    fn health(&self) -> ModelHealth {
+        self.0.model.health()
+    }
+
+    fn traffic(&self) -> Option<RemoteTraffic> {
+        self.0.model.traffic()
     }
 
     async fn clear_cache(&self) -> Result<(), RoleError> {

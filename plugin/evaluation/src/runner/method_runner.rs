@@ -65,14 +65,10 @@ impl MethodRunner {
         let features = self.rsd.reward.reads_features();
         let draft = MemoizedGenerator::new(self.rsd.draft.clone(), features);
         let target = MemoizedGenerator::new(self.rsd.target.clone(), false);
-        let runner = QuestionRunner {
-            runner: self,
-            question,
-            prompt: self.prompt(question),
-            rsd: Rsd { draft: Arc::new(draft.clone()), target: Arc::new(target.clone()), ..self.rsd.clone() },
-            draft,
-            target,
-        };
+        let mut rsd = Rsd { draft: Arc::new(draft.clone()), target: Arc::new(target.clone()), ..self.rsd.clone() };
+        // The draft's memory would take what it proposes inside a step for steps.
+        rsd.settings.proposals = 0;
+        let runner = QuestionRunner { runner: self, question, prompt: self.prompt(question), rsd, draft, target };
         let mut answers = Vec::new();
         for method in methods {
             runner.answer(*method, &mut answers).await?;

@@ -13,8 +13,9 @@ use super::{BeamWidth, MemoizedGenerator, Method, MethodRunner, RunRecipe};
 use rsd_core::{
     pipeline::{
         AnswerOutcome, PolicyOverrides, Rsd,
+        observe::ModelRole,
         price::{CurrencyCode, TokenPrice},
-        roles::{Generator, RewardModel, RoleError, StepScore, Trajectory},
+        roles::{Generator, ModelHealth, RemoteTraffic, RewardModel, RoleError, StepScore, Trajectory},
         testing::{PROMPT, ScriptedReward, World, block_on},
         trace,
     },
@@ -144,6 +145,31 @@ fn remembered_steps_cost_no_model_and_are_counted_all_the_same() {
             |o: &AnswerOutcome| [&o.trace.totals.draft, &o.trace.totals.target].map(|model| model.prefilled);
         assert_eq!(prefilled(&first), prefilled(&again));
     });
+}
+
+#[test]
+fn health_traffic_and_tokens_are_those_of_the_model_inside() {
+    let mut world = world(1);
+    let health = ModelHealth { running: false, deaths: 2 };
+    *world.draft.health.lock() = health;
+    world.draft.traffic = Some(RemoteTraffic { requests: 3, ..RemoteTraffic::default() });
+    let (rsd, draft, target) = memoized(&world);
+    assert_eq!(rsd.health()[0], (ModelRole::Draft, health));
+    assert_eq!(draft.traffic(), world.draft.traffic);
+    assert_eq!((target.health(), target.traffic()), (ModelHealth::default(), None));
+    assert!(draft.has_token(255) && !draft.has_token(256));
+}
+
+#[test]
+fn proposals_of_the_deployment_change_no_answer() {
+    let methods = [Method::Rsd, Method::Sweep(0.3), Method::Sweep(0.7), Method::Draft];
+    for seed in 0..10 {
+        let without = answers(&world(seed), &methods);
+        let mut world = world(seed);
+        world.settings.proposals = 3;
+        let with: Vec<Answer> = answers(&world, &methods).into_iter().zip(&without).map(timeless).collect();
+        assert_eq!(with, without, "{seed}");
+    }
 }
 
 #[test]

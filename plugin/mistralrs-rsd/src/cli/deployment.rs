@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use rsd_config::{LoadedConfig, SettingOverride, TargetRule};
+use rsd_head::progress::note;
 
 use super::demo;
 
@@ -45,7 +46,7 @@ impl DeploymentArgs {
     pub(super) fn load(&self, target: TargetRule) -> anyhow::Result<LoadedConfig> {
         let loaded = rsd_config::load(Some(&self.file()?), rsd_config::environment(), &self.set, target)?;
         for warning in &loaded.warnings {
-            eprintln!("warning: {warning}");
+            note(&format!("warning: {warning}"));
         }
         Ok(loaded)
     }

@@ -12,6 +12,8 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+use super::environment;
+
 /// The log level of each target. The log of mistral.rs's engine is off, because it logs every failed forward pass and
 /// we cause one on purpose to empty a cache. We get its errors as answers and log them ourselves.
 const LEVELS: &str = "info,mistralrs_core=warn,mistralrs_quant=warn,mistralrs_core::engine=off";
@@ -32,12 +34,13 @@ pub(super) enum LogFormat {
 impl LogFormat {
     /// Logs to the standard error output from now on; `RUST_LOG` chooses what.
     pub(super) fn install(self) {
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LEVELS));
+        let chosen = environment::variable(EnvFilter::DEFAULT_ENV).and_then(|_| EnvFilter::try_from_default_env().ok());
+        let filter = chosen.unwrap_or_else(|| EnvFilter::new(LEVELS));
         let registry = tracing_subscriber::registry().with(filter).with(MisleadingWarnings);
         let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
         match self {
             Self::Text => {
-                let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+                let color = std::io::stderr().is_terminal() && environment::variable("NO_COLOR").is_none();
                 registry.with(lines.with_ansi(color).with_target(false)).init();
             }
             Self::Json => registry.with(lines.json().flatten_event(true)).init(),

@@ -5,6 +5,7 @@ mod calibrate;
 mod config;
 mod demo;
 mod deployment;
+mod environment;
 mod estimate;
 mod eval;
 mod log_format;
@@ -17,7 +18,8 @@ mod run;
 mod serve;
 mod values;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches as _, Parser, Subcommand};
+use rsd_head::progress::note;
 
 use self::{
     bench::BenchArgs, calibrate::CalibrateArgs, config::ConfigCommand, estimate::EstimateArgs, eval::EvalArgs,
@@ -77,6 +79,13 @@ enum Command {
 }
 
 impl Cli {
+    /// Reads the command line of this process. Prints the help that it asks for, or what is wrong with it, and exits.
+    pub fn from_process() -> Self {
+        let command = environment::without_empty_variables(Self::command(), environment::is_empty);
+        let cli = Self::from_arg_matches(&command.get_matches());
+        cli.unwrap_or_else(|error| error.format(&mut Self::command()).exit())
+    }
+
     /// Logs to the standard error output from now on.
     pub fn start_log(&self) {
         self.log_format.install();
@@ -85,16 +94,16 @@ impl Cli {
     /// Runs the command, prints an error to stderr with what to do about it, and returns the exit status.
     pub async fn run(self) -> u8 {
         for warning in renamed::warnings(std::env::args()) {
-            eprintln!("warning: {warning}");
+            note(&format!("warning: {warning}"));
         }
         match self.dispatch().await {
             Ok(()) => 0,
             Err(error) if error.is::<CommandStopped>() || error.is::<ServerAborted>() => {
-                eprintln!("{error}");
+                note(&error.to_string());
                 INTERRUPTED
             }
             Err(error) => {
-                eprintln!("error: {error:#}");
+                note(&format!("error: {error:#}"));
                 1
             }
         }

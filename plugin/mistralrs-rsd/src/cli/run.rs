@@ -20,7 +20,7 @@ use rsd_core::{
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{deployment::DeploymentArgs, values};
+use super::{deployment::DeploymentArgs, environment, values};
 use crate::deploy::{LoadedDeployment, deploy};
 
 /// The system message of the models' training on mathematics (Qwen2.5-Math model card).
@@ -75,7 +75,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<()> {
     let LoadedDeployment { rsd, .. } = deploy(&deployment, None).await?;
     overrides.apply(rsd.policy.current().policy(None)).values.validate()?;
 
-    let color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let color = std::io::stdout().is_terminal() && environment::variable("NO_COLOR").is_none();
     let step_printer = StepPrinter { color, verbose: args.verbose };
     let mut written = Ok(());
     let cancel = cancelled_by_ctrl_c();

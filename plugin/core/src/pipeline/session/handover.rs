@@ -1,7 +1,10 @@
 //! Keeps account of an answer for the decision which model goes on, and teaches what it shows of answers.
 
-use super::{AnswerSession, PipelineEvent, RandomStream, Step, StepEnd, StepSource, Transcript, uniform};
-use crate::policy::handover::{AnswerExploration, HandoverReason, NextModel};
+use super::{AnswerSession, PipelineEvent, Step, StepEnd, StepSource, Transcript};
+use crate::{
+    policy::handover::{AnswerExploration, HandoverReason, NextModel},
+    sampling::{RandomStream, uniform},
+};
 
 impl AnswerSession<'_> {
     /// Begins the account, once the prompt is encoded.

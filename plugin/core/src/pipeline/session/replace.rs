@@ -1,8 +1,8 @@
 //! The target generates one step in place of a rejected one.
 
 use super::{
-    AnswerSession, FinishReason, PipelineError, PipelineEvent, RejectedDraft, RunEvent, RunStart, Step, StepSource,
-    StepTrace,
+    AnswerSession, FinishReason, PipelineError, PipelineEvent, RejectedDraft, Step, StepSource, StepTrace,
+    model_run::{RunEvent, RunStart},
 };
 use crate::pipeline::speculation::{SpeculationReport, speculative_step};
 

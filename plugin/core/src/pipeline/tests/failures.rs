@@ -1,14 +1,19 @@
 //! Tests of failing models, cancelled requests and deadlines.
 
-use std::{sync::atomic::Ordering::SeqCst, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::SeqCst},
+    time::Duration,
+};
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::testing::{RewardFault, ScriptedAnswer, ScriptedModel, WaitValve, World, block_on};
 use crate::{
     pipeline::{
-        AnswerOutcome, FinishReason, PipelineError,
+        AnswerOutcome, FinishReason, PipelineError, Rsd,
+        observe::{PipelineEvent, PipelineObserver},
         roles::{Prompt, RoleError, Step, StepEnd},
         trace::{FallbackReason, StepSource},
         transcript::Transcript,
@@ -322,6 +327,45 @@ fn a_client_that_drops_the_answer_frees_all_models() {
             assert_eq!(world.live_runs(), 0, "at wait {at}");
         }
     });
+}
+
+/// The ends that it hears of: why there is no answer, and how many steps there were.
+#[derive(Default)]
+struct EndLog(Mutex<Vec<(Option<PipelineError>, usize)>>);
+
+impl PipelineObserver for EndLog {
+    fn observe(&self, _: u64, event: &PipelineEvent<'_>) {
+        if let PipelineEvent::AnswerEnded(ended) = event {
+            self.0.lock().push((ended.error.cloned(), ended.trace.steps.len()));
+        }
+    }
+}
+
+#[test]
+fn an_observer_hears_of_a_dropped_answer_as_of_a_cancelled_one_and_once() {
+    let cases = undisturbed().into_iter().flat_map(|(w, n, _)| (0..n).map(move |at| (w.clone(), at)));
+    let mut steps_in_all = 0;
+    block_on(async {
+        for (world, at) in cases {
+            let ends = Arc::new(EndLog::default());
+            let watched = |world: &World| Rsd { observer: ends.clone(), ..world.rsd() };
+            let cancel = CancellationToken::new();
+            let mut cancelled = world.through(WaitValve::hanging(at, Some(cancel.clone())));
+            cancelled.cancel = cancel;
+            let progress = cancelled.answer_on(&watched(&cancelled)).await.progress;
+            let steps = progress.iter().filter(|progress| progress.step.is_some()).count();
+            let dropped = world.through(WaitValve::hanging(at, None));
+            let rsd = watched(&dropped);
+            tokio::select! {
+                biased;
+                _ = dropped.answer_on(&rsd) => panic!("wait {at} did not hang"),
+                () = dropped.draft.valve.hung.notified() => {}
+            }
+            assert_eq!(*ends.0.lock(), vec![(Some(PipelineError::Cancelled), steps); 2], "at wait {at}");
+            steps_in_all += steps;
+        }
+    });
+    assert!(steps_in_all > 0);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use rsd_config::TargetRule;
 use rsd_core::pipeline::roles::{ChatMessage, Prompt};
 use rsd_evaluation::question::{self, QuestionFields};
 use rsd_files::FileAccess;
-use rsd_head::progress::item_bar;
+use rsd_head::progress::{item_bar, note};
 
 use super::{demo, deployment::DeploymentArgs, provenance, run::SYSTEM, values};
 use crate::{
@@ -196,7 +196,7 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<()> {
         let on_round = || {
             bar.inc(1);
             if bar.is_hidden() {
-                eprintln!("{} of {work}", bar.position());
+                note(&format!("{} of {work}", bar.position()));
             }
         };
         let table = args.measure(part, &bench, &target, &mut report, on_round).await?;

@@ -19,6 +19,7 @@ use rsd_evaluation::{
     runner::Method,
 };
 use rsd_files::lock;
+use rsd_head::progress::note;
 
 pub(super) use self::{
     args::EvalArgs,
@@ -45,7 +46,7 @@ pub(super) async fn run(args: EvalArgs) -> anyhow::Result<()> {
         if args.allow_execution
             && let Some(sandbox) = grades::sandbox_for(&questions, true).await?
         {
-            let _lock = lock::acquire(&out.join(".lock"), |message| eprintln!("{message}"))?;
+            let _lock = lock::acquire(&out.join(".lock"), note)?;
             grading::execute(out, &questions, &sandbox).await?;
         }
         return write_report(out, &questions, &args.report_names(), args.report_questions);

@@ -21,7 +21,7 @@ use rsd_core::{
 };
 use rsd_evaluation::runner::{Method, MethodRunner, RemoteError, RemoteRunner, RunRecipe};
 use rsd_files::lock;
-use rsd_head::progress::item_bar;
+use rsd_head::progress::{item_bar, note};
 
 /// Prefix cache in megabytes if the deployment sets none. A large cache pays off here, because the answers at different
 /// thresholds share their beginnings.
@@ -91,7 +91,7 @@ impl EvalSession {
 
     fn lock_folder(args: &QuestionArgs) -> anyhow::Result<(Instant, std::fs::File)> {
         std::fs::create_dir_all(&args.out).with_context(|| format!("creating {}", args.out.display()))?;
-        Ok((Instant::now(), lock::acquire(&args.out.join(".lock"), |message| eprintln!("{message}"))?))
+        Ok((Instant::now(), lock::acquire(&args.out.join(".lock"), note)?))
     }
 
     /// The threshold in effect.
@@ -170,7 +170,7 @@ impl EvalSession {
     ) -> anyhow::Result<AskOutcome> {
         let tasks = self.open_tasks(questions, methods);
         let count = tasks.len();
-        eprintln!("{count} questions to ask, {} already answered", questions.len() - count);
+        note(&format!("{count} questions to ask, {} already answered", questions.len() - count));
         let bar = item_bar(count, "{pos} of {len} [{bar:30}] {elapsed} elapsed, {eta} left");
         let (source, log) = (&self.source, &mut self.log);
         let time_is_up = || self.budget.is_some_and(|budget| self.began.elapsed() >= budget);
@@ -193,18 +193,20 @@ impl EvalSession {
             let Some((question, answers)) = next else { break };
             match answers.with_context(|| format!("at question {}", question.id))? {
                 QuestionOutcome::Answered(answers) => log.add(&answers)?,
-                QuestionOutcome::LeftOut(reason) => bar.suspend(|| eprintln!("{}: left out: {reason}", question.id)),
+                QuestionOutcome::LeftOut(reason) => {
+                    bar.suspend(|| note(&format!("{}: left out: {reason}", question.id)));
+                }
             }
             done += 1;
             bar.inc(1);
             if bar.is_hidden() {
                 let each = began.elapsed().as_secs_f64() / done as f64;
-                eprintln!("{done} of {count} questions, {each:.0} s each");
+                note(&format!("{done} of {count} questions, {each:.0} s each"));
             }
         }
         bar.finish_and_clear();
         if done < count {
-            eprintln!("the time is up; the same command resumes from here");
+            note("the time is up; the same command resumes from here");
             return Ok(AskOutcome::TimeUp);
         }
         Ok(AskOutcome::Complete)

@@ -24,7 +24,7 @@ use rsd_head::{
         problems::{ExistingSolution, MathProblem, read_existing_solutions, read_problems},
         store::{CollectionInfo, RolloutStore},
     },
-    progress::{ProgressReporter, item_bar},
+    progress::{ProgressReporter, item_bar, note},
 };
 
 /// Let the draft solve problems with known answers and save the features of its steps.
@@ -172,13 +172,13 @@ async fn collect(
             Ok(solved) => store.add(&solved.rollout, &solved.features)?,
             // A problem that does not fit the draft is left out; the others are collected.
             Err(error @ (RoleError::ContextExceeded { .. } | RoleError::Invalid(_))) => {
-                bar.suspend(|| eprintln!("{}, sample {}: left out: {error}", task.problem.id, task.sample));
+                bar.suspend(|| note(&format!("{}, sample {}: left out: {error}", task.problem.id, task.sample)));
             }
             Err(error) => return Err(error.into()),
         }
         bar.set_message(format!("{:.0} % right", 100.0 * store.correct as f64 / store.count.max(1) as f64));
         if bar.is_hidden() && store.count.is_multiple_of(20) {
-            eprintln!("{} solutions, {} right", store.count, store.correct);
+            note(&format!("{} solutions, {} right", store.count, store.correct));
         }
     }
     bar.finish_and_clear();
