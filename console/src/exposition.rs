@@ -1,20 +1,27 @@
 //! A tolerant parser of the Prometheus text format: it skips and counts invalid lines, and no input makes it panic.
 //! Metric names may contain colons, label values may contain braces, commas and escapes.
+//!
+//! A sample borrows its names and values from the text: a console of twenty servers parses thousands of samples a second.
+
+use std::borrow::Cow;
+
+/// Name and value of a label.
+pub type SampleLabel<'a> = (&'a str, Cow<'a, str>);
 
 /// One sample, which is one line.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ExpositionSample {
-    pub name: String,
+pub struct ExpositionSample<'a> {
+    pub name: &'a str,
     /// Name and value of each label, in the order of the line.
-    pub labels: Vec<(String, String)>,
+    pub labels: Vec<SampleLabel<'a>>,
     /// May be NaN or infinite, as the server wrote it.
     pub value: f64,
 }
 
 /// A parsed exposition.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Exposition {
-    pub samples: Vec<ExpositionSample>,
+pub struct Exposition<'a> {
+    pub samples: Vec<ExpositionSample<'a>>,
     /// Lines that are neither samples nor comments.
     pub bad_lines: usize,
 }
@@ -26,7 +33,7 @@ const MAX_SAMPLES: usize = 50_000;
 
 /// Parses every line that is valid.
 #[must_use]
-pub fn parse(text: &str) -> Exposition {
+pub fn parse(text: &str) -> Exposition<'_> {
     let mut found = Exposition::default();
     for line in text.lines() {
         let line = line.trim();
@@ -41,7 +48,7 @@ pub fn parse(text: &str) -> Exposition {
     found
 }
 
-fn sample(line: &str) -> Option<ExpositionSample> {
+fn sample(line: &str) -> Option<ExpositionSample<'_>> {
     if line.len() > MAX_LINE_SIZE {
         return None;
     }
@@ -68,7 +75,7 @@ fn sample(line: &str) -> Option<ExpositionSample> {
         }
         _ => {}
     }
-    Some(ExpositionSample { name: name.to_owned(), labels, value })
+    Some(ExpositionSample { name, labels, value })
 }
 
 fn is_name(c: char) -> bool {
@@ -76,7 +83,7 @@ fn is_name(c: char) -> bool {
 }
 
 /// Parses the labels up to the closing brace; returns them and the rest of the line.
-fn labels(mut text: &str) -> Option<(Vec<(String, String)>, &str)> {
+fn labels(mut text: &str) -> Option<(Vec<SampleLabel<'_>>, &str)> {
     let mut labels = Vec::new();
     loop {
         text = text.trim_start_matches([' ', '\t']);
@@ -90,7 +97,7 @@ fn labels(mut text: &str) -> Option<(Vec<(String, String)>, &str)> {
         }
         let rest = rest.trim_start().strip_prefix('=')?.trim_start().strip_prefix('"')?;
         let (value, rest) = quoted(rest)?;
-        labels.push((name.to_owned(), value));
+        labels.push((name, value));
         text = rest.trim_start();
         text = match text.strip_prefix(',') {
             Some(rest) => rest,
@@ -101,12 +108,16 @@ fn labels(mut text: &str) -> Option<(Vec<(String, String)>, &str)> {
 }
 
 /// Parses a label's value up to the closing quote, with the escapes resolved; returns it and the rest of the line.
-fn quoted(text: &str) -> Option<(String, &str)> {
-    let mut value = String::new();
-    let mut chars = text.char_indices();
+fn quoted(text: &str) -> Option<(Cow<'_, str>, &str)> {
+    let end = text.find(['"', '\\'])?;
+    if text[end..].starts_with('"') {
+        return Some((Cow::Borrowed(&text[..end]), &text[end + 1..]));
+    }
+    let mut value = text[..end].to_owned();
+    let mut chars = text[end..].char_indices();
     while let Some((at, c)) = chars.next() {
         match c {
-            '"' => return Some((value, &text[at + 1..])),
+            '"' => return Some((Cow::Owned(value), &text[end + at + 1..])),
             '\\' => match chars.next()?.1 {
                 'n' => value.push('\n'),
                 other @ ('\\' | '"') => value.push(other),
@@ -148,7 +159,7 @@ exemplar_bucket{le="+Inf"} 4 # {trace="x"} 0.5
 "#;
         let found = parse(text);
         assert_eq!(found.bad_lines, 0, "{found:?}");
-        let all: Vec<_> = found.samples.iter().map(|s| (s.name.as_str(), s.labels.len(), s.value)).collect();
+        let all: Vec<_> = found.samples.iter().map(|s| (s.name, s.labels.len(), s.value)).collect();
         assert_eq!(all, [("a:b:rate5m", 2, 1.5), ("plain", 0, 2.0), ("spaced", 2, 3.0), ("exemplar_bucket", 1, 4.0)]);
         assert_eq!(found.samples[0].labels[0].1, "x{y}");
         assert_eq!(found.samples[0].labels[1].1, "/a,\"b\"\\\n}");
@@ -185,7 +196,7 @@ exemplar_bucket{le="+Inf"} 4 # {trace="x"} 0.5
             let found = parse(&line);
             prop_assume!(number.is_finite());
             prop_assert_eq!(found.bad_lines, 0);
-            prop_assert_eq!(&found.samples[0].labels[0].1, &value.replace('\r', ""));
+            prop_assert_eq!(&*found.samples[0].labels[0].1, value.replace('\r', ""));
             prop_assert_eq!(found.samples[0].value.to_bits(), number.to_bits());
         }
     }

@@ -138,15 +138,14 @@ pub async fn fetch_metrics(http: &HttpClient, endpoint: &str) -> Result<String, 
         return Err(format!("{url} answers {}", reply.status));
     }
     let text = reply.text();
-    let found = exposition::parse(&text);
-    if found.samples.iter().any(|sample| sample.name.starts_with("rsd_")) {
-        Ok(text)
-    } else {
-        let (samples, bad) = (found.samples.len(), found.bad_lines);
-        Err(format!(
-            "{url} has no rsd_ metrics, but {samples} other samples and {bad} invalid lines: is it another kind of server?"
-        ))
+    if text.lines().any(|line| line.trim_start().starts_with("rsd_")) {
+        return Ok(text);
     }
+    let found = exposition::parse(&text);
+    let (samples, bad) = (found.samples.len(), found.bad_lines);
+    Err(format!(
+        "{url} has no rsd_ metrics, but {samples} other samples and {bad} invalid lines: is it another kind of server?"
+    ))
 }
 
 async fn scrape(

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use rsd_protocol::metrics::{self, MetricKind, MetricSpec};
 
-use crate::exposition::Exposition;
+use crate::exposition::{Exposition, SampleLabel};
 
 /// Series of one server that are stored; more are ignored.
 const MAX_SERIES: usize = 1024;
@@ -72,7 +72,7 @@ pub struct ScrapeOutcome {
 
 impl MetricHistory {
     /// Adds a scrape.
-    pub fn record_scrape(&mut self, at_ms: u64, scrape: &Exposition) -> ScrapeOutcome {
+    pub fn record_scrape(&mut self, at_ms: u64, scrape: &Exposition<'_>) -> ScrapeOutcome {
         // Rows stay in order even if a recording was concatenated from two.
         let at_ms = self.rows.back().map_or(at_ms, |last| last.at_ms.max(at_ms));
         let mut outcome = ScrapeOutcome::default();
@@ -84,7 +84,7 @@ impl MetricHistory {
         }
         self.ignored = 0;
         for sample in &scrape.samples {
-            let name = current_name(&sample.name);
+            let name = current_name(sample.name);
             let Some(counter) = tracked(name) else { continue };
             let Some(slot) = self.slot(name, &sample.labels, counter) else {
                 self.ignored += 1;
@@ -252,8 +252,12 @@ impl MetricHistory {
         (end > start).then_some((ended - began).max(0.0))
     }
 
-    fn slot(&mut self, name: &str, labels: &[(String, String)], counter: bool) -> Option<usize> {
-        if let Some(found) = self.names.get(name).and_then(|all| all.iter().find(|series| series.labels == labels)) {
+    fn slot(&mut self, name: &str, labels: &[SampleLabel<'_>], counter: bool) -> Option<usize> {
+        let same = |series: &&LabeledSeries| {
+            let pairs = || series.labels.iter().zip(labels);
+            series.labels.len() == labels.len() && pairs().all(|(one, other)| one.0 == other.0 && one.1 == other.1)
+        };
+        if let Some(found) = self.names.get(name).and_then(|all| all.iter().find(same)) {
             return Some(found.slot);
         }
         if self.slots.len() == MAX_SERIES {
@@ -261,7 +265,8 @@ impl MetricHistory {
         }
         let slot = self.slots.len();
         self.slots.push(SeriesSlot { counter, ..SeriesSlot::default() });
-        self.names.entry(name.to_owned()).or_default().push(LabeledSeries { labels: labels.to_vec(), slot });
+        let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into_owned())).collect();
+        self.names.entry(name.to_owned()).or_default().push(LabeledSeries { labels, slot });
         Some(slot)
     }
 }

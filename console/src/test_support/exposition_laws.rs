@@ -19,7 +19,7 @@ pub fn check(text: &str) {
 }
 
 /// The sample in the text format.
-fn to_line(sample: &ExpositionSample) -> String {
+fn to_line(sample: &ExpositionSample<'_>) -> String {
     let escaped = |value: &str| value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', "\\n");
     let labels: Vec<_> = sample.labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
     let value = match sample.value {
@@ -30,7 +30,7 @@ fn to_line(sample: &ExpositionSample) -> String {
     format!("{}{{{}}} {value}", sample.name, labels.join(","))
 }
 
-fn same(one: &ExpositionSample, other: &ExpositionSample) -> bool {
+fn same(one: &ExpositionSample<'_>, other: &ExpositionSample<'_>) -> bool {
     let values = one.value.to_bits() == other.value.to_bits() || (one.value.is_nan() && other.value.is_nan());
     one.name == other.name && one.labels == other.labels && values
 }

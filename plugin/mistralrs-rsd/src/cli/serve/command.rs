@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 
 use super::{
     ServeArgs, TargetFromLine,
+    listener::listen,
     operator::{self, AdminListener, HangupSignal},
     service_manager,
     stop_signals::StopSignals,
@@ -133,7 +134,7 @@ fn read_deployment(args: &ServeArgs) -> anyhow::Result<(Option<TargetFromLine>, 
 /// Binds the port of the server and warns if everybody can reach it without an API key.
 async fn bind_listener(settings: &ServerConfig, has_key: bool) -> anyhow::Result<TcpListener> {
     let (host, port) = (settings.host.as_str(), settings.port);
-    let listener = TcpListener::bind((host, port))
+    let listener = listen(host, port)
         .await
         .with_context(|| format!("listening on {host}:{port}; choose another port with -p or server.port"))?;
     if !has_key && !listener.local_addr()?.ip().is_loopback() {

@@ -8,6 +8,7 @@ mod args;
 pub(in crate::cli) mod command;
 mod effect;
 mod error;
+mod listener;
 mod model;
 mod older;
 mod operator;

@@ -17,6 +17,8 @@ use rsd_server::{
     admin::{self, AdminState, AdminTokens, AuditLog, OwnedTokenFile, RecentTraces},
 };
 
+use super::listener::listen;
+
 /// The bound listener of the admin API, with its tokens.
 pub(super) struct AdminListener {
     listener: TcpListener,
@@ -35,7 +37,7 @@ impl AdminListener {
             return Ok(None);
         }
         let AdminConfig { host, port, .. } = config;
-        let listener = TcpListener::bind((host.as_str(), *port)).await.with_context(|| {
+        let listener = listen(host, *port).await.with_context(|| {
             format!(
                 "listening on {host}:{port} for the admin API; choose another port with admin.port, or set admin.enabled: false"
             )
