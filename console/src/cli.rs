@@ -74,9 +74,10 @@ pub struct CommonOptions {
     /// Print the screenshot as an SVG image with the theme's colors.
     #[arg(long, requires = "screenshot")]
     pub svg: bool,
-    /// Seconds between two scrapes of the metrics.
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, global = true)]
-    pub interval: f64,
+    /// Seconds between two scrapes of the metrics of a server. Default: 1 for up to ten servers; a
+    /// tenth of their number for more, and 5 at most.
+    #[arg(long, value_name = "SECONDS", global = true)]
+    pub interval: Option<f64>,
     /// Length in seconds of the window that rates and quantiles are computed over.
     #[arg(long, value_name = "SECONDS", default_value_t = 120, global = true)]
     pub window: u64,

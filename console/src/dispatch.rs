@@ -129,7 +129,10 @@ fn sources(common: &CommonOptions) -> Result<DataSources, ExitReason> {
     let servers: Vec<_> = targets.iter().map(|target| (target.name.clone(), target.admin.is_some())).collect();
     let clock = SteadyClock::start();
     let (sender, messages) = mpsc::channel(256);
-    let pace = PollIntervals { metrics: seconds(common.interval)?, ..PollIntervals::default() };
+    let mut pace = PollIntervals::for_fleet(servers.len());
+    if let Some(interval) = common.interval {
+        pace.metrics = seconds(interval)?;
+    }
     let mut tasks = JoinSet::new();
     let hosts = |target: &ServerTarget| {
         let url = target.endpoint.as_deref().or(target.admin.as_deref()).unwrap_or_default();

@@ -36,9 +36,18 @@ pub struct PollIntervals {
     pub admin: Duration,
 }
 
-impl Default for PollIntervals {
-    fn default() -> Self {
-        Self { metrics: Duration::from_secs(1), admin: Duration::from_secs(2) }
+/// Servers that are scraped every second. More are scraped less often, so that a large fleet costs no more.
+const SERVERS_EVERY_SECOND: f64 = 10.0;
+/// The longest default interval: a server that is silent for 7 s counts as stale.
+const LONGEST_INTERVAL: f64 = 5.0;
+
+impl PollIntervals {
+    /// The intervals for this number of servers.
+    #[must_use]
+    pub fn for_fleet(servers: usize) -> Self {
+        let metrics = (servers as f64 / SERVERS_EVERY_SECOND).clamp(1.0, LONGEST_INTERVAL);
+        let admin = (2.0 * metrics).min(LONGEST_INTERVAL);
+        Self { metrics: Duration::from_secs_f64(metrics), admin: Duration::from_secs_f64(admin) }
     }
 }
 
@@ -369,4 +378,18 @@ fn command_answer(ticket: u64, result: Result<CommandAnswer, AdminError>) -> Sou
 
 fn token_folder() -> String {
     token_file::folder().map_or_else(|| "the folder of token files".to_owned(), |folder| folder.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_larger_fleet_is_queried_less_often_and_never_so_seldom_that_it_looks_stale() {
+        let seconds = |servers| {
+            let intervals = PollIntervals::for_fleet(servers);
+            (intervals.metrics.as_secs_f64(), intervals.admin.as_secs_f64())
+        };
+        assert_eq!([0, 1, 10, 20, 1000].map(seconds), [(1.0, 2.0), (1.0, 2.0), (1.0, 2.0), (2.0, 4.0), (5.0, 5.0)]);
+    }
 }
