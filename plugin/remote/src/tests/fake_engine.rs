@@ -101,6 +101,7 @@ pub(crate) struct FakeEngine {
 
 impl FakeEngine {
     /// Serves it on a free port of this machine and returns its URL.
+    #[allow(clippy::unused_async, reason = "a listener and a task need the runtime that only an async caller has")]
     pub(crate) async fn serve(recital: &str, prompt: usize) -> (Arc<Self>, String) {
         let vocabulary = tokenizer();
         let engine = Arc::new(Self {
