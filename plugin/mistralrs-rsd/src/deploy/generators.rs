@@ -1,6 +1,6 @@
 //! Draft and target of a deployment: loaded into this process, or reached on a remote engine.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use rsd_config::{PriceConfig, RemoteConfig, RemoteEngine, RemoteHeader, RoleConfig};
 use rsd_core::pipeline::roles::Generator;
@@ -11,7 +11,7 @@ use rsd_remote::{
 };
 use rsd_vocabulary::Vocabulary;
 
-use super::{DeployError, load, secret, spec};
+use super::{DeployError, load, secret, spec, tokenizer_files::TokenizerFiles};
 use crate::engine::{Engine, EngineSpec};
 
 /// A model that generates, before it is loaded or reached.
@@ -44,13 +44,18 @@ impl GeneratorPlan {
 
     /// Loads the model, or connects to its engine. A remote engine can use the tokens and the chat template of the
     /// other model, if that runs in this process.
-    async fn start(self, name: &str, other: Option<&LoadedGenerator>) -> Result<LoadedGenerator, DeployError> {
+    async fn start(
+        self,
+        name: &str,
+        other: Option<&LoadedGenerator>,
+        tokenizers: &mut TokenizerFiles,
+    ) -> Result<LoadedGenerator, DeployError> {
         Ok(match self {
             Self::Local(spec) => LoadedGenerator::Local(load(name, *spec).await?),
             Self::Remote { role, remote } => {
                 let section = format!("roles.{name}");
                 let vocabulary = match &role.tokenizer {
-                    Some(path) => Arc::new(read_tokenizer(&section, path)?),
+                    Some(path) => tokenizers.read(&section, path)?,
                     None => other.ok_or_else(|| DeployError::NoTokenizer(name.to_owned()))?.tokens(),
                 };
                 let engine = other.and_then(LoadedGenerator::engine).cloned();
@@ -68,14 +73,15 @@ impl GeneratorPlan {
 pub(super) async fn start_both(
     draft: GeneratorPlan,
     target: GeneratorPlan,
+    tokenizers: &mut TokenizerFiles,
 ) -> Result<(LoadedGenerator, LoadedGenerator), DeployError> {
     if matches!(draft, GeneratorPlan::Remote { .. }) {
-        let target = target.start("target", None).await?;
-        let draft = draft.start("draft", Some(&target)).await?;
+        let target = target.start("target", None, tokenizers).await?;
+        let draft = draft.start("draft", Some(&target), tokenizers).await?;
         return Ok((draft, target));
     }
-    let draft = draft.start("draft", None).await?;
-    let target = target.start("target", Some(&draft)).await?;
+    let draft = draft.start("draft", None, tokenizers).await?;
+    let target = target.start("target", Some(&draft), tokenizers).await?;
     Ok((draft, target))
 }
 
@@ -100,14 +106,6 @@ impl LoadedGenerator {
             Self::Remote(model) => Arc::new(model),
         }
     }
-}
-
-pub(super) fn read_tokenizer(section: &str, path: &Path) -> Result<Vocabulary, DeployError> {
-    Vocabulary::from_file(path).map_err(|reason| DeployError::Tokenizer {
-        section: section.to_owned(),
-        path: path.to_owned(),
-        reason,
-    })
 }
 
 /// What a client of an engine needs to know of a model, which `section` of the deployment file describes.

@@ -3,6 +3,7 @@
 mod generators;
 mod remote_reward;
 mod reward_plan;
+mod tokenizer_files;
 
 use std::{
     path::{Path, PathBuf},
@@ -23,6 +24,7 @@ use crate::{
 
 use generators::{GeneratorPlan, LocalEngines};
 use reward_plan::RewardPlan;
+use tokenizer_files::TokenizerFiles;
 
 use rsd_head::{
     exposure::CheckpointError,
@@ -171,9 +173,10 @@ pub async fn deploy(deployment: &Deployment, target: Option<EngineSpec>) -> Resu
         (None, Some(role)) => GeneratorPlan::of_role("target", role).await?,
         (None, None) => return Err(DeployError::NoTarget),
     };
-    let (draft, target) = Box::pin(generators::start_both(draft, target)).await?;
+    let mut tokenizers = TokenizerFiles::default();
+    let (draft, target) = Box::pin(generators::start_both(draft, target, &mut tokenizers)).await?;
     let engines = LocalEngines { draft: draft.engine().cloned(), target: target.engine().cloned() };
-    let reward = checked(&deployment.reward, Box::pin(reward_plan.load(&engines)).await?);
+    let reward = checked(&deployment.reward, Box::pin(reward_plan.load(&engines, &mut tokenizers)).await?);
     let (draft, target) = (draft.into_generator(), target.into_generator());
     if draft.vocabulary() != target.vocabulary() {
         if deployment.steps.proposals > 0 {
@@ -205,7 +208,7 @@ pub async fn text_reward(deployment: &Deployment) -> Result<Arc<dyn RewardModel>
         }
         *model = Some(Box::new(spec("target", target).await?));
     }
-    Box::pin(plan.load(&LocalEngines::default())).await
+    Box::pin(plan.load(&LocalEngines::default(), &mut TokenizerFiles::default())).await
 }
 
 /// Loads a process reward model that [`rsd_head::prepare::prepare`] has prepared.

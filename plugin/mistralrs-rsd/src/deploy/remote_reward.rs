@@ -15,7 +15,8 @@ use rsd_vocabulary::Vocabulary;
 
 use super::{
     DeployError,
-    generators::{LocalEngines, read_tokenizer, remote_settings},
+    generators::{LocalEngines, remote_settings},
+    tokenizer_files::TokenizerFiles,
 };
 
 /// A reward model on a remote engine, before it is reached.
@@ -54,9 +55,13 @@ impl RemoteReward {
     }
 
     /// Reaches the engine and scores a known step.
-    pub(super) async fn connect(self, engines: &LocalEngines) -> Result<Arc<dyn RewardModel>, DeployError> {
+    pub(super) async fn connect(
+        self,
+        engines: &LocalEngines,
+        tokenizers: &mut TokenizerFiles,
+    ) -> Result<Arc<dyn RewardModel>, DeployError> {
         let path = self.role.tokenizer.as_deref().ok_or(DeployError::NoRewardTokenizer)?;
-        let vocabulary = Arc::new(read_tokenizer(&self.section, path)?);
+        let vocabulary = tokenizers.read(&self.section, path)?;
         let reward: Arc<dyn RewardModel> = match &self.kind {
             RemoteRewardKind::Judge => Arc::new(self.judge(vocabulary, engines).await?),
             RemoteRewardKind::Prm { family, separator } => {

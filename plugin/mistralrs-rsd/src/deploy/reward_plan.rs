@@ -19,6 +19,7 @@ use super::{
     load, load_prm, observable_draft,
     remote_reward::RemoteReward,
     resolve, secret, spec,
+    tokenizer_files::TokenizerFiles,
 };
 use crate::{
     engine::{Engine, EngineSpec},
@@ -96,11 +97,15 @@ impl RewardPlan {
         })
     }
 
-    pub(super) async fn load(self, engines: &LocalEngines) -> Result<Arc<dyn RewardModel>, DeployError> {
+    pub(super) async fn load(
+        self,
+        engines: &LocalEngines,
+        tokenizers: &mut TokenizerFiles,
+    ) -> Result<Arc<dyn RewardModel>, DeployError> {
         Ok(match self {
             Self::Judge(None) => Arc::new(judge(engines.target.clone().ok_or(DeployError::JudgeAfar)?)?),
             Self::Judge(Some(spec)) => Arc::new(judge(load("reward", *spec).await?)?),
-            Self::Remote(remote) => Box::pin(remote.connect(engines)).await?,
+            Self::Remote(remote) => Box::pin(remote.connect(engines, tokenizers)).await?,
             Self::Prm { published, separator } => Arc::new(load_prm(*published, separator.as_deref()).await?),
             Self::Resident(head) => Arc::new(ResidentReward::new(head)),
             Self::Http(scorer) => {
@@ -111,7 +116,7 @@ impl RewardPlan {
             Self::Weighted(plans) => {
                 let mut parts = Vec::with_capacity(plans.len());
                 for (weight, plan) in plans {
-                    parts.push((weight, Box::pin(plan.load(engines)).await?));
+                    parts.push((weight, Box::pin(plan.load(engines, tokenizers)).await?));
                 }
                 Arc::new(WeightedReward::new(parts))
             }
