@@ -7,7 +7,10 @@
 `mistralrs-rsd prm collect` makes the same folder with the engine that serves, one solution after the other. Here every
 worker decodes `--slots` solutions in one batch on a thread of its own, and the hidden states, log-probabilities and
 entropies come from the same forward passes. The states are those after the final norm, as in serving. Another engine
-rounds differently: compare a few solutions with `prm collect --rollouts OUT/rollouts.jsonl` before you rely on it.
+rounds differently, so compare a few solutions before you rely on it:
+
+    mistralrs-rsd prm collect --rsd my.yaml --data problems.jsonl --rollouts rollouts/rollouts.jsonl --out engine
+    python rollouts.py --out rollouts --compare engine
 
 A problem is a line with `question`, `answer` (a number, or a text that ends in one) and `id`. A solution is right if its
 last \\boxed{} number, or else its last number, is the answer. A stopped run is continued by the same command.
@@ -42,7 +45,7 @@ def arguments():
     """Parses the command line."""
     file = CACHE / "qwen2.5-coder-0.5b-instruct-q4_k_m.q8_0.gguf"
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=pathlib.Path, action="append", required=True, help="problems; may be repeated")
+    parser.add_argument("--data", type=pathlib.Path, action="append", default=[], help="problems; may be repeated")
     parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for the solutions")
     parser.add_argument("--model", type=pathlib.Path, default=file, help=f"GGUF file of a ChatML draft (default: {file})")
     parser.add_argument("--draft", default=DEMO_DRAFT, help="SHA-256 of the draft as published (default: the demo's)")
@@ -55,8 +58,12 @@ def arguments():
     parser.add_argument("--limit", type=int, help="use at most this many problems")
     parser.add_argument("--system", default=SYSTEM, help="system message")
     parser.add_argument("--slots", type=int, default=32, help="solutions that a worker decodes at once (default: 32)")
+    parser.add_argument("--compare", type=pathlib.Path, help="only compare --out with a folder of the same solutions")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each (default: 2)")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if not (options.data or options.compare):
+        parser.error("name problems with --data, or a folder with --compare")
+    return options
 
 
 def number_of(text):
@@ -81,6 +88,8 @@ def read_problems(options):
                 row = json.loads(line)
                 answer = row["answer"]
                 answer = number_of(answer.split("####")[-1]) if isinstance(answer, str) else float(answer)
+                if answer is None:
+                    raise SystemExit(f"{path}: the answer of {row['id']} has no number")
                 problems.append({"id": str(row["id"]), "question": row["question"], "answer": answer})
     end = None if options.limit is None else options.skip + options.limit
     return problems[options.skip : end]
@@ -254,7 +263,6 @@ class Folder:
 
     def __init__(self, path):
         self.path = path
-        (path / "features").mkdir(parents=True, exist_ok=True)
 
     def open(self, options, width):
         """Writes `collection.json`, or checks that it is of the same settings."""
@@ -267,6 +275,7 @@ class Folder:
             "statistics": STATISTICS,
             "settings": {"engine": "llama.cpp"} | {name: getattr(options, name) for name in names},
         }
+        (self.path / "features").mkdir(parents=True, exist_ok=True)
         path = self.path / "collection.json"
         if path.exists() and json.loads(path.read_text()) != collection:
             raise SystemExit(f"{path} is of other settings: name another folder with --out, or the same settings")
@@ -283,14 +292,47 @@ class Folder:
 
     def add(self, line, features):
         """Writes the features, then the line that makes the solution count."""
+        safetensors.numpy.save_file(features, self.features_path(line))
+        with open(self.path / "rollouts.jsonl", "a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.write(json.dumps(line) + "\n")
+
+    def features_path(self, line):
+        """The file with the features of a solution."""
         name = line["problem"]
         plain = re.sub(r"[^A-Za-z0-9._-]", "_", name)[:64]
         if plain != name:
             plain += "-" + hashlib.sha256(name.encode()).hexdigest()[:16]
-        safetensors.numpy.save_file(features, self.path / "features" / f"{plain}-{line['sample']}.safetensors")
-        with open(self.path / "rollouts.jsonl", "a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            file.write(json.dumps(line) + "\n")
+        return self.path / "features" / f"{plain}-{line['sample']}.safetensors"
+
+    def compare(self, other):
+        """Prints in how much the states of the same solutions differ in another folder."""
+        there = {(row["problem"], row["sample"]): row for row in other.lines()}
+        same, differences, cosines = 0, [], []
+        here = {(row["problem"], row["sample"]): row for row in self.lines()}
+        pairs = [(here[key], there[key]) for key in sorted(here.keys() & there.keys())]
+        for ours, theirs in pairs:
+            if any(ours[key] != theirs[key] for key in ("tokens", "steps", "end")):
+                continue
+            same += 1
+            for name in ("last", "mean"):
+                one, two = (
+                    safetensors.numpy.load_file(folder.features_path(row))[name]
+                    for folder, row in ((self, ours), (other, theirs))
+                )
+                norms = np.linalg.norm(two, axis=1)
+                differences.extend(np.linalg.norm(one - two, axis=1) / norms)
+                cosines.extend((one * two).sum(1) / norms / np.linalg.norm(one, axis=1))
+        print(f"{same} of {len(pairs)} solutions have the same tokens, steps and end")
+        if same:
+            print(
+                f"their states differ by {100 * np.median(differences):.1f} % in norm (median, at most "
+                f"{100 * max(differences):.1f} %); cosine {np.median(cosines):.4f} (at least {min(cosines):.4f})"
+            )
+
+    def lines(self):
+        """The solutions of the folder."""
+        return [json.loads(line) for line in (self.path / "rollouts.jsonl").read_text().splitlines()]
 
 
 def work(worker, tasks, options):
@@ -333,6 +375,8 @@ def main():
     """Deals the solutions that are missing to the workers."""
     options = arguments()
     folder = Folder(options.out)
+    if options.compare:
+        return folder.compare(Folder(options.compare))
     done = folder.done()
     problems = read_problems(options)
     tasks = [(problem, sample) for sample in range(options.samples) for problem in problems]

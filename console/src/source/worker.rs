@@ -147,7 +147,9 @@ pub async fn fetch_metrics(http: &HttpClient, endpoint: &str) -> Result<String, 
         return Err(format!("{url} answers {}", reply.status));
     }
     let text = reply.text();
-    if text.lines().any(|line| line.trim_start().starts_with("rsd_")) {
+    // The whole text is parsed where it is shown; one valid sample of ours is enough here.
+    let is_ours = |line: &str| line.trim().starts_with("rsd_") && !exposition::parse(line).samples.is_empty();
+    if text.lines().any(is_ours) {
         return Ok(text);
     }
     let found = exposition::parse(&text);
