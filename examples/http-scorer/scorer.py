@@ -13,17 +13,24 @@ def reward(question, steps, step):
     return 0.0 if step.strip() in (earlier.strip() for earlier in steps) else None
 
 
+def answer(body):
+    """The answer for one step, or for the steps of a batch."""
+    if "items" in body:
+        return {"rewards": [reward(item["question"], item["steps"], item["step"]) for item in body["items"]]}
+    return {"reward": reward(body["question"], body["steps"], body["step"])}
+
+
 class Scorer(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        answer = json.dumps({"reward": reward(body["question"], body["steps"], body["step"])}).encode()
+        data = json.dumps(answer(body)).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(answer)))
+        self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        self.wfile.write(answer)
+        self.wfile.write(data)
 
 
 if __name__ == "__main__":

@@ -116,6 +116,11 @@ pub struct HttpScorerConfig {
     #[serde(default = "HttpScorerConfig::default_retries")]
     #[schemars(range(max = 10))]
     pub retries: u32,
+    /// Steps in one request, at most. With more than 1 the scorer gets `{"items": [...]}` and answers
+    /// `{"rewards": [...]}`; the steps that arrive while it works on a request make the next one.
+    #[serde(default = "HttpScorerConfig::default_max_batch")]
+    #[schemars(range(min = 1, max = 1024))]
+    pub max_batch: usize,
 }
 
 impl HttpScorerConfig {
@@ -125,6 +130,10 @@ impl HttpScorerConfig {
 
     fn default_retries() -> u32 {
         2
+    }
+
+    fn default_max_batch() -> usize {
+        1
     }
 }
 

@@ -87,6 +87,7 @@ async fn connected(grade: u32) -> (Arc<JudgeReward>, Arc<GradingEngine>) {
         model: None,
         vocabulary,
         renderer: None,
+        template: Ok(None),
         context_length: None,
         parameters: Some(7),
         price: None,

@@ -137,5 +137,6 @@ fn http_scorer(config: &HttpScorerConfig) -> Result<HttpScorer, DeployError> {
         token,
         timeout: Duration::from_millis(config.timeout_ms),
         retries: config.retries,
+        max_batch: config.max_batch,
     })
 }
