@@ -79,18 +79,22 @@ def final_answer(text):
     return number_of(text) if boxed is None else boxed
 
 
+def json_lines(path):
+    """The objects of a file's lines. Not splitlines(), which also splits within texts."""
+    with open(path, encoding="utf-8") as file:
+        return [json.loads(line) for line in file if line.strip()]
+
+
 def read_problems(options):
     """The problems of all files, in order."""
     problems = []
     for path in options.data:
-        for line in path.read_text().splitlines():
-            if line.strip():
-                row = json.loads(line)
-                answer = row["answer"]
-                answer = number_of(answer.split("####")[-1]) if isinstance(answer, str) else float(answer)
-                if answer is None:
-                    raise SystemExit(f"{path}: the answer of {row['id']} has no number")
-                problems.append({"id": str(row["id"]), "question": row["question"], "answer": answer})
+        for row in json_lines(path):
+            answer = row["answer"]
+            answer = number_of(answer.split("####")[-1]) if isinstance(answer, str) else float(answer)
+            if answer is None:
+                raise SystemExit(f"{path}: the answer of {row['id']} has no number")
+            problems.append({"id": str(row["id"]), "question": row["question"], "answer": answer})
     end = None if options.limit is None else options.skip + options.limit
     return problems[options.skip : end]
 
@@ -332,7 +336,7 @@ class Folder:
 
     def lines(self):
         """The solutions of the folder."""
-        return [json.loads(line) for line in (self.path / "rollouts.jsonl").read_text().splitlines()]
+        return json_lines(self.path / "rollouts.jsonl")
 
 
 def work(worker, tasks, options):

@@ -26,7 +26,8 @@ fn fetch(role: &RoleConfig, model: &str, progress: &ProgressReporter) -> Result<
     let failed = |error: hf_hub::api::sync::ApiError| error.to_string();
     let cache = Cache::from_env();
     let mut builder = ApiBuilder::from_cache(cache).with_progress(true);
-    if let Ok(endpoint) = std::env::var("HF_ENDPOINT") {
+    // An empty variable counts as not set.
+    if let Some(endpoint) = std::env::var("HF_ENDPOINT").ok().filter(|endpoint| !endpoint.is_empty()) {
         builder = builder.with_endpoint(endpoint);
     }
     match HubToken::from_source(role.token_source.as_deref())? {

@@ -103,7 +103,7 @@ impl Cli {
                 INTERRUPTED
             }
             Err(error) => {
-                note(&format!("error: {error:#}"));
+                note(&format!("error: {}", output::error_text(&error)));
                 1
             }
         }

@@ -1,4 +1,4 @@
-//! Writes what a command prints to the standard output.
+//! What a command prints to the standard output, and the text of an error.
 
 use std::io::{self, Write};
 
@@ -22,4 +22,40 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
 /// As [`print`].
 pub(super) fn print_line(line: &str) -> anyhow::Result<()> {
     print(&format!("{line}\n"))
+}
+
+/// An error with its causes. Many texts name their cause, which is not said again.
+pub(super) fn error_text(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.contains(&cause) {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&cause);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot read a.yaml: {source}. Is it there?")]
+    struct ReadError {
+        source: io::Error,
+    }
+
+    #[test]
+    fn a_cause_is_named_once() {
+        let read = || ReadError { source: io::Error::other("no such file") };
+        assert_eq!(error_text(&read().into()), "cannot read a.yaml: no such file. Is it there?");
+        let error = anyhow::Error::from(read()).context("serve");
+        assert_eq!(error_text(&error), "serve: cannot read a.yaml: no such file. Is it there?");
+        let error = anyhow::Error::from(io::Error::other("no such file")).context("cannot read a.yaml");
+        assert_eq!(error_text(&error), "cannot read a.yaml: no such file");
+    }
 }
