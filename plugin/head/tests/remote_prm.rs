@@ -67,6 +67,7 @@ async fn connected() -> (StandalonePrm, Arc<ScoringEngine>) {
         model: None,
         vocabulary,
         renderer: None,
+        template: Ok(None),
         context_length: None,
         parameters: Some(7),
         price: None,

@@ -1,7 +1,9 @@
-//! Renders messages with the chat template of a remote engine.
+//! Renders messages with the chat template of a remote engine, or with one that is here where the engine renders none.
+
+use std::borrow::Cow;
 
 use rsd_core::pipeline::roles::{ChatMessage, Prompt, RoleError};
-use rsd_vocabulary::ControlMask;
+use rsd_vocabulary::{ChatTemplate, ControlMask};
 
 use crate::{
     adapters::{ChatEncoding, EngineAdapter},
@@ -17,7 +19,8 @@ enum ChatError {
     Failed(RoleError),
 }
 
-/// Token ids of a conversation, by the template of the engine, or of another model where the engine renders none.
+/// Token ids of a conversation, by the template of the engine. Where it renders none, another model in this process does,
+/// or the template beside the tokenizer.
 pub(crate) async fn encode(core: &RemoteCore, messages: &[ChatMessage]) -> Result<Vec<u32>, RoleError> {
     let engine = format!("the {} model's engine ({})", core.role, core.adapter.name());
     let reason = if core.adapter.chat_encoding(&core.model, &[]).is_none() {
@@ -31,12 +34,18 @@ pub(crate) async fn encode(core: &RemoteCore, messages: &[ChatMessage]) -> Resul
             }
         }
     };
-    match &core.renderer {
-        Some(other) => other.encode_prompt(&Prompt::Chat(messages.to_vec())).await,
-        None => Err(RoleError::Invalid(format!(
-            "{reason}, and no model in this process has its tokens; use /v1/completions"
-        ))),
+    if let Some(other) = &core.renderer {
+        return other.encode_prompt(&Prompt::Chat(messages.to_vec())).await;
     }
+    let ids = match &core.template {
+        Ok(Some(template)) => by_template(core, template, messages),
+        Ok(None) => Err(format!(
+            "{reason}, no model in this process has its tokens, and there is no chat template beside the tokenizer. Put \
+             the model's tokenizer_config.json there, or use /v1/completions"
+        )),
+        Err(problem) => Err(format!("{reason}, and the chat template beside the tokenizer cannot be used: {problem}")),
+    };
+    ids.map_err(RoleError::Invalid)
 }
 
 /// Whether the engine has no such path, or wants a text there: SGLang had `/tokenize` for texts before it took messages.
@@ -53,22 +62,45 @@ fn takes_no_messages(error: &CompletionError) -> bool {
     }
 }
 
-/// Control tokens that a message spells stay plain text: they are masked while the engine
-/// renders, and the result is tokenized here.
+/// Messages as they are rendered: control tokens that one spells are masked, so that they stay plain text when the result
+/// is tokenized here.
+struct MaskedMessages<'a> {
+    /// `None` if no message spells a control token.
+    mask: Option<ControlMask<'a>>,
+    /// Pairs of role and content.
+    pairs: Vec<(&'a str, Cow<'a, str>)>,
+}
+
+impl<'a> MaskedMessages<'a> {
+    fn new(core: &'a RemoteCore, messages: &'a [ChatMessage]) -> Result<Self, String> {
+        let texts: Vec<&str> = messages.iter().map(|message| message.content.as_str()).collect();
+        let mask = core.vocabulary.control_mask(&texts)?;
+        let content = |message: &'a ChatMessage| match &mask {
+            Some(mask) => Cow::Owned(mask.masked(&message.content)),
+            None => Cow::Borrowed(message.content.as_str()),
+        };
+        let pairs = messages.iter().map(|message| (message.role.as_str(), content(message))).collect();
+        Ok(Self { mask, pairs })
+    }
+
+    fn pairs(&self) -> Vec<(&str, &str)> {
+        self.pairs.iter().map(|(role, content)| (*role, content.as_ref())).collect()
+    }
+}
+
+fn by_template(core: &RemoteCore, template: &ChatTemplate, messages: &[ChatMessage]) -> Result<Vec<u32>, String> {
+    let masked = MaskedMessages::new(core, messages)?;
+    let text = template.render(&masked.pairs())?;
+    ids(core, ChatEncoding::Text(text), masked.mask.as_ref())
+}
+
 async fn by_engine(core: &RemoteCore, messages: &[ChatMessage]) -> Result<Vec<u32>, ChatError> {
-    let texts: Vec<&str> = messages.iter().map(|message| message.content.as_str()).collect();
     let invalid = |error| ChatError::Failed(RoleError::Invalid(error));
-    let mask = core.vocabulary.control_mask(&texts).map_err(invalid)?;
-    let contents: Vec<String> = messages
-        .iter()
-        .map(|message| mask.as_ref().map_or_else(|| message.content.clone(), |mask| mask.masked(&message.content)))
-        .collect();
-    let pairs: Vec<(&str, &str)> =
-        messages.iter().zip(&contents).map(|(message, content)| (message.role.as_str(), content.as_str())).collect();
-    let rendered = render(core, &pairs).await.map_err(|error| {
+    let masked = MaskedMessages::new(core, messages).map_err(invalid)?;
+    let rendered = render(core, &masked.pairs()).await.map_err(|error| {
         if takes_no_messages(&error) { ChatError::NoMessages(error) } else { ChatError::Failed(core.failed(&error)) }
     })?;
-    ids(core, rendered, mask.as_ref()).map_err(invalid)
+    ids(core, rendered, masked.mask.as_ref()).map_err(invalid)
 }
 
 async fn render(core: &RemoteCore, messages: &[(&str, &str)]) -> Result<ChatEncoding, CompletionError> {

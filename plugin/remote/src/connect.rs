@@ -8,7 +8,7 @@ use rsd_core::pipeline::{
     roles::{Generator, RunRequest},
     segment::{Segmentation, StepBoundary},
 };
-use rsd_vocabulary::Vocabulary;
+use rsd_vocabulary::{ChatTemplate, Vocabulary};
 
 use crate::{
     RemoteModel,
@@ -39,6 +39,9 @@ pub struct RemoteSettings {
     pub vocabulary: Arc<Vocabulary>,
     /// A model of the same family that renders chat messages, for engines that do not.
     pub renderer: Option<Arc<dyn Generator>>,
+    /// The chat template beside the tokenizer, or why it cannot be used. It is for engines that render no messages where
+    /// there is no other model to do it.
+    pub template: Result<Option<ChatTemplate>, String>,
     /// Limit on the context in tokens; `None` takes the engine's.
     pub context_length: Option<usize>,
     /// Parameters without embeddings, for FLOP estimates.
@@ -141,6 +144,7 @@ pub(crate) async fn reach(settings: RemoteSettings) -> Result<RemoteCore, Connec
         model,
         vocabulary,
         renderer,
+        template,
         context_length,
         parameters,
         price,
@@ -166,7 +170,7 @@ pub(crate) async fn reach(settings: RemoteSettings) -> Result<RemoteCore, Connec
         (None, None) => return Err(ConnectError::Context { section }),
     };
     let sent = Mutex::new(SentPrefixes::default());
-    Ok(RemoteCore { role, model, adapter, client, vocabulary, renderer, context, parameters, price, sent })
+    Ok(RemoteCore { role, model, adapter, client, vocabulary, renderer, template, context, parameters, price, sent })
 }
 
 /// Asks a server what it is. The requests have a client of their own, so that paths that a server does not have are

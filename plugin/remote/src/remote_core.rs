@@ -11,7 +11,7 @@ use rsd_core::pipeline::{
     price::TokenPrice,
     roles::{Generator, RoleError, RunRequest},
 };
-use rsd_vocabulary::Vocabulary;
+use rsd_vocabulary::{ChatTemplate, Vocabulary};
 
 use crate::{adapters::EngineAdapter, sent_prefixes::SentPrefixes, transport::EngineClient};
 
@@ -24,6 +24,8 @@ pub(crate) struct RemoteCore {
     pub vocabulary: Arc<Vocabulary>,
     /// Renders chat messages where the engine does not.
     pub renderer: Option<Arc<dyn Generator>>,
+    /// Renders them where neither the engine nor another model does.
+    pub template: Result<Option<ChatTemplate>, String>,
     /// Tokens of prompt and answer together.
     pub context: usize,
     pub parameters: Option<u64>,

@@ -22,6 +22,7 @@ use rsd_core::{
     policy::{AfterRejection, AnswerRoute},
 };
 use rsd_head::{models, progress::ProgressReporter};
+use rsd_vocabulary::{ChatTemplate, Vocabulary};
 use serde_json::json;
 
 /// Questions unless `RSD_TEST_QUESTIONS` sets their number.
@@ -128,18 +129,26 @@ async fn both_models_on_llama_server_answer_as_each_does_alone() {
     let (draft_file, target_file) = (demo_model("draft"), demo_model("target"));
     let (draft_server, target_server) = (LlamaServer::start(&draft_file).await, LlamaServer::start(&target_file).await);
     let tokenizer = tempfile::NamedTempFile::new().unwrap();
-    {
+    let chat = Prompt::Chat(vec![ChatMessage::system(SYSTEM), ChatMessage::user("What is 2 + 2?")]);
+    let prompt = {
         let role = RoleConfig { cpu: true, ..RoleConfig::default() }.with_gguf(&draft_file);
         let engine = Box::pin(Engine::load("draft", EngineSpec::from_role(&role).unwrap())).await.unwrap();
         engine.tokenizer().save(tokenizer.path(), false).unwrap();
-    }
-    let tokenizer = tokenizer.path().to_string_lossy().into_owned();
+        engine.encode_prompt(&chat).await.unwrap()
+    };
+    let tokenizer_path = tokenizer.path().to_string_lossy().into_owned();
     let mut settings = [remote("draft", &draft_server), remote("target", &target_server)].concat();
     settings.extend(
         ["draft", "target"]
-            .map(|role| SettingOverride::value(&format!("roles.{role}.tokenizer"), json!(tokenizer), "the test")),
+            .map(|role| SettingOverride::value(&format!("roles.{role}.tokenizer"), json!(tokenizer_path), "the test")),
     );
     let rsd = deployed("remote-llama-server.yaml", settings).await;
+    // Both engines and the template that the file contains make the same prompt.
+    let config = rsd_head::gguf::tokenizer_config(&draft_file).unwrap().unwrap();
+    let template = ChatTemplate::new(config["chat_template"].as_str().unwrap().to_owned(), &config).unwrap();
+    let rendered = template.render(&[("system", SYSTEM), ("user", "What is 2 + 2?")]).unwrap();
+    assert_eq!(Vocabulary::from_file(tokenizer.path()).unwrap().encode(&rendered, false).unwrap(), prompt);
+    assert_eq!(rsd.draft.encode_prompt(&chat).await.unwrap(), prompt);
     let servers = [&draft_server, &target_server];
     for question in questions() {
         let target = taking_turns(&rsd, &servers, &question, 2.0).await;

@@ -1,6 +1,7 @@
 //! Rewritten copies of GGUF files, made once and cached beside the source: with tensor types that run fast on a CPU, or
 //! with output rows that expose the hidden state.
 
+mod chat_template;
 mod header_check;
 mod manifest;
 mod requantize;
@@ -9,6 +10,7 @@ mod state_rows;
 mod token_types;
 
 pub use self::{
+    chat_template::tokenizer_config,
     requantize::{requantized, verify_requantized},
     rewrite::{read_header, source_sha256},
     state_rows::{ExposedGguf, expose_states},

@@ -9,7 +9,7 @@ use rsd_remote::{
     adapters::{EngineAdapter, LlamaServerAdapter, OpenAiAdapter, SglangAdapter, VllmAdapter},
     transport::TransportSettings,
 };
-use rsd_vocabulary::Vocabulary;
+use rsd_vocabulary::{ChatTemplate, Vocabulary};
 
 use super::{DeployError, load, secret, spec, tokenizer_files::TokenizerFiles};
 use crate::engine::{Engine, EngineSpec};
@@ -155,6 +155,7 @@ pub(super) fn remote_settings(
         model: remote.model.clone(),
         vocabulary,
         renderer,
+        template: role.tokenizer.as_deref().map_or(Ok(None), ChatTemplate::beside),
         context_length: role.context_length,
         parameters: role.parameters,
         price: remote.price.as_ref().and_then(PriceConfig::token_price),

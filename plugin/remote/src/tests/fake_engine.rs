@@ -294,6 +294,7 @@ pub(crate) fn settings(adapter: Option<Box<dyn EngineAdapter>>, urls: &[String])
         model: None,
         vocabulary: tokenizer(),
         renderer: None,
+        template: Ok(None),
         context_length: None,
         parameters: None,
         price: None,
