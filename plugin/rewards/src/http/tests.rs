@@ -68,8 +68,7 @@ async fn null_is_no_opinion() {
 async fn a_fault_that_passes_is_tried_again() {
     for first in [503, 429, 0] {
         let (reward, calls) =
-            reward(None, move |call, _, _| (if call < 2 { first } else { 200 }, r#"{"reward": 1}"#.to_owned()))
-                .await;
+            reward(None, move |call, _, _| (if call < 2 { first } else { 200 }, r#"{"reward": 1}"#.to_owned())).await;
         assert_eq!(score(&reward, "x").await.unwrap().reward, 1.0, "{first}");
         assert_eq!(calls.load(SeqCst), 3);
     }
