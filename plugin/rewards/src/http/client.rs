@@ -134,7 +134,7 @@ fn single_reward(text: &[u8]) -> Result<Rewards, String> {
     let expected = "expected {\"reward\": r} with r from 0 to 1, or {\"reward\": null}";
     let answer: Value = serde_json::from_slice(text).map_err(|error| format!("{expected}, found {error}"))?;
     let reward = answer.get("reward").ok_or_else(|| format!("{expected}, found no `reward`"))?;
-    let reward = opinion(reward).ok_or_else(|| format!("{expected}, found another value of `reward`"))?;
+    let reward = opinion(reward).map_err(|found| format!("{expected}, found {found}"))?;
     Ok(vec![reward])
 }
 
@@ -147,14 +147,16 @@ fn batch_rewards(text: &[u8], steps: usize) -> Result<Rewards, String> {
     if rewards.len() != steps {
         return Err(format!("{expected}, found {}", rewards.len()));
     }
-    let read: Option<Rewards> = rewards.iter().map(opinion).collect();
-    read.ok_or_else(|| format!("{expected}, found another value in `rewards`"))
+    let read: Result<Rewards, String> = rewards.iter().map(opinion).collect();
+    read.map_err(|found| format!("{expected}, found {found}"))
 }
 
-/// A reward from 0 to 1, or `Some(None)` for no opinion; `None` for anything else.
-fn opinion(value: &Value) -> Option<Option<f64>> {
-    if value.is_null() {
-        return Some(None);
+/// A reward from 0 to 1, or `None` for no opinion.
+fn opinion(value: &Value) -> Result<Option<f64>, String> {
+    match value.as_f64() {
+        Some(reward) if (0.0..=1.0).contains(&reward) => Ok(Some(reward)),
+        Some(other) => Err(format!("the reward {other}")),
+        None if value.is_null() => Ok(None),
+        None => Err("a reward that is no number".to_owned()),
     }
-    value.as_f64().filter(|reward| (0.0..=1.0).contains(reward)).map(Some)
 }

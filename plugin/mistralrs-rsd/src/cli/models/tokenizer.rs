@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A model on a remote engine needs a tokenizer here. For a GGUF that is not published beside a tokenizer.json, this
-/// writes the one that mistral.rs makes of the file, and beside it a tokenizer_config.json with the chat template.
+/// writes the one that mistral.rs makes of the file, and beside it a `tokenizer_config.json` with the chat template.
 #[derive(Debug, Clone, Args)]
 pub(super) struct TokenizerArgs {
     /// The name of a bundled model, or the path of a GGUF file
