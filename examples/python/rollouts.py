@@ -339,6 +339,17 @@ class Folder:
         return json_lines(self.path / "rollouts.jsonl")
 
 
+def state_width(model):
+    """The length of a hidden state by the file, because llama.cpp does not say it of a model without tensors."""
+
+    def entry(name):
+        found = ctypes.create_string_buffer(256)
+        llama.llama_model_meta_val_str(model, name.encode(), found, len(found))
+        return found.value.decode()
+
+    return int(entry(entry("general.architecture") + ".embedding_length"))
+
+
 def work(worker, tasks, options):
     """Decodes the solutions of one worker, as many at once as there are slots."""
     model, folder = Model(options), Folder(options.out)
@@ -392,7 +403,7 @@ def main():
     model = llama.llama_model_load_from_file(str(options.model).encode(), parameters)
     if not model:
         raise SystemExit(f"{options.model}: llama.cpp cannot load it; name the draft's GGUF file with --model")
-    folder.open(options, llama.llama_model_n_embd(model))
+    folder.open(options, state_width(model))
     llama.llama_model_free(model)
     spawn = multiprocessing.get_context("spawn")
     workers = [

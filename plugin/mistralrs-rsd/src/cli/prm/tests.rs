@@ -36,14 +36,14 @@ async fn from_rollouts_to_a_calibrated_head_with_card_and_report() {
     let other = SyntheticRollouts { seed: 2, name: "other", ..rare }.in_a_directory();
     let data = rare.in_a_directory();
     let out = tempfile::tempdir().unwrap();
-    let head = out.path().join("head.safetensors");
+    let head = out.path().join("new/head.safetensors");
     let (data, other) = (data.path(), other.path());
 
     let train = ["train", "--data", text(data), "--out", text(&head), "--l2", "0.01,0.1"];
     let train = [&train[..], &["--features", "last", "--weights", "balanced"]].concat();
     prm(&[&train[..], &["--learning-curve=20,60", "--acceptance", "0.3"]].concat()).await.unwrap();
     let trained = HeadFile::read(&head).unwrap();
-    let card = fs::read_to_string(out.path().join("head.md")).unwrap();
+    let card = fs::read_to_string(head.with_extension("md")).unwrap();
     for part in ["| 20 |", "| 60 |", "| 0.01 |", "## Limits", "accepts 30 % of the steps", "240 solutions"] {
         assert!(card.contains(part), "{part}: {card}");
     }

@@ -1,7 +1,11 @@
 //! `mistralrs-rsd prm train`: trains a reward head on collected rollouts and writes its model card.
 
-use std::path::PathBuf;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 
@@ -81,6 +85,9 @@ enum WeightUnit {
 
 impl TrainArgs {
     pub(super) fn run(self) -> anyhow::Result<()> {
+        // Before the training, which takes a while and must not be lost for a missing folder.
+        let folder = self.out.parent().unwrap_or(Path::new(""));
+        fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
         let data = RolloutDataset::read(&self.data)?;
         let grid = if self.l2.is_empty() { L2_GRID.to_vec() } else { self.l2.clone() };
         let sizes = match &self.learning_curve {
