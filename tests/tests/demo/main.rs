@@ -40,12 +40,13 @@ async fn the_demo_pair_keeps_its_promises() {
     server.drain().await.unwrap();
 
     let server = TestServer::start(short_steps(&rsd), unhurried(&limits), None).await.unwrap();
-    let alone = a_seed_repeats_its_answer(&server).await;
+    let delta = threshold_between_rewards(&server).await;
+    let alone = a_seed_repeats_its_answer(&server, delta).await;
     let (again, other, x, y) = tokio::join!(
-        seeded(&server, 11, QUESTION),
-        seeded(&server, 12, QUESTION),
-        seeded(&server, 1, "Name three rivers."),
-        seeded(&server, 2, "What is 12 times 13?"),
+        seeded(&server, 11, QUESTION, delta),
+        seeded(&server, 12, QUESTION, delta),
+        seeded(&server, 1, "Name three rivers.", delta),
+        seeded(&server, 2, "What is 12 times 13?", delta),
     );
     assert_eq!(again.0, alone, "beside other requests {:#}", again.1);
     assert!(other.0 != alone && x.0 != y.0, "the seed has no effect");
@@ -134,11 +135,10 @@ fn resident_mb() -> f64 {
 }
 
 /// A sampled answer of several steps: its text and its trace.
-async fn seeded(server: &TestServer, seed: u64, question: &str) -> (String, Value) {
+async fn seeded(server: &TestServer, seed: u64, question: &str, delta: f64) -> (String, Value) {
     let body = json!({
-        // The head was trained on mathematics and scores other answers close to 0; at this threshold both models
-        // decode.
-        "model": "rsd", "temperature": 0.7, "seed": seed, "max_tokens": 18, "rsd": {"trace": true, "delta": 0.005, "after_rejection": "draft"},
+        "model": "rsd", "temperature": 0.7, "seed": seed, "max_tokens": 18,
+        "rsd": {"trace": true, "delta": delta, "after_rejection": "draft"},
         "messages": [{"role": "user", "content": question}],
     });
     let answer = server.ask("/v1/chat/completions", &body).await.unwrap();
@@ -146,11 +146,20 @@ async fn seeded(server: &TestServer, seed: u64, question: &str) -> (String, Valu
     (text, answer["rsd"]["choices"][0].clone())
 }
 
-async fn a_seed_repeats_its_answer(server: &TestServer) -> String {
-    let (first, trace) = seeded(server, 11, QUESTION).await;
+/// A threshold at which both models decode, whatever the head: between the rewards of the draft's own steps.
+async fn threshold_between_rewards(server: &TestServer) -> f64 {
+    let (_, trace) = seeded(server, 11, QUESTION, 1e-9).await;
+    let steps = trace["steps"].as_array().unwrap().iter();
+    let mut rewards: Vec<f64> = steps.map(|step| step["reward"].as_f64().unwrap()).collect();
+    rewards.sort_by(f64::total_cmp);
+    f64::midpoint(rewards[0], rewards[rewards.len() - 1])
+}
+
+async fn a_seed_repeats_its_answer(server: &TestServer, delta: f64) -> String {
+    let (first, trace) = seeded(server, 11, QUESTION, delta).await;
     let totals = &trace["totals"];
     assert!(totals["accepted_steps"].as_u64() > Some(0) && totals["rejected_steps"].as_u64() > Some(0), "{totals}");
-    let (again, trace) = seeded(server, 11, QUESTION).await;
+    let (again, trace) = seeded(server, 11, QUESTION, delta).await;
     assert_eq!(again, first, "{trace:#}");
     first
 }
