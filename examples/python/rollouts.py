@@ -14,6 +14,13 @@ rounds differently, so compare a few solutions before you rely on it:
 
 A problem is a line with `question`, `answer` (a number, or a text that ends in one) and `id`. A solution is right if its
 last \\boxed{} number, or else its last number, is the answer. A stopped run is continued by the same command.
+
+A line of MBPP is a problem, too. Nothing here runs its solutions, so they have no grade, and `prm train` does not read
+them. `prm collect` reads and grades them, in its sandbox:
+
+    python rollouts.py --data mbpp.jsonl --system "" --delimiter "\\n" --out code
+    mistralrs-rsd prm collect --rsd my.yaml --set 'steps.delimiters=["\\n"]' --data mbpp.jsonl --system "" \\
+        --rollouts code/rollouts.jsonl --allow-execution --out code-graded
 """
 
 import argparse
@@ -35,8 +42,8 @@ CACHE = pathlib.Path.home() / ".cache/mistralrs-rsd"
 DEMO_DRAFT = "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32"
 SYSTEM = "Please reason step by step, and put your final answer within \\boxed{}."
 STATISTICS = ["mean_logprob", "min_logprob", "mean_entropy", "max_entropy", "last_entropy", "tokens"]
-END_OF_TURN = ("<|im_end|>", "<|endoftext|>")
 DELIMITER = b"\n\n"
+END_OF_TURN = ("<|im_end|>", "<|endoftext|>")
 MAX_STEP_TOKENS = 256
 BATCH = 512
 
@@ -57,6 +64,7 @@ def arguments():
     parser.add_argument("--skip", type=int, default=0, help="leave out the first problems")
     parser.add_argument("--limit", type=int, help="use at most this many problems")
     parser.add_argument("--system", default=SYSTEM, help="system message")
+    parser.add_argument("--delimiter", type=unescaped, default=DELIMITER, help="ends a step (default: \\n\\n)")
     parser.add_argument("--slots", type=int, default=32, help="solutions that a worker decodes at once (default: 32)")
     parser.add_argument("--compare", type=pathlib.Path, help="only compare --out with a folder of the same solutions")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each (default: 2)")
@@ -64,6 +72,11 @@ def arguments():
     if not (options.data or options.compare):
         parser.error("name problems with --data, or a folder with --compare")
     return options
+
+
+def unescaped(text):
+    """The bytes of a text in which \\n is a line break."""
+    return text.replace("\\n", "\n").encode()
 
 
 def number_of(text):
@@ -90,6 +103,9 @@ def read_problems(options):
     problems = []
     for path in options.data:
         for row in json_lines(path):
+            if "test_list" in row:
+                problems.append({"id": str(row["task_id"]), "question": code_question(row), "answer": None})
+                continue
             answer = row["answer"]
             answer = number_of(answer.split("####")[-1]) if isinstance(answer, str) else float(answer)
             if answer is None:
@@ -97,6 +113,15 @@ def read_problems(options):
             problems.append({"id": str(row["id"]), "question": row["question"], "answer": answer})
     end = None if options.limit is None else options.skip + options.limit
     return problems[options.skip : end]
+
+
+def code_question(row):
+    """The question of a line of MBPP, in the words of `mistralrs-rsd eval`."""
+    tests = "\n".join(row["test_list"])
+    return (
+        f"{row['text'].strip()}\nYour code should pass these tests:\n\n```python\n{tests}\n```\n\n"
+        "Answer with the complete function in one ```python block."
+    )
 
 
 class Model:
@@ -182,12 +207,15 @@ def SILENT(_level, _text, _data):
 class Solution:
     """A solution in the making, with what each of its tokens was sampled from."""
 
-    def __init__(self, problem, sample, token, position):
+    def __init__(self, problem, sample, token, position, delimiter):
+        self.delimiter = delimiter
         self.problem, self.sample, self.token, self.position = problem, sample, token, position
         seed = hashlib.sha256(f"{problem['id']}/{sample}".encode()).digest()[:8]
         self.random = np.random.default_rng(int.from_bytes(seed, "big"))
         self.tokens, self.states, self.logprobs, self.entropies = [], [], [], []
         self.text, self.step, self.cuts, self.ended = b"", b"", [0], False
+        # Bytes of the text before each token, and of all of it.
+        self.lengths = [0]
 
     def sample_token(self, logits, state, options):
         """Samples a token and notes its log-probability, the entropy and the state."""
@@ -215,11 +243,12 @@ class Solution:
         new = len(self.step)
         self.tokens.append(token)
         self.text += piece
+        self.lengths.append(len(self.text))
         self.step += piece
         self.token, self.position = token, self.position + 1
-        at = self.step.find(DELIMITER, max(0, new - 1))
+        at = self.step.find(self.delimiter, max(0, new - len(self.delimiter) + 1))
         while at >= 0 and not self.step[:at].strip():
-            at = self.step.find(DELIMITER, at + 1)
+            at = self.step.find(self.delimiter, at + 1)
         if at >= 0 or len(self.tokens) - self.cuts[-1] >= MAX_STEP_TOKENS:
             self.cuts.append(len(self.tokens))
             self.step = b""
@@ -232,16 +261,18 @@ class Solution:
         ranges = list(zip(cuts, cuts[1:]))
         states, logprobs, entropies = np.array(self.states), np.array(self.logprobs), np.array(self.entropies)
         text = self.text.decode(errors="replace")
-        answer, right = final_answer(text), self.problem["answer"]
+        ends = [self.lengths[min(end, len(self.tokens))] for _, end in ranges]
+        answer, right = None if self.problem["answer"] is None else final_answer(text), self.problem["answer"]
         line = {
             "problem": self.problem["id"],
             "sample": self.sample,
             "tokens": self.tokens,
             "text": text,
             "steps": [min(end, len(self.tokens)) - begin for begin, end in ranges],
+            "ends": [len(self.text[:end].decode(errors="replace").encode()) for end in ends],
             "end": "end_of_text" if self.ended else "length",
             "answer": answer,
-            "correct": answer is not None and abs(answer - right) <= 1e-6 * max(1, abs(right)),
+            "correct": None if right is None else answer is not None and abs(answer - right) <= 1e-6 * max(1, abs(right)),
         }
         statistics = [
             [
@@ -279,6 +310,8 @@ class Folder:
             "statistics": STATISTICS,
             "settings": {"engine": "llama.cpp"} | {name: getattr(options, name) for name in names},
         }
+        if options.delimiter != DELIMITER:
+            collection["settings"]["delimiter"] = options.delimiter.decode()
         (self.path / "features").mkdir(parents=True, exist_ok=True)
         path = self.path / "collection.json"
         if path.exists() and json.loads(path.read_text()) != collection:
@@ -361,7 +394,7 @@ def work(worker, tasks, options):
             for problem, sample in waiting:
                 start = model.start(problem["question"], slot)
                 if start:
-                    running[slot] = Solution(problem, sample, *start)
+                    running[slot] = Solution(problem, sample, *start, options.delimiter)
                     break
                 print(f"{problem['id']}: left out, its prompt is too long", flush=True)
         if not running:
@@ -378,7 +411,7 @@ def work(worker, tasks, options):
             if solution.ended or len(solution.tokens) >= options.max_tokens:
                 line, features = running.pop(slot).record()
                 folder.add(line, features)
-                made, right = made + 1, right + line["correct"]
+                made, right = made + 1, right + bool(line["correct"])
         if time.monotonic() > reported + 60:
             reported = time.monotonic()
             speed = decoded / (reported - began)

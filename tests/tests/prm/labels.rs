@@ -9,11 +9,12 @@ use rsd_core::{
     sampling::Sampling,
 };
 
+use rsd_evaluation::question::Question;
+use rsd_grading::AnswerKind;
 use rsd_head::{
     collect::{
         CollectedSolution, CollectionRecipe, RolloutCollector,
         labels::{ContinuationLabeler, StepLabeler},
-        problems::MathProblem,
         store::{CollectionInfo, RolloutStore},
     },
     progress::ProgressReporter,
@@ -40,11 +41,18 @@ async fn collector(labels: Option<StepLabeler>) -> (RolloutCollector, TinyModel)
         max_tokens: 32,
         segmentation: Segmentation { boundary: StepBoundary::Tokens(8), max_tokens: 64 },
     };
-    (RolloutCollector { draft: Arc::new(draft), recipe, labels }, tiny)
+    (RolloutCollector { draft: Arc::new(draft), recipe, labels, sandbox: None }, tiny)
 }
 
 async fn solve(collector: &RolloutCollector, answer: f64) -> CollectedSolution {
-    let problem = MathProblem { id: "p".to_owned(), question: "how many".to_owned(), answer };
+    let problem = Question {
+        id: "p".to_owned(),
+        text: "how many".to_owned(),
+        answers: vec![answer.to_string()],
+        kind: AnswerKind::Number,
+        code: None,
+        level: None,
+    };
     collector.solve(&problem, 0, None).await.unwrap()
 }
 
@@ -86,7 +94,7 @@ async fn a_reward_models_scores_are_stored_as_labels_that_training_reads() {
 async fn continuations_say_how_often_the_answer_comes_out_right() {
     let (plain, _tiny) = collector(None).await;
     let bare = solve(&plain, 1.0).await.rollout;
-    let answer = bare.answer.expect("the solution ends with a number");
+    let answer = bare.answer.and_then(|answer| answer.as_f64()).expect("the solution ends with a number");
     let how = ContinuationLabeler { count: 6, every: 2 };
     let (collector, _tiny) = collector(Some(StepLabeler::Continuations(how))).await;
     let solved = solve(&collector, answer).await.rollout;

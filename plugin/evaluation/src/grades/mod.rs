@@ -139,6 +139,19 @@ pub async fn sandbox_for(questions: &[Question], allowed: bool) -> Result<Option
     }
 }
 
+/// Whether a text gives the right answer; a program in it is run. Unlike an answer of a log, the text may be cut off.
+///
+/// # Errors
+/// The question asks for code, and there is no sandbox or it stopped working.
+pub async fn is_right(question: &Question, text: &str, sandbox: Option<&PythonSandbox>) -> Result<bool, GradeError> {
+    let Some(task) = &question.code else {
+        return Ok(rsd_grading::is_right(question.kind, &question.answers, text));
+    };
+    let Some(program) = task.program(text) else { return Ok(false) };
+    let sandbox = sandbox.ok_or(GradeError::NotAllowed { questions: 1 })?;
+    Ok(sandbox.run(&program).await? == ExecutionOutcome::Passed)
+}
+
 /// Runs the programs of all answers that have no grade in the folder yet, each program once, as many at the same time as
 /// there are CPUs, and writes how they ended. Calls `on_progress` with the number of programs that this call has run and
 /// will have run. The caller makes sure that only one process writes to the folder.

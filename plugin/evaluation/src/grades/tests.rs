@@ -54,6 +54,17 @@ async fn executed(folder: &Path, questions: &[Question], answers: &[Answer]) -> 
 }
 
 #[tokio::test]
+async fn a_text_is_graded_by_its_questions_kind() {
+    let (code, sandbox) = (question("a"), sandbox().await);
+    for (text, right) in [(RIGHT, true), (WRONG, false), ("def double(x): return 2 * x", false)] {
+        assert_eq!(is_right(&code, text, Some(&sandbox)).await.unwrap(), right, "{text}");
+    }
+    assert!(matches!(is_right(&code, RIGHT, None).await, Err(GradeError::NotAllowed { questions: 1 })));
+    let number = Question { kind: AnswerKind::Number, answers: vec!["8".to_owned()], code: None, ..question("n") };
+    assert!(is_right(&number, "4 + 4 = 8", None).await.unwrap() && !is_right(&number, "9", None).await.unwrap());
+}
+
+#[tokio::test]
 async fn each_program_is_run_once_and_its_grade_is_found_again() {
     let folder = tempfile::tempdir().unwrap();
     let questions = [question("a")];

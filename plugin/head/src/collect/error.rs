@@ -1,15 +1,23 @@
-//! What can go wrong with the files of a collection: the problems, existing solutions, and the folder that is filled.
+//! What can go wrong with a collection: its models, its grades, existing solutions, and the folder that is filled.
 
 use std::path::{Path, PathBuf};
 
+use rsd_core::pipeline::roles::RoleError;
+use rsd_evaluation::grades::GradeError;
 use rsd_files::FileError;
 
-/// Why a collection could not be read or written.
+/// Why a solution could not be collected, or a collection not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CollectionError {
     #[error(transparent)]
     File(#[from] FileError),
+    /// The draft or the model that labels failed, or the question does not fit it.
+    #[error(transparent)]
+    Role(#[from] RoleError),
+    /// A solution cannot be graded.
+    #[error(transparent)]
+    Grade(#[from] GradeError),
     /// A line is not what it must be.
     #[error("{}, line {line}: {reason}", path.display())]
     Line {

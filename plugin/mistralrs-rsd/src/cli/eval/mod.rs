@@ -2,7 +2,7 @@
 
 mod args;
 mod grading;
-mod questions;
+pub(super) mod questions;
 mod session;
 mod settings;
 #[cfg(test)]

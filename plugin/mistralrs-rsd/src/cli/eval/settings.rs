@@ -37,20 +37,7 @@ pub(super) fn run_settings(
         "expansions": recipe.width.expansions,
         "timed": recipe.timed,
     });
-    // Recorded only if given. Without them the fields follow from the question file.
-    let fields = json!({
-        "question_field": args.question_field,
-        "answer_field": args.answer_field,
-        "grader": args.grader.map(|grader| format!("{grader:?}").to_lowercase()),
-    });
-    let fields: Map<_, _> = fields
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(_, value)| !value.is_null())
-        .map(|(k, v)| (k.clone(), v.clone()))
-        .collect();
-    let fields = Value::Object(fields);
+    let fields = Value::Object(args.fields.settings());
     let parts = [models, &common, &fields].into_iter().filter_map(Value::as_object);
     Ok(parts.flatten().map(|(name, value)| (name.clone(), value.clone())).collect())
 }

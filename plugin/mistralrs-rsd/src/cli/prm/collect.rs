@@ -12,16 +12,22 @@ use serde_json::{Value, json};
 
 use super::labels::LabelArgs;
 use crate::{
-    cli::{CommandStopped, deployment::DeploymentArgs, provenance::file_name, run::SYSTEM, values},
+    cli::{
+        CommandStopped, deployment::DeploymentArgs, eval::questions::FieldArgs, provenance::file_name, run::SYSTEM, values,
+    },
     deploy::{self, ObservableDraft},
 };
 use rsd_config::{Deployment, TargetRule};
 use rsd_core::{pipeline::roles::RoleError, sampling::Sampling};
+use rsd_evaluation::{
+    grades,
+    question::{self, Question},
+};
 use rsd_files::digest;
 use rsd_head::{
     collect::{
-        CollectionRecipe, RolloutCollector,
-        problems::{ExistingSolution, MathProblem, read_existing_solutions, read_problems},
+        CollectionError, CollectionRecipe, RolloutCollector,
+        existing_solutions::{ExistingSolution, read_existing_solutions},
         store::{CollectionInfo, RolloutStore},
     },
     progress::{ProgressReporter, item_bar, note},
@@ -30,9 +36,14 @@ use rsd_head::{
 /// Let the draft solve problems with known answers and save the features of its steps.
 #[derive(Debug, Args)]
 pub(super) struct CollectArgs {
-    /// Problems, one JSON object per line: `question`, `answer` (a number, or a text that ends in one), `id`
+    /// Problems, one JSON object per line, in the forms that `eval` reads: numbers, expressions, choices, code
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
+    #[command(flatten)]
+    fields: FieldArgs,
+    /// Run the code of solutions of `HumanEval` and MBPP, in a sandbox, to grade them
+    #[arg(long)]
+    allow_execution: bool,
     /// Folder for the solutions; an existing collection is resumed
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -79,7 +90,7 @@ pub(super) struct CollectArgs {
 
 /// A solution to collect.
 struct CollectTask<'a> {
-    problem: &'a MathProblem,
+    problem: &'a Question,
     sample: usize,
     written: Option<&'a ExistingSolution>,
 }
@@ -87,7 +98,7 @@ struct CollectTask<'a> {
 pub(super) async fn run(args: CollectArgs) -> anyhow::Result<()> {
     args.labels.check(args.temperature)?;
     let deployment = args.deployment.load(TargetRule::FromCommandLine)?.deployment;
-    let problems = read_problems(&args.data)?;
+    let problems = question::read(&args.data, &args.fields.question_fields())?;
     let written = args.rollouts.as_deref().map(read_existing_solutions).transpose()?;
     let selected = problems.iter().skip(args.skip).take(args.limit.unwrap_or(usize::MAX));
     let tasks: Vec<CollectTask> = match &written {
@@ -119,6 +130,8 @@ pub(super) async fn run(args: CollectArgs) -> anyhow::Result<()> {
     }
 
     let settings = settings(&args, &deployment)?;
+    // Before models are loaded: what is missing is known at once.
+    let sandbox = grades::sandbox_for(&problems, args.allow_execution).await?;
     let labels = args.labels.load(&deployment).await?;
     let ObservableDraft { spec, sha256 } = deploy::observable_draft(&deployment.roles.draft).await?;
     let hidden_size = spec.states.width();
@@ -137,7 +150,7 @@ pub(super) async fn run(args: CollectArgs) -> anyhow::Result<()> {
         max_tokens: args.max_tokens,
         segmentation: deploy::segmentation(&deployment.steps),
     };
-    collect(&RolloutCollector { draft, recipe, labels }, &tasks, &mut store).await?;
+    collect(&RolloutCollector { draft, recipe, labels, sandbox }, &tasks, &mut store).await?;
     crate::cli::output::print_line(&format!(
         "{} solutions in {}, {} of them right",
         store.count,
@@ -171,7 +184,7 @@ async fn collect(
         match solved {
             Ok(solved) => store.add(&solved.rollout, &solved.features)?,
             // A problem that does not fit the draft is left out; the others are collected.
-            Err(error @ (RoleError::ContextExceeded { .. } | RoleError::Invalid(_))) => {
+            Err(error @ CollectionError::Role(RoleError::ContextExceeded { .. } | RoleError::Invalid(_))) => {
                 bar.suspend(|| note(&format!("{}, sample {}: left out: {error}", task.problem.id, task.sample)));
             }
             Err(error) => return Err(error.into()),
@@ -199,7 +212,7 @@ fn settings(args: &CollectArgs, deployment: &Deployment) -> anyhow::Result<BTree
         "steps": deployment.steps,
         "system": args.system,
     });
-    let mut more = Vec::new();
+    let mut more = vec![Value::Object(args.fields.settings())];
     if let Some(path) = &args.rollouts {
         more.push(json!({ "rollouts": file_name(path), "rollouts_sha256": sha256(path)? }));
     }

@@ -1,4 +1,4 @@
-//! Reads problem files and existing solutions: one JSON object per line.
+//! Reads solutions that another program wrote: one JSON object per line.
 
 use std::{
     collections::HashMap,
@@ -8,59 +8,12 @@ use std::{
 };
 
 use rsd_files::FileError;
-use rsd_grading::number;
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, Error as _},
 };
 
 use super::CollectionError;
-
-/// A problem whose answer is a number.
-#[derive(Debug, Clone, PartialEq)]
-pub struct MathProblem {
-    /// Unique in its file.
-    pub id: String,
-    pub question: String,
-    pub answer: f64,
-}
-
-#[derive(Deserialize)]
-struct ProblemLine {
-    id: Option<serde_json::Value>,
-    question: String,
-    answer: serde_json::Value,
-}
-
-/// Reads problems: `question`, `answer` (a number, or a text that ends in one), and an `id` or else the line's number.
-///
-/// # Errors
-/// The first line that is not a problem.
-pub fn read_problems(path: &Path) -> Result<Vec<MathProblem>, CollectionError> {
-    let mut problems = Vec::new();
-    let mut seen: HashMap<String, usize> = HashMap::new();
-    for (number, line) in lines::<ProblemLine>(path)? {
-        let id = match line.id {
-            None => number.to_string(),
-            Some(serde_json::Value::String(id)) => id,
-            Some(other) => other.to_string(),
-        };
-        if let Some(first) = seen.insert(id.clone(), number) {
-            return Err(CollectionError::line(path, number, format!("the id {id} is on line {first} already")));
-        }
-        let answer = match &line.answer {
-            serde_json::Value::Number(answer) => answer.as_f64(),
-            serde_json::Value::String(answer) => number::reference_number(answer),
-            _ => None,
-        };
-        let answer = answer.ok_or_else(|| CollectionError::line(path, number, "`answer` has no number"))?;
-        problems.push(MathProblem { id, question: line.question, answer });
-    }
-    if problems.is_empty() {
-        return Err(CollectionError::invalid(path, "it has no problem"));
-    }
-    Ok(problems)
-}
 
 /// A solution that another program wrote.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -134,16 +87,6 @@ mod tests {
     }
 
     #[test]
-    fn answers_may_be_numbers_or_texts() {
-        let file = file(
-            "{\"id\":\"a\",\"question\":\"q\",\"answer\":\"so #### 1,200\"}\n\n{\"question\":\"r\",\"answer\":7}\n",
-        );
-        let problems = read_problems(file.path()).unwrap();
-        let of = |id: &str, question: &str, answer| MathProblem { id: id.into(), question: question.into(), answer };
-        assert_eq!(problems, [of("a", "q", 1200.0), of("3", "r", 7.0)]);
-    }
-
-    #[test]
     fn existing_solutions_may_be_those_of_a_collection() {
         let all = file(
             "{\"id\":\"a\",\"text\":\"x\"}\n{\"id\":\"a\",\"text\":\"y\",\"finished\":false}\n\
@@ -159,14 +102,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_problem_is_named_by_its_line() {
-        let of = |text: &str| read_problems(file(text).path()).unwrap_err().to_string();
-        assert!(of("{\"question\":\"q\",\"answer\":\"none\"}").contains("line 1: `answer` has no number"));
-        assert!(of("{\"question\":\"q\",\"answer\":1}\n{").contains("line 2"));
-        assert!(
-            of("{\"id\":1,\"question\":\"q\",\"answer\":1}\n{\"id\":1,\"question\":\"q\",\"answer\":1}")
-                .contains("on line 1 already")
-        );
-        assert!(of("").contains("no problem"));
+    fn a_line_that_is_no_solution_is_named() {
+        let of = |text: &str| read_existing_solutions(file(text).path()).unwrap_err().to_string();
+        assert!(of("{\"id\":\"a\",\"text\":\"x\"}\n{").contains("line 2"));
+        assert!(of("{\"id\":\"a\"}").contains("line 1: missing field `text`"));
     }
 }
