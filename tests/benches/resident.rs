@@ -15,7 +15,7 @@ use rsd_core::pipeline::{
     roles::{ChatMessage, Generator, Prompt, RunRequest},
     segment::{Segmentation, StepBoundary},
 };
-use rsd_head::{gguf, head::RewardHead, models, progress::ProgressReporter};
+use rsd_head::{check_counts::CheckCounts, gguf, head::RewardHead, models, progress::ProgressReporter};
 
 const PAIRS: usize = 9;
 const TOKENS: usize = 160;
@@ -79,7 +79,7 @@ async fn speed(draft: &Engine, prompt: &Prompt, head: Option<&RewardHead>) -> an
     while let Some(step) = run.next().await {
         let step = step?;
         if let (Some(head), Some(features)) = (head, &step.features) {
-            let reward = head.reward(&drafted, features);
+            let reward = head.reward(&drafted, features, CheckCounts::default());
             anyhow::ensure!((0.0..=1.0).contains(&reward), "a reward of {reward}");
             drafted.push((**features).clone());
         }

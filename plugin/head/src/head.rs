@@ -5,6 +5,7 @@ use std::path::Path;
 use rsd_core::features::{STATISTICS, StepFeatures};
 
 use crate::{
+    check_counts::CheckCounts,
     layer::DenseLayer,
     prefix_statistics::PrefixStatistics,
     training::{FeatureKind, HeadFile, TrainingError},
@@ -67,15 +68,21 @@ impl RewardHead {
         ))
     }
 
-    /// The reward of a step, in [0, 1]; NaN if a feature is not finite. `before` are the draft's accepted steps of the
-    /// same solution.
+    /// Whether it needs the equations of the solution.
     #[must_use]
-    pub fn reward(&self, before: &[StepFeatures], step: &StepFeatures) -> f64 {
+    pub fn counts_equations(&self) -> bool {
+        self.file.features.has(FeatureKind::ChecksSoFar)
+    }
+
+    /// The reward of a step, in [0, 1]; NaN if a feature is not finite. `before` are the draft's accepted steps of the
+    /// same solution, `checks` counts the equations of all steps, this one included.
+    #[must_use]
+    pub fn reward(&self, before: &[StepFeatures], step: &StepFeatures, checks: CheckCounts) -> f64 {
         let mut prefix = PrefixStatistics::new(self.file.hidden_size, &STATISTICS);
         for step in before.iter().chain([step]) {
             prefix.add(&step.mean, &step.statistics);
         }
-        let input = self.file.features.of_step(step, &prefix);
+        let input = self.file.features.of_step(step, &prefix, checks);
         // ReLU would turn NaN into zero.
         if input.iter().any(|value| !value.is_finite()) {
             return f64::NAN;

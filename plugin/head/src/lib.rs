@@ -7,6 +7,7 @@
 
 #![cfg_attr(test, allow(clippy::float_cmp, reason = "the tests state which numbers are exact"))]
 
+pub mod check_counts;
 pub mod collect;
 pub mod exposure;
 pub mod format;

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use rsd_core::pipeline::roles::{RewardModel, RoleError, StepScore, Trajectory};
 
-use crate::head::RewardHead;
+use crate::{check_counts::CheckCounts, head::RewardHead};
 
 /// Scores steps with a head on the features that the draft's sampler has collected.
 pub struct ResidentReward {
@@ -37,7 +37,12 @@ impl RewardModel for ResidentReward {
         let features = trajectory.generated_step.features.as_ref();
         let features =
             features.ok_or_else(|| RoleError::Invalid("the draft does not expose its hidden states".to_owned()))?;
-        let reward = self.head.reward(trajectory.draft_features, features);
+        let checks = if self.head.counts_equations() {
+            CheckCounts::of(trajectory.steps, trajectory.step)
+        } else {
+            CheckCounts::default()
+        };
+        let reward = self.head.reward(trajectory.draft_features, features, checks);
         Ok(StepScore { reward, ..StepScore::default() })
     }
 }

@@ -90,6 +90,7 @@ impl RolloutCollector {
             sample,
             tokens: steps.iter().flat_map(|step| step.tokens.iter().copied()).collect(),
             steps: steps.iter().map(|step| step.tokens.len()).collect(),
+            ends: Some(ends(&steps)),
             end: if ended { "end_of_text" } else { "length" }.to_owned(),
             correct: grader.is_right(&text).await?,
             answer: final_answer(problem.kind, &text),
@@ -177,6 +178,16 @@ fn final_answer(kind: AnswerKind, text: &str) -> Option<Value> {
         AnswerKind::Code => None,
         AnswerKind::Expression | AnswerKind::Choice => rsd_grading::final_answer(kind, text).map(Value::from),
     }
+}
+
+/// Where each step ends in the text of all.
+fn ends(steps: &[Step]) -> Vec<usize> {
+    let mut bytes = Vec::new();
+    let end = steps.iter().map(|step| {
+        bytes.extend_from_slice(&step.bytes);
+        String::from_utf8_lossy(&bytes).len()
+    });
+    end.collect()
 }
 
 fn text_of(bytes: Vec<u8>) -> String {

@@ -59,6 +59,9 @@ pub struct RolloutRecord {
     pub text: String,
     /// Number of tokens of each step; the last is 0 if the model ended its answer right after a boundary.
     pub steps: Vec<usize>,
+    /// The byte of `text` at which each step ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<Vec<usize>>,
     /// `end_of_text`, or `length` for one that was cut off.
     pub end: String,
     /// The final answer found in the text: a number where the question asks for one, else a text. None for code.
@@ -72,7 +75,7 @@ pub struct RolloutRecord {
 }
 
 /// Another program may leave the grade open, as `rollouts.py` does for code.
-fn graded<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
+pub(crate) fn graded<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
     Option::<bool>::deserialize(value)?.ok_or_else(|| {
         D::Error::custom("the solution has no grade; `prm collect --rollouts` of this file, into another folder, grades it")
     })
@@ -229,6 +232,7 @@ mod tests {
             tokens: vec![1, 2],
             text: "x".to_owned(),
             steps: vec![1, 1],
+            ends: Some(vec![1, 1]),
             end: "end_of_text".to_owned(),
             answer: Some(3.0.into()),
             correct: sample == 0,

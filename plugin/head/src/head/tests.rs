@@ -53,9 +53,9 @@ fn a_head_gives_the_reward_of_its_formula() {
     assert_eq!((head.draft(), head.hidden_size(), head.parameters()), ("abc", 2, 13));
     // Hidden: relu(3), relu(-1 * 2 + 0.5); output 3 + 0 - 1 = 2; sigmoid(2 / 2).
     let step = StepFeatures { last: vec![3.0, 9.0], mean: vec![9.0, 2.0], ..StepFeatures::default() };
-    assert!((head.reward(&[], &step) - 1.0 / (1.0 + (-1f64).exp())).abs() < 1e-7);
+    assert!((head.reward(&[], &step, CheckCounts::default()) - 1.0 / (1.0 + (-1f64).exp())).abs() < 1e-7);
     let broken = StepFeatures { last: vec![f32::NAN, 0.0], ..step };
-    assert!(head.reward(&[], &broken).is_nan());
+    assert!(head.reward(&[], &broken, CheckCounts::default()).is_nan());
 }
 
 #[test]
@@ -70,8 +70,23 @@ fn a_head_may_read_the_steps_before() {
         statistics: [0.0, 0.0, 0.0, 0.0, 0.0, tokens],
     };
     // The mean of 2 over one token and of -4 over two is -2: relu(3) + relu(2 + 0.5) - 1 = 4.5.
-    let found = head.reward(&[step(1.0, 7.0, 2.0)], &step(2.0, 3.0, -4.0));
+    let found = head.reward(&[step(1.0, 7.0, 2.0)], &step(2.0, 3.0, -4.0), CheckCounts::default());
     assert!((found - 1.0 / (1.0 + (-4.5f64 / 2.0).exp())).abs() < 1e-6, "{found}");
+}
+
+#[test]
+fn a_head_may_count_equations() {
+    let mut all = metadata();
+    all.insert("features".to_owned(), r#"["mean","checks_so_far"]"#.to_owned());
+    let file = write(&tensors(), all);
+    let head = RewardHead::load(file.path()).unwrap();
+    assert!(head.counts_equations());
+    let step = StepFeatures { mean: vec![3.0, 0.0], ..StepFeatures::default() };
+    // relu(3) + relu(0.5 - ln 2) - 1 with one false equation, and without one relu(3) + 0.5 - 1.
+    for (text, logit) in [("2 + 2 = 5", 2.0), ("2 + 2 = 4", 2.5)] {
+        let found = head.reward(&[], &step, CheckCounts::of(&[], text));
+        assert!((found - 1.0 / (1.0 + (-logit / 2f64).exp())).abs() < 1e-6, "{text}: {found}");
+    }
 }
 
 #[test]

@@ -12,7 +12,11 @@ use rsd_files::FileError;
 use serde::Deserialize;
 
 use super::{error::TrainingError, tensors::F32File};
-use crate::{collect::store::features_path, prefix_statistics::PrefixStatistics};
+use crate::{
+    check_counts::CheckCounts,
+    collect::store::{features_path, graded},
+    prefix_statistics::PrefixStatistics,
+};
 
 /// The only format of a collection that this version reads.
 const FORMAT: u64 = 1;
@@ -40,6 +44,10 @@ pub struct RolloutDataset {
     pub(super) mean_so_far: Vec<f32>,
     /// `[rows, K]`: for the solution up to the step's end.
     pub(super) statistic_so_far: Vec<f32>,
+    /// `[rows, 2]`: for the solution up to the step's end.
+    pub(super) checks_so_far: Vec<f32>,
+    /// A line that does not say where its steps end, so that their equations are not known.
+    pub(super) without_ends: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -77,7 +85,12 @@ struct RolloutLine {
     problem: String,
     sample: usize,
     tokens: Vec<u32>,
+    #[serde(default)]
+    text: String,
     steps: Vec<usize>,
+    #[serde(default)]
+    ends: Option<Vec<usize>>,
+    #[serde(deserialize_with = "graded")]
     correct: bool,
     #[serde(default)]
     labels: Option<Vec<Option<f32>>>,
@@ -126,19 +139,22 @@ impl RolloutDataset {
             statistic: Vec::new(),
             mean_so_far: Vec::new(),
             statistic_so_far: Vec::new(),
+            checks_so_far: Vec::new(),
+            without_ends: None,
         };
         let path = directory.join("rollouts.jsonl");
         let text = fs::read_to_string(&path).map_err(FileError::io("read", &path))?;
         let mut seen = HashSet::new();
         for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let invalid = |reason: String| TrainingError::Invalid {
-                place: format!("{}, line {}", path.display(), index + 1),
-                reason,
-            };
+            let place = || format!("{}, line {}", path.display(), index + 1);
+            let invalid = |reason: String| TrainingError::Invalid { place: place(), reason };
             let line: RolloutLine = serde_json::from_str(line).map_err(|error| invalid(error.to_string()))?;
             line.check().map_err(invalid)?;
             if !seen.insert((line.problem.clone(), line.sample)) {
                 return Err(invalid(format!("sample {} of {} occurs twice", line.sample, line.problem)));
+            }
+            if line.ends.is_none() && data.without_ends.is_none() {
+                data.without_ends = Some(place());
             }
             let features = features_path(directory, &line.problem, line.sample);
             data.push(line, &features)?;
@@ -161,6 +177,7 @@ impl RolloutDataset {
             self.mean_so_far.extend(prefix.mean());
             self.statistic_so_far.extend(prefix.statistics());
         }
+        self.checks_so_far.extend(line.checks_so_far());
         self.last.extend(file.matrix("last", rows, self.hidden_size)?);
         self.mean.extend(mean);
         self.statistic.extend(statistic);
@@ -208,6 +225,8 @@ impl RolloutDataset {
         self.statistic.extend(more.statistic);
         self.mean_so_far.extend(more.mean_so_far);
         self.statistic_so_far.extend(more.statistic_so_far);
+        self.checks_so_far.extend(more.checks_so_far);
+        self.without_ends = self.without_ends.take().or(more.without_ends);
         Ok(())
     }
 
@@ -241,6 +260,20 @@ impl RolloutDataset {
 }
 
 impl RolloutLine {
+    /// `[rows, 2]`; zeros where the line does not say where its steps end.
+    fn checks_so_far(&self) -> Vec<f32> {
+        let Some(ends) = &self.ends else { return vec![0.0; self.steps.len() * CheckCounts::WIDTH] };
+        let (mut counts, mut start, mut earlier) = (CheckCounts::default(), 0, Vec::new());
+        let features = ends.iter().flat_map(|&end| {
+            let step = &self.text[start..end];
+            counts.add(&earlier, step);
+            earlier.push(step.to_owned());
+            start = end;
+            counts.features()
+        });
+        features.collect()
+    }
+
     fn check(&self) -> Result<(), String> {
         // If a draft ends its answer right after a boundary, the last step is the end token alone.
         let has_empty_step = self.steps.split_last().is_none_or(|(_, earlier)| earlier.contains(&0));
@@ -253,6 +286,14 @@ impl RolloutLine {
         let counted: usize = self.steps.iter().sum();
         if counted != self.tokens.len() {
             return Err(format!("steps add up to {counted} tokens, but tokens has {}", self.tokens.len()));
+        }
+        let ends = self.ends.as_deref().unwrap_or_default();
+        let is_place = |end: &usize| self.text.is_char_boundary(*end);
+        if self.ends.is_some() && (ends.len() != self.steps.len() || !ends.is_sorted() || !ends.iter().all(is_place)) {
+            return Err(format!(
+                "ends are {ends:?}: there must be one for each of the {} steps, in order, each a byte of the text",
+                self.steps.len()
+            ));
         }
         let Some(labels) = &self.labels else { return Ok(()) };
         if labels.len() != self.steps.len() {

@@ -5,8 +5,8 @@ use std::{fmt, str::FromStr};
 use rsd_core::features::StepFeatures;
 use serde::{Deserialize, Serialize};
 
-use super::dataset::RolloutDataset;
-use crate::prefix_statistics::PrefixStatistics;
+use super::{dataset::RolloutDataset, error::TrainingError};
+use crate::{check_counts::CheckCounts, prefix_statistics::PrefixStatistics};
 
 /// One part of a step's features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -22,15 +22,18 @@ pub enum FeatureKind {
     MeanSoFar,
     /// The token statistics of the draft's steps so far, this one included, `[K]`.
     StatisticsSoFar,
+    /// How many equations hold and how many are false in the solution so far, this step included, `[2]`.
+    ChecksSoFar,
 }
 
 impl FeatureKind {
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 6] = [
         (Self::Last, "last"),
         (Self::Mean, "mean"),
         (Self::Statistics, "statistics"),
         (Self::MeanSoFar, "mean_so_far"),
         (Self::StatisticsSoFar, "statistics_so_far"),
+        (Self::ChecksSoFar, "checks_so_far"),
     ];
 
     /// The name in head files and on the command line.
@@ -40,7 +43,16 @@ impl FeatureKind {
 
     /// Whether it is a hidden state and not statistics.
     fn is_state(self) -> bool {
-        !matches!(self, Self::Statistics | Self::StatisticsSoFar)
+        matches!(self, Self::Last | Self::Mean | Self::MeanSoFar)
+    }
+
+    /// Number of columns for states of length `hidden_size` and this number of token statistics.
+    fn width(self, hidden_size: usize, statistics: usize) -> usize {
+        match self {
+            Self::Last | Self::Mean | Self::MeanSoFar => hidden_size,
+            Self::Statistics | Self::StatisticsSoFar => statistics,
+            Self::ChecksSoFar => CheckCounts::WIDTH,
+        }
     }
 }
 
@@ -92,8 +104,7 @@ impl FeatureSet {
 
     /// Number of columns for a draft with states of length `hidden_size` and this number of statistics.
     pub(crate) fn width(&self, hidden_size: usize, statistics: usize) -> usize {
-        let width = |part: &FeatureKind| if part.is_state() { hidden_size } else { statistics };
-        self.0.iter().map(width).sum()
+        self.0.iter().map(|part| part.width(hidden_size, statistics)).sum()
     }
 
     /// Whether the set contains a feature.
@@ -102,15 +113,26 @@ impl FeatureSet {
     }
 
     /// The features of one step as it is being served, `[F]`.
-    pub(crate) fn of_step(&self, step: &StepFeatures, prefix: &PrefixStatistics) -> Vec<f32> {
+    pub(crate) fn of_step(&self, step: &StepFeatures, prefix: &PrefixStatistics, checks: CheckCounts) -> Vec<f32> {
         let parts = self.0.iter().flat_map(|part| match part {
             FeatureKind::Last => step.last.clone(),
             FeatureKind::Mean => step.mean.clone(),
             FeatureKind::Statistics => step.statistics.to_vec(),
             FeatureKind::MeanSoFar => prefix.mean(),
             FeatureKind::StatisticsSoFar => prefix.statistics(),
+            FeatureKind::ChecksSoFar => checks.features().to_vec(),
         });
         parts.collect()
+    }
+
+    /// Fails if the data lacks one of the features.
+    pub(crate) fn check_data(&self, data: &RolloutDataset) -> Result<(), TrainingError> {
+        match &data.without_ends {
+            Some(line) if self.has(FeatureKind::ChecksSoFar) => Err(TrainingError::Unfit(format!(
+                "{line}: the solution has no `ends`, which checks_so_far needs; collect it again, or choose other features"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// Number of columns for this data.
@@ -121,8 +143,7 @@ impl FeatureSet {
     /// For each column whether it is a statistic and not a part of a state.
     pub(super) fn are_statistics(&self, data: &RolloutDataset) -> Vec<bool> {
         let columns = |part: &FeatureKind| {
-            let width = if part.is_state() { data.hidden_size } else { data.statistics.len() };
-            std::iter::repeat_n(!part.is_state(), width)
+            std::iter::repeat_n(!part.is_state(), part.width(data.hidden_size, data.statistics.len()))
         };
         self.0.iter().flat_map(columns).collect()
     }
@@ -132,13 +153,15 @@ impl FeatureSet {
         let mut matrix = Vec::with_capacity(rows.len() * self.width_for(data));
         for &row in rows {
             for part in &self.0 {
-                let (from, width) = match part {
-                    FeatureKind::Last => (&data.last, data.hidden_size),
-                    FeatureKind::Mean => (&data.mean, data.hidden_size),
-                    FeatureKind::Statistics => (&data.statistic, data.statistics.len()),
-                    FeatureKind::MeanSoFar => (&data.mean_so_far, data.hidden_size),
-                    FeatureKind::StatisticsSoFar => (&data.statistic_so_far, data.statistics.len()),
+                let from = match part {
+                    FeatureKind::Last => &data.last,
+                    FeatureKind::Mean => &data.mean,
+                    FeatureKind::Statistics => &data.statistic,
+                    FeatureKind::MeanSoFar => &data.mean_so_far,
+                    FeatureKind::StatisticsSoFar => &data.statistic_so_far,
+                    FeatureKind::ChecksSoFar => &data.checks_so_far,
                 };
+                let width = part.width(data.hidden_size, data.statistics.len());
                 matrix.extend_from_slice(&from[row * width..(row + 1) * width]);
             }
         }

@@ -86,6 +86,7 @@ struct FittingTask {
 
 impl FittingTask {
     fn new(data: &RolloutDataset, solutions: &[usize], recipe: &TrainingRecipe) -> Result<Self, TrainingError> {
+        recipe.features.check_data(data)?;
         let width = recipe.features.width_for(data);
         if width == 0 {
             return Err(TrainingError::Unfit(format!("the data has no {}; choose other features", recipe.features)));

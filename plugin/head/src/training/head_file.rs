@@ -131,6 +131,7 @@ impl HeadFile {
                 self.hidden_size, self.statistics, data.hidden_size, data.statistics
             )));
         }
+        self.features.check_data(data)?;
         let all: Vec<usize> = (0..data.solutions.len()).collect();
         let logits = fit::logits(data, &all, &self.features, &self.network)?;
         if let Some(logit) = logits.iter().find(|logit| !logit.is_finite()) {

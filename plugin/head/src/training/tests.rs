@@ -224,6 +224,38 @@ fn the_solution_so_far_is_of_its_own_steps_up_to_here() {
     }
 }
 
+#[test]
+fn equations_are_counted_where_the_ends_of_the_steps_are_known() {
+    let directory = SyntheticRollouts { problems: 8, ..SyntheticRollouts::default() }.in_a_directory();
+    let checks: FeatureSet = "checks_so_far".parse().unwrap();
+    let data = read(directory.path()).unwrap();
+    let error = checks.check_data(&data).unwrap_err().to_string();
+    assert!(error.contains("rollouts.jsonl, line 1: the solution has no `ends`"), "{error}");
+    assert!(fit(&data, &everything(&data), &recipe("checks_so_far")).is_err());
+
+    let path = directory.path().join("rollouts.jsonl");
+    let (first, second) = ("2 + 2 = 4\n\n", "2 + 3 = 6");
+    let lines = fs::read_to_string(&path).unwrap();
+    let lines = lines.lines().map(|line| {
+        let mut line: Value = serde_json::from_str(line).unwrap();
+        let text = format!("{first}{second}");
+        // The first step ends after the first equation, all others at the end.
+        let steps = line["steps"].as_array().unwrap().len();
+        let ends: Vec<usize> = (0..steps).map(|step| if step == 0 { first.len() } else { text.len() }).collect();
+        (line["text"], line["ends"]) = (text.into(), ends.into());
+        format!("{line}\n")
+    });
+    let lines: String = lines.collect();
+    fs::write(&path, &lines).unwrap();
+    let data = read(directory.path()).unwrap();
+    let solution = data.solutions.iter().find(|solution| solution.rows.len() == 3).unwrap();
+    let found = checks.gather(&data, &solution.rows.clone().collect::<Vec<_>>());
+    let one = 2f32.ln();
+    assert_eq!(found, [one, 0.0, one, one, one, one]);
+    fs::write(&path, lines.replacen("\"ends\":[", "\"ends\":[1,", 1)).unwrap();
+    assert!(read(directory.path()).unwrap_err().to_string().contains("there must be one for each"));
+}
+
 /// Damages a collection and returns the error of reading it.
 fn damaged(how: impl Fn(&Path)) -> String {
     let directory = SyntheticRollouts { problems: 4, samples: 1, ..SyntheticRollouts::default() }.in_a_directory();

@@ -32,8 +32,8 @@ pub(super) struct TrainArgs {
     /// The file for the head; its model card gets the same name with .md
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Features that the head reads: last, mean, statistics of the step, `mean_so_far`, `statistics_so_far` of the
-    /// solution
+    /// Features that the head reads: last, mean, statistics of the step, `mean_so_far`, `statistics_so_far`,
+    /// `checks_so_far` (how many equations hold) of the solution
     #[arg(long, value_name = "LIST", default_value = "last,mean_so_far,statistics_so_far")]
     features: FeatureSet,
     /// Hidden units; 0 for logistic regression
