@@ -2,6 +2,8 @@
 
 use std::{collections::HashSet, fs, path::Path, path::PathBuf};
 
+use serde_json::Value;
+
 use super::{synthetic::SyntheticRollouts, validate::FoldPlan, *};
 
 fn read(directory: &Path) -> Result<RolloutDataset, TrainingError> {
