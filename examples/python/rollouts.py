@@ -15,12 +15,11 @@ rounds differently, so compare a few solutions before you rely on it:
 A problem is a line with `question`, `answer` (a number, or a text that ends in one) and `id`. A solution is right if its
 last \\boxed{} number, or else its last number, is the answer. A stopped run is continued by the same command.
 
-A line of MBPP is a problem, too. Nothing here runs its solutions, so they have no grade, and `prm train` does not read
-them. `prm collect` reads and grades them, in its sandbox:
+A line of MBPP is a problem, too. Nothing here runs its solutions, so they have no grade until `prm grade` runs them in
+its sandbox:
 
     python rollouts.py --data mbpp.jsonl --system "" --delimiter "\\n" --out code
-    mistralrs-rsd prm collect --rsd my.yaml --set 'steps.delimiters=["\\n"]' --data mbpp.jsonl --system "" \\
-        --rollouts code/rollouts.jsonl --allow-execution --out code-graded
+    mistralrs-rsd prm grade --data mbpp.jsonl --rollouts code --allow-execution
 """
 
 import argparse

@@ -4,6 +4,7 @@
 
 mod error;
 pub mod existing_solutions;
+pub mod grade;
 pub mod labels;
 pub mod store;
 

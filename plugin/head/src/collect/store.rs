@@ -77,7 +77,7 @@ pub struct RolloutRecord {
 /// Another program may leave the grade open, as `rollouts.py` does for code.
 pub(crate) fn graded<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
     Option::<bool>::deserialize(value)?.ok_or_else(|| {
-        D::Error::custom("the solution has no grade; `prm collect --rollouts` of this file, into another folder, grades it")
+        D::Error::custom("the solution has no grade; `prm grade` grades the folder")
     })
 }
 
@@ -281,7 +281,7 @@ mod tests {
     fn a_solution_without_a_grade_is_an_error_that_says_what_grades_it() {
         let line = serde_json::to_string(&rollout(0).0).unwrap().replace("\"correct\":true", "\"correct\":null");
         let error = serde_json::from_str::<RolloutRecord>(&line).unwrap_err().to_string();
-        assert!(error.contains("prm collect --rollouts"), "{error}");
+        assert!(error.contains("prm grade"), "{error}");
     }
 
     #[test]

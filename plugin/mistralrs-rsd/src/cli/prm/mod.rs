@@ -4,6 +4,7 @@
 mod calibrate;
 mod collect;
 mod eval;
+mod grade;
 mod labels;
 mod prepare;
 #[cfg(test)]
@@ -26,6 +27,8 @@ pub(super) struct PrmCommand {
 enum PrmAction {
     /// Let the draft solve problems with known answers and save the features of its steps
     Collect(Box<collect::CollectArgs>),
+    /// Grade the solutions of a folder that another program wrote, or grade them again
+    Grade(grade::GradeArgs),
     /// Train a head on collected rollouts and write its model card
     Train(train::TrainArgs),
     /// Measure a head on collected rollouts
@@ -39,9 +42,10 @@ enum PrmAction {
 
 impl PrmCommand {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        // `collect` waits for an engine and `prepare` for downloads. The other commands only compute.
+        // `collect` waits for an engine, `grade` for programs and `prepare` for downloads. The other commands only compute.
         let work: Box<dyn FnOnce() -> anyhow::Result<()> + Send> = match self.action {
             PrmAction::Collect(args) => return collect::run(*args).await,
+            PrmAction::Grade(args) => return grade::run(args).await,
             PrmAction::Prepare(args) => return prepare::run(args).await,
             PrmAction::Train(train) => Box::new(move || train.run()),
             PrmAction::Eval(eval) => Box::new(move || eval.run()),
