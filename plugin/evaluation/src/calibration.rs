@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     question::Question,
-    run_log::{Answer, StepSource},
+    run_log::{Answer, ModelWork, StepSource},
     statistics::{BootstrapResamples, Estimate},
 };
 
@@ -19,6 +19,8 @@ pub enum CalibrationGoal {
     Within(f64),
     /// The highest accuracy at no more than this multiple of the target's FLOPs (`with_prm`).
     Flops(f64),
+    /// The highest accuracy in no more than this multiple of the target's time.
+    Time(f64),
     /// The highest accuracy with at most this share of drafted steps rejected.
     TargetCalls(f64),
 }
@@ -27,7 +29,7 @@ pub enum CalibrationGoal {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum GoalError {
     /// The text names no goal.
-    #[error("expected accuracy, within:X, flops:X or target-calls:X")]
+    #[error("expected accuracy, within:X, flops:X, time:X or target-calls:X")]
     Unknown,
     /// The number after the colon is missing or out of range.
     #[error("`{text}`: expected a number from 0 to {most}")]
@@ -51,6 +53,7 @@ impl FromStr for CalibrationGoal {
             None if text == "accuracy" => Ok(Self::Accuracy),
             Some(("within", x)) => share(x, 1.0).map(Self::Within),
             Some(("flops", x)) => share(x, 10.0).map(Self::Flops),
+            Some(("time", x)) => share(x, 10.0).map(Self::Time),
             Some(("target-calls", x)) => share(x, 1.0).map(Self::TargetCalls),
             _ => Err(GoalError::Unknown),
         }
@@ -65,6 +68,7 @@ impl fmt::Display for CalibrationGoal {
                 write!(f, "the fewest FLOPs at an accuracy at most {:.1} points below the target's", x * 100.0)
             }
             Self::Flops(x) => write!(f, "the highest accuracy at no more than {x:.2} times the target's FLOPs"),
+            Self::Time(x) => write!(f, "the highest accuracy in no more than {x:.2} times the target's time"),
             Self::TargetCalls(x) => {
                 write!(f, "the highest accuracy with at most {:.0} % of the drafted steps rejected", x * 100.0)
             }
@@ -84,6 +88,9 @@ pub struct ThresholdCandidate {
     pub flops: Estimate,
     /// FLOPs over the target's, including every prompt token that had to be computed.
     pub total_flops: Estimate,
+    /// Time over the target's. The thresholds share steps, so it is not measured but computed from the tokens, at what
+    /// they cost in the answers of target and draft; `None` if these were not timed.
+    pub time: Option<Estimate>,
     /// Share of drafted steps that were rejected, each of which calls the target.
     pub target_calls: Estimate,
     /// Share of resamples of the questions that satisfy the goal's condition.
@@ -116,6 +123,9 @@ pub enum CalibrationError {
     /// A model's size is not known.
     #[error("FLOPs cannot be estimated because the size of a model is not known: set `parameters` for its role")]
     NoFlops,
+    /// The goal is a time, and none was measured.
+    #[error("the answers of target and draft were not timed; choose another goal, or a new --out")]
+    NoTimes,
 }
 
 /// One question's result at one threshold.
@@ -123,14 +133,38 @@ struct QuestionCell {
     right: f64,
     flops: f64,
     total_flops: f64,
+    seconds: Option<f64>,
     decided: f64,
     rejected: f64,
+}
+
+/// What the tokens of draft and target cost.
+#[derive(Clone, Copy)]
+struct ModelPrices {
+    draft: WorkPrice,
+    target: WorkPrice,
+}
+
+impl ModelPrices {
+    fn of(answers: &[Answer]) -> Option<Self> {
+        let works = |method: &str, of: fn(&Answer) -> ModelWork| -> Vec<ModelWork> {
+            answers.iter().filter(|answer| answer.method == method).map(of).collect()
+        };
+        let draft = WorkPrice::fit(&works("draft", |answer| answer.draft))?;
+        let target = WorkPrice::fit(&works("target", |answer| answer.target))?;
+        Some(Self { draft, target })
+    }
+
+    /// The time of an answer. Scores are computed anew at each threshold, so their time is a measured one.
+    fn seconds(self, answer: &Answer) -> f64 {
+        self.draft.seconds(answer.draft) + self.target.seconds(answer.target) + answer.reward.seconds
+    }
 }
 
 /// Chooses among the thresholds `deltas` of a log.
 ///
 /// # Errors
-/// No question can be compared, or FLOPs are not known.
+/// No question can be compared, FLOPs are not known, or the goal is a time and none was measured.
 pub fn choose(
     goal: CalibrationGoal,
     deltas: &[f64],
@@ -157,11 +191,15 @@ pub fn choose(
     if asked.is_empty() || thresholds.is_empty() {
         return Err(CalibrationError::NoQuestions);
     }
+    let prices = ModelPrices::of(answers);
+    if matches!(goal, CalibrationGoal::Time(_)) && prices.is_none() {
+        return Err(CalibrationError::NoTimes);
+    }
     let graded = asked.iter().all(|question| !question.answers.is_empty());
     let row = |method: &str| -> Result<Vec<QuestionCell>, CalibrationError> {
         let cell = |question: &&Question| {
             let of = |method: &str| by[&(method, question.id.as_str())];
-            cell(question, of(method), of("target"), graded).ok_or(CalibrationError::NoFlops)
+            cell(question, of(method), of("target"), graded, prices).ok_or(CalibrationError::NoFlops)
         };
         asked.iter().map(cell).collect()
     };
@@ -186,6 +224,7 @@ pub fn choose(
             total_flops: estimate(&|drawn| {
                 sum(cells, drawn, |cell| cell.total_flops) / sum(&target, drawn, |cell| cell.total_flops)
             }),
+            time: prices.map(|_| estimate(&|drawn| time(cells, &target, drawn))),
             target_calls: estimate(&|drawn| target_calls(cells, drawn)),
             holds: holds.iter().filter(|holds| **holds).count() as f64 / holds.len() as f64,
             chosen: share(&|choice| *choice == Some(index)),
@@ -205,7 +244,13 @@ fn ordered(number: f64) -> u64 {
     if number.is_sign_negative() { !bits } else { bits | 1 << 63 }
 }
 
-fn cell(question: &Question, answer: &Answer, target: &Answer, graded: bool) -> Option<QuestionCell> {
+fn cell(
+    question: &Question,
+    answer: &Answer,
+    target: &Answer,
+    graded: bool,
+    prices: Option<ModelPrices>,
+) -> Option<QuestionCell> {
     let right = if graded {
         rsd_grading::is_right(question.kind, &question.answers, &answer.text)
     } else {
@@ -219,6 +264,7 @@ fn cell(question: &Question, answer: &Answer, target: &Answer, graded: bool) -> 
         right: f64::from(u8::from(right && answer.finished)),
         flops: answer.flops?.with_prm,
         total_flops: answer.flops?.total,
+        seconds: prices.map(|prices| prices.seconds(answer)),
         decided: (rejected + accepted) as f64,
         rejected: rejected as f64,
     })
@@ -236,6 +282,12 @@ fn flops(cells: &[QuestionCell], target: &[QuestionCell], drawn: &[usize]) -> f6
     sum(cells, drawn, |cell| cell.flops) / sum(target, drawn, |cell| cell.flops)
 }
 
+/// Infinite where no time is known.
+fn time(cells: &[QuestionCell], target: &[QuestionCell], drawn: &[usize]) -> f64 {
+    let seconds = |cells| sum(cells, drawn, |cell| cell.seconds.unwrap_or(f64::INFINITY));
+    seconds(cells) / sum(target, drawn, |cell| cell.seconds.unwrap_or(0.0))
+}
+
 fn target_calls(cells: &[QuestionCell], drawn: &[usize]) -> f64 {
     sum(cells, drawn, |cell| cell.rejected) / sum(cells, drawn, |cell| cell.decided).max(1.0)
 }
@@ -250,11 +302,13 @@ fn meets(goal: CalibrationGoal, cells: &[QuestionCell], target: &[QuestionCell],
             mean(cells, drawn, |cell| cell.right) >= mean(target, drawn, |cell| cell.right) - x - SLACK
         }
         CalibrationGoal::Flops(x) => flops(cells, target, drawn) <= x + SLACK,
+        CalibrationGoal::Time(x) => time(cells, target, drawn) <= x + SLACK,
         CalibrationGoal::TargetCalls(x) => target_calls(cells, drawn) <= x + SLACK,
     }
 }
 
-/// The best threshold on the questions drawn: by what the goal asks for, then by fewer FLOPs, then the lower one.
+/// The best threshold on the questions drawn: by what the goal asks for, then by fewer FLOPs or less time, then the lower
+/// one.
 fn best(
     goal: CalibrationGoal,
     rows: &[(f64, Vec<QuestionCell>)],
@@ -265,6 +319,7 @@ fn best(
         let cheap = -flops(cells, target, drawn);
         match goal {
             CalibrationGoal::Within(_) => (cheap, 0.0),
+            CalibrationGoal::Time(_) => (mean(cells, drawn, |cell| cell.right), -time(cells, target, drawn)),
             CalibrationGoal::Accuracy | CalibrationGoal::Flops(_) | CalibrationGoal::TargetCalls(_) => {
                 (mean(cells, drawn, |cell| cell.right), cheap)
             }
@@ -283,5 +338,7 @@ fn best(
 mod picture;
 #[cfg(test)]
 mod tests;
+mod work_price;
 
 pub use self::picture::draw;
+use self::work_price::WorkPrice;

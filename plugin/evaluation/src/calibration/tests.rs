@@ -73,6 +73,36 @@ fn every_goal_has_its_threshold() {
 }
 
 #[test]
+fn times_follow_from_the_tokens_at_the_prices_of_timed_answers() {
+    let mut answers = log();
+    assert_eq!(
+        choose(CalibrationGoal::Time(1.0), &DELTAS, &questions(10, true), &answers),
+        Err(CalibrationError::NoTimes)
+    );
+    let work = |prefilled, generated, seconds| ModelWork { generated, prefilled, seconds };
+    for n in 0..10 {
+        // The draft costs 1 s to prefill and 2 s to decode a token, the target 3 s and 4 s.
+        let drafted = ModelWork { seconds: (50 + n + 2 * 100) as f64, ..work(50 + n, 100, 0.0) };
+        answers.push(Answer { draft: drafted, ..answer(n, "draft", 0, 1.0, 0, 0) });
+    }
+    for answer in &mut answers {
+        let n: usize = answer.question[1..].parse().unwrap();
+        match answer.method.as_str() {
+            "target" => answer.target = work(50 + n, 100, (3 * (50 + n) + 4 * 100) as f64),
+            "rsd@0.5" => (answer.draft, answer.target) = (work(0, 100, 0.0), work(50 + n, 20, 0.0)),
+            "rsd@0.9" => answer.target = work(50 + n, 200, 0.0),
+            _ => (),
+        }
+    }
+    let choice = choose(CalibrationGoal::Time(1.0), &DELTAS, &questions(10, true), &answers).unwrap();
+    assert_eq!(choice.candidates[choice.best.unwrap()].delta, 0.5, "0.9 is right more often and takes longer");
+    let prefill: usize = (50..60).sum();
+    let (target, half) = ((3 * prefill + 4000) as f64, (2000 + 3 * prefill + 800) as f64);
+    let found = choice.candidates[1].time.unwrap().value;
+    assert!((found - half / target).abs() < 1e-9, "{found}");
+}
+
+#[test]
 fn candidates_hold_their_results() {
     let choice = choose(CalibrationGoal::Within(0.0), &DELTAS, &questions(10, true), &log()).unwrap();
     let deltas: Vec<f64> = choice.candidates.iter().map(|candidate| candidate.delta).collect();
@@ -111,6 +141,7 @@ fn goals_are_parsed_from_their_options() {
     assert_eq!("accuracy".parse(), Ok(CalibrationGoal::Accuracy));
     assert_eq!("within:0.02".parse(), Ok(CalibrationGoal::Within(0.02)));
     assert_eq!("flops:0.75".parse(), Ok(CalibrationGoal::Flops(0.75)));
+    assert_eq!("time:1".parse(), Ok(CalibrationGoal::Time(1.0)));
     assert_eq!("target-calls:0.3".parse(), Ok(CalibrationGoal::TargetCalls(0.3)));
     for wrong in ["within", "within:2", "flops:x", "target-calls:-1", "speed", "accuracy:1", "within:NaN"] {
         assert!(wrong.parse::<CalibrationGoal>().is_err(), "{wrong}");

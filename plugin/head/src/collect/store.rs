@@ -76,9 +76,8 @@ pub struct RolloutRecord {
 
 /// Another program may leave the grade open, as `rollouts.py` does for code.
 pub(crate) fn graded<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
-    Option::<bool>::deserialize(value)?.ok_or_else(|| {
-        D::Error::custom("the solution has no grade; `prm grade` grades the folder")
-    })
+    Option::<bool>::deserialize(value)?
+        .ok_or_else(|| D::Error::custom("the solution has no grade; `prm grade` grades the folder"))
 }
 
 /// A folder that is being filled with solutions.

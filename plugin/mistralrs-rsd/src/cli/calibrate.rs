@@ -26,8 +26,8 @@ pub(super) struct CalibrateArgs {
     #[command(flatten)]
     questions: QuestionArgs,
     /// The goal: accuracy (the highest), within:X (fewest FLOPs, accuracy at most X below the target's), flops:X
-    /// (best accuracy for X of the target's FLOPs), target-calls:X (the same for the fraction of steps that the
-    /// target generates)
+    /// (best accuracy for X of the target's FLOPs), time:X (the same for its time), target-calls:X (the same for the
+    /// fraction of steps that the target generates)
     #[arg(long, value_name = "GOAL", default_value = "within:0.02")]
     goal: CalibrationGoal,
     /// Thresholds to try; without them, quantiles of the rewards of the draft's steps
@@ -55,7 +55,8 @@ pub(super) async fn run(args: CalibrateArgs) -> anyhow::Result<()> {
     session.without_auto();
     let sweep = |deltas: &[f64]| -> Vec<Method> { deltas.iter().copied().map(Method::Sweep).collect() };
     // Known thresholds are run together with the first methods, because steps are reused within one question only.
-    let first = [vec![Method::Target, Method::Sweep(0.0)], sweep(&args.deltas)].concat();
+    // Target and draft are timed; the thresholds take over their steps.
+    let first = [vec![Method::Target, Method::Draft, Method::Sweep(0.0)], sweep(&args.deltas)].concat();
     let mut outcome = session.ask(&questions, &first, 1).await?;
     outcome.check_not_stopped()?;
     let mut deltas = if args.deltas.is_empty() { reward_quantiles(&args, &questions)? } else { args.deltas.clone() };
@@ -140,22 +141,31 @@ fn table(choice: &ThresholdChoice, goal: CalibrationGoal) -> String {
     let points = |f: Estimate| format!("{:+.1} ({:+.1} to {:+.1})", f.value * 100.0, f.low * 100.0, f.high * 100.0);
     let ratio = |f: Estimate| format!("{:.2} ({:.2} to {:.2})", f.value, f.low, f.high);
     let right = if choice.graded { "right %" } else { "as the target %" };
+    let time = choice.candidates.first().and_then(|candidate| candidate.time);
     let _ = writeln!(text, "{} questions; goal: {goal}", choice.questions);
     let _ = writeln!(
         text,
-        "  {:>7}  {right:<22} {:<24} {:<20} {:<20} {:<22} {:>6} {:>7}",
-        "delta", "against the target", "FLOPs / target", "with prompts", "by the target %", "holds", "chosen"
+        "  {:>7}  {right:<22} {:<24} {:<20} {:<20} {}{:<22} {:>6} {:>7}",
+        "delta",
+        "against the target",
+        "FLOPs / target",
+        "with prompts",
+        time.map_or_else(String::new, |_| format!("{:<20} ", "time / target")),
+        "by the target %",
+        "holds",
+        "chosen"
     );
     for (index, candidate) in choice.candidates.iter().enumerate() {
         let mark = if choice.best == Some(index) { "*" } else { " " };
         let _ = writeln!(
             text,
-            "{mark} {:>7}  {:<22} {:<24} {:<20} {:<20} {:<22} {:>4.0} % {:>5.0} %",
+            "{mark} {:>7}  {:<22} {:<24} {:<20} {:<20} {}{:<22} {:>4.0} % {:>5.0} %",
             candidate.delta,
             percent(candidate.accuracy),
             points(candidate.difference),
             ratio(candidate.flops),
             ratio(candidate.total_flops),
+            candidate.time.map_or_else(String::new, |time| format!("{:<20} ", ratio(time))),
             percent(candidate.target_calls),
             candidate.holds * 100.0,
             candidate.chosen * 100.0,
@@ -168,6 +178,12 @@ fn table(choice: &ThresholdChoice, goal: CalibrationGoal) -> String {
          was chosen by them. FLOPs: generated tokens and the prefill of the reward model; with prompts: also every other \
          prefill."
     );
+    if time.is_some() {
+        let _ = writeln!(
+            text,
+            "The time is computed from the tokens, at what they cost in the answers of target and draft: thresholds share steps."
+        );
+    }
     if choice.candidates.iter().any(|candidate| candidate.difference.low >= candidate.difference.high) {
         let _ = writeln!(
             text,
@@ -194,6 +210,7 @@ mod tests {
             difference: Estimate { value: right - 0.5, low: right - 0.6, high: right - 0.4 },
             flops: Estimate { value: 0.7, low: 0.6, high: 0.8 },
             total_flops: Estimate { value: 0.9, low: 0.8, high: 1.0 },
+            time: None,
             target_calls: Estimate { value: 0.25, low: 0.2, high: 0.3 },
             holds: chosen,
             chosen,

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use super::labels::LabelArgs;
 use crate::{
     cli::{
-        CommandStopped, deployment::DeploymentArgs, eval::questions::FieldArgs, provenance::file_name, run::SYSTEM, values,
+        CommandStopped, deployment::DeploymentArgs, eval::questions::FieldArgs, provenance::file_name, run::SYSTEM,
+        values,
     },
     deploy::{self, ObservableDraft},
 };
