@@ -1,4 +1,5 @@
 //! Every command that a document shows is valid: the programs accept its arguments, and its recipes and files exist.
+//! Source files that a document names exist, too.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::{
@@ -116,6 +117,26 @@ fn every_command_in_the_documents_exists() {
         commands.iter().filter_map(|command| Some(format!("{}\n    {}", command.place, problem(&command.words)?)));
     let wrong: Vec<String> = wrong.collect();
     assert!(wrong.is_empty(), "{} commands:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn every_source_file_in_the_documents_exists() {
+    let mut paths = Vec::new();
+    documents(&root(), &mut paths);
+    let mut missing = Vec::new();
+    for path in paths {
+        let text = fs::read_to_string(&path).unwrap();
+        // Every second part stands between backticks.
+        for name in text.split('`').skip(1).step_by(2) {
+            let is_source =
+                ["plugin/", "console/", "tests/", "examples/", "config/"].iter().any(|top| name.starts_with(top));
+            let is_path = name.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+            if is_source && is_path && !name.contains("NAME") && !root().join(name).exists() {
+                missing.push(format!("{}: {name}", path.strip_prefix(root()).unwrap().display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
 }
 
 #[test]
