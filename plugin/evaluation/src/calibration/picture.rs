@@ -67,6 +67,7 @@ mod tests {
             difference: estimate(delta / 4.0 - 0.2),
             flops: estimate(0.4 + delta),
             total_flops: estimate(0.5 + delta),
+            time: None,
             target_calls: estimate(delta),
             holds: 0.9,
             chosen: 0.8,

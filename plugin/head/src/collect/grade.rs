@@ -44,7 +44,7 @@ pub async fn grade(
     });
     let parallel = available_parallelism().map_or(1, usize::from);
     let lines: Vec<(String, bool)> = stream::iter(graded).buffered(parallel).try_collect().await?;
-    let text: String = lines.iter().map(|(line, _)| format!("{line}\n")).collect();
+    let text: String = lines.iter().map(|(line, _)| line.as_str()).collect();
     replace(&path, text.as_bytes(), FileAccess::Shared)?;
     Ok(GradeCounts { solutions: lines.len(), right: lines.iter().filter(|(_, right)| *right).count() })
 }
@@ -80,7 +80,7 @@ async fn graded_line(
     let right = grades::is_right(question, text, sandbox).await.map_err(LineError::Grade)?;
     let answer = final_answer(question.kind, text);
     (line["correct"], line["answer"]) = (right.into(), answer.into());
-    Ok((line.to_string(), right))
+    Ok((format!("{line}\n"), right))
 }
 
 #[cfg(test)]
