@@ -22,7 +22,7 @@ bin=${BIN:-target/release/mistralrs-rsd} out=${OUT:-target/results/$name} few=${
 
 skip=0 tokens=400
 case $name in
-# The head was trained on problems among the first thousand.
+# The head was trained on problems before and after these.
 gsm8k-train) file=gsm8k/train.jsonl skip=1000 limit=100 few=0 some=0 ;;
 gsm8k) file=gsm8k/dev.jsonl limit=200 ;;
 svamp) file=svamp/dev.jsonl limit=100 ;;

@@ -75,13 +75,15 @@ async fn speed(draft: &Engine, prompt: &Prompt, head: Option<&RewardHead>) -> an
     let greedy = RunRequest::greedy(draft.encode_prompt(prompt).await?, segmentation, TOKENS);
     let request = RunRequest { lookahead: 0, features: head.is_some(), ..greedy };
     let mut run = draft.start(request).await?;
-    let (mut tokens, mut drafted, mut since) = (Vec::new(), Vec::new(), None);
+    let (mut tokens, mut drafted, mut texts, mut since) = (Vec::new(), Vec::new(), Vec::new(), None);
     while let Some(step) = run.next().await {
         let step = step?;
         if let (Some(head), Some(features)) = (head, &step.features) {
-            let reward = head.reward(&drafted, features, CheckCounts::default());
+            let text = step.text();
+            let reward = head.reward(&drafted, features, CheckCounts::of(&texts, &text));
             anyhow::ensure!((0.0..=1.0).contains(&reward), "a reward of {reward}");
             drafted.push((**features).clone());
+            texts.push(text);
         }
         tokens.extend_from_slice(&step.tokens);
         since.get_or_insert((Instant::now(), tokens.len()));

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     question::Question,
-    run_log::{Answer, ModelWork, StepSource},
+    run_log::{Answer, StepSource},
     statistics::{BootstrapResamples, Estimate},
 };
 
@@ -138,29 +138,6 @@ struct QuestionCell {
     rejected: f64,
 }
 
-/// What the tokens of draft and target cost.
-#[derive(Clone, Copy)]
-struct ModelPrices {
-    draft: WorkPrice,
-    target: WorkPrice,
-}
-
-impl ModelPrices {
-    fn of(answers: &[Answer]) -> Option<Self> {
-        let works = |method: &str, of: fn(&Answer) -> ModelWork| -> Vec<ModelWork> {
-            answers.iter().filter(|answer| answer.method == method).map(of).collect()
-        };
-        let draft = WorkPrice::fit(&works("draft", |answer| answer.draft))?;
-        let target = WorkPrice::fit(&works("target", |answer| answer.target))?;
-        Some(Self { draft, target })
-    }
-
-    /// The time of an answer. Scores are computed anew at each threshold, so their time is a measured one.
-    fn seconds(self, answer: &Answer) -> f64 {
-        self.draft.seconds(answer.draft) + self.target.seconds(answer.target) + answer.reward.seconds
-    }
-}
-
 /// Chooses among the thresholds `deltas` of a log.
 ///
 /// # Errors
@@ -191,7 +168,7 @@ pub fn choose(
     if asked.is_empty() || thresholds.is_empty() {
         return Err(CalibrationError::NoQuestions);
     }
-    let prices = ModelPrices::of(answers);
+    let prices = TimedPrices::of(answers);
     if matches!(goal, CalibrationGoal::Time(_)) && prices.is_none() {
         return Err(CalibrationError::NoTimes);
     }
@@ -249,7 +226,7 @@ fn cell(
     answer: &Answer,
     target: &Answer,
     graded: bool,
-    prices: Option<ModelPrices>,
+    prices: Option<TimedPrices>,
 ) -> Option<QuestionCell> {
     let right = if graded {
         rsd_grading::is_right(question.kind, &question.answers, &answer.text)
@@ -338,7 +315,7 @@ fn best(
 mod picture;
 #[cfg(test)]
 mod tests;
-mod work_price;
+mod timed_prices;
 
 pub use self::picture::draw;
-use self::work_price::WorkPrice;
+use self::timed_prices::TimedPrices;

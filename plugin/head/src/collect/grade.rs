@@ -34,13 +34,14 @@ pub async fn grade(
     progress: &ProgressReporter,
 ) -> Result<GradeCounts, CollectionError> {
     let path = folder.join("rollouts.jsonl");
-    let text = fs::read_to_string(&path).map_err(FileError::io("read", &path))?;
+    fs::metadata(&path).map_err(FileError::io("read", &path))?;
     let _lock = lock::acquire(&folder.join(".lock"), |message| progress.note(message))?;
+    let text = fs::read_to_string(&path).map_err(FileError::io("read", &path))?;
     let questions: HashMap<&str, &Question> = questions.iter().map(|one| (one.id.as_str(), one)).collect();
     let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
     let graded = lines.map(|(number, line)| {
         let (path, questions) = (&path, &questions);
-        async move { graded_line(line, questions, sandbox).await.map_err(|error| error.at(path, number)) }
+        async move { graded_line(path, number, line, questions, sandbox).await }
     });
     let parallel = available_parallelism().map_or(1, usize::from);
     let lines: Vec<(String, bool)> = stream::iter(graded).buffered(parallel).try_collect().await?;
@@ -49,35 +50,24 @@ pub async fn grade(
     Ok(GradeCounts { solutions: lines.len(), right: lines.iter().filter(|(_, right)| *right).count() })
 }
 
-/// Why a line has no grade.
-enum LineError {
-    Invalid(String),
-    Grade(grades::GradeError),
-}
-
-impl LineError {
-    fn at(self, path: &Path, number: usize) -> CollectionError {
-        match self {
-            Self::Invalid(reason) => CollectionError::line(path, number, reason),
-            Self::Grade(error) => error.into(),
-        }
-    }
-}
-
+/// A line with its grade, and whether the solution is right.
 async fn graded_line(
+    path: &Path,
+    number: usize,
     line: &str,
     questions: &HashMap<&str, &Question>,
     sandbox: Option<&PythonSandbox>,
-) -> Result<(String, bool), LineError> {
-    let mut line: Value = serde_json::from_str(line).map_err(|error| LineError::Invalid(error.to_string()))?;
+) -> Result<(String, bool), CollectionError> {
+    let invalid = |reason: String| CollectionError::line(path, number, reason);
+    let mut line: Value = serde_json::from_str(line).map_err(|error| invalid(error.to_string()))?;
     let field = |name: &str| line.get(name).and_then(Value::as_str);
     let (Some(problem), Some(text)) = (field("problem"), field("text")) else {
-        return Err(LineError::Invalid("`problem` and `text` must be texts".to_owned()));
+        return Err(invalid("`problem` and `text` must be texts".to_owned()));
     };
     let question = questions.get(problem).ok_or_else(|| {
-        LineError::Invalid(format!("no problem has the id {problem}; name the problems that were solved with --data"))
+        invalid(format!("no problem has the id {problem}; name the problems that were solved with --data"))
     })?;
-    let right = grades::is_right(question, text, sandbox).await.map_err(LineError::Grade)?;
+    let right = grades::is_right(question, text, sandbox).await?;
     let answer = final_answer(question.kind, text);
     (line["correct"], line["answer"]) = (right.into(), answer.into());
     Ok((format!("{line}\n"), right))

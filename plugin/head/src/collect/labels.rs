@@ -8,7 +8,7 @@ use rsd_core::{
     sampling::RandomStream,
 };
 
-use super::{CollectionError, SolutionGrader, text_of};
+use super::{CollectionError, SolutionGrader};
 
 /// Where the labels of steps come from.
 #[derive(Clone)]
@@ -85,7 +85,7 @@ impl ContinuationLabeler {
             prefix.extend_from_slice(&step.tokens);
             bytes.extend_from_slice(&step.bytes);
             if index + 1 == steps.len() {
-                labels.push(Some(f64::from(u8::from(grader.is_right(&text_of(bytes)).await?))));
+                labels.push(Some(f64::from(u8::from(grader.is_right(&String::from_utf8_lossy(&bytes)).await?))));
                 break;
             }
             let position = prefix.len() - request.prefix.len();
@@ -111,7 +111,7 @@ impl ContinuationLabeler {
                 while let Some(step) = run.next().await {
                     text.extend_from_slice(&step?.bytes);
                 }
-                right += u32::from(grader.is_right(&text_of(text)).await?);
+                right += u32::from(grader.is_right(&String::from_utf8_lossy(&text)).await?);
             }
             labels.push(Some(f64::from(right) / f64::from(self.count)));
         }

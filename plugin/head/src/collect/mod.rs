@@ -84,7 +84,8 @@ impl RolloutCollector {
             Some(labels) => Some(labels.label(&*self.draft, &prompt, &request, grader, &steps).await?),
             None => None,
         };
-        let text = text_of(steps.iter().flat_map(|step| step.bytes.iter().copied()).collect());
+        let bytes: Vec<u8> = steps.iter().flat_map(|step| step.bytes.iter().copied()).collect();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         let ended = steps.last().is_some_and(|step| step.end == StepEnd::EndOfText);
         let rollout = RolloutRecord {
             problem: problem.id.clone(),
@@ -189,8 +190,4 @@ fn ends(steps: &[Step]) -> Vec<usize> {
         String::from_utf8_lossy(&bytes).len()
     });
     end.collect()
-}
-
-fn text_of(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }

@@ -42,7 +42,7 @@ enum PrmAction {
 
 impl PrmCommand {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        // `collect` waits for an engine, `grade` for programs and `prepare` for downloads. The other commands only compute.
+        // `collect` waits for an engine, `grade` for programs and `prepare` for downloads. The others only compute.
         let work: Box<dyn FnOnce() -> anyhow::Result<()> + Send> = match self.action {
             PrmAction::Collect(args) => return collect::run(*args).await,
             PrmAction::Grade(args) => return grade::run(args).await,

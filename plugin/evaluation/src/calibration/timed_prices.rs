@@ -1,10 +1,34 @@
-//! What a model's tokens cost in time, from answers that were timed.
+//! What the tokens of both models cost in time, from answers that were timed.
 
-use crate::run_log::ModelWork;
+use crate::run_log::{Answer, ModelWork};
 
-/// Seconds per token.
+/// What the tokens of draft and target cost.
+#[derive(Clone, Copy)]
+pub(super) struct TimedPrices {
+    draft: WorkPrice,
+    target: WorkPrice,
+}
+
+impl TimedPrices {
+    /// From the answers of target and draft in a log; `None` if one of them was not timed.
+    pub fn of(answers: &[Answer]) -> Option<Self> {
+        let works = |method: &str, of: fn(&Answer) -> ModelWork| -> Vec<ModelWork> {
+            answers.iter().filter(|answer| answer.method == method).map(of).collect()
+        };
+        let draft = WorkPrice::fit(&works("draft", |answer| answer.draft))?;
+        let target = WorkPrice::fit(&works("target", |answer| answer.target))?;
+        Some(Self { draft, target })
+    }
+
+    /// The time of an answer. Scores are computed anew at each threshold, so their time is a measured one.
+    pub fn seconds(self, answer: &Answer) -> f64 {
+        self.draft.seconds(answer.draft) + self.target.seconds(answer.target) + answer.reward.seconds
+    }
+}
+
+/// Seconds per token of one model.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct WorkPrice {
+struct WorkPrice {
     prefill: f64,
     decode: f64,
 }
@@ -12,7 +36,7 @@ pub(super) struct WorkPrice {
 impl WorkPrice {
     /// The prices that explain the times of these answers best (least squares), none below 0. `None` if no answer was
     /// timed.
-    pub fn fit(answers: &[ModelWork]) -> Option<Self> {
+    fn fit(answers: &[ModelWork]) -> Option<Self> {
         let sum = |of: fn(&ModelWork) -> f64| answers.iter().map(of).sum::<f64>();
         let prefill_squared = sum(|work| (work.prefilled as f64).powi(2));
         let decode_squared = sum(|work| (work.generated as f64).powi(2));
@@ -38,7 +62,7 @@ impl WorkPrice {
     }
 
     /// The time that this work takes.
-    pub fn seconds(self, work: ModelWork) -> f64 {
+    fn seconds(self, work: ModelWork) -> f64 {
         self.prefill * work.prefilled as f64 + self.decode * work.generated as f64
     }
 }
