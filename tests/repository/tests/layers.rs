@@ -30,6 +30,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "rsd-head",
         &[
+            "rsd-checks",
             "rsd-config",
             "rsd-core",
             "rsd-evaluation",
