@@ -2,6 +2,7 @@
 //! process does not grow.
 //!
 //! `RSD_CAMPAIGN_SECONDS` sets how long it runs (default: 20), `RSD_CAMPAIGN_SEED` the random choices, which are printed.
+//! `RSD_CAMPAIGN_MODELS=demo` takes the demo's models and its head in place of tiny ones.
 
 use std::{
     env, fs,
@@ -16,7 +17,7 @@ use std::{
 use reqwest::Client;
 use rsd_protocol::{routes, token_file::TokenFile};
 use rsd_tests::{operator_site::OperatorSite, tiny_model::SplitMix64};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::{
@@ -52,6 +53,51 @@ impl RequestLedger {
     }
 }
 
+/// The models of the server.
+#[derive(Debug, Clone, Copy)]
+enum CampaignModels {
+    Tiny,
+    Demo,
+}
+
+impl CampaignModels {
+    fn chosen() -> Self {
+        match env::var("RSD_CAMPAIGN_MODELS").as_deref() {
+            Err(_) | Ok("tiny") => Self::Tiny,
+            Ok("demo") => Self::Demo,
+            Ok(other) => panic!("RSD_CAMPAIGN_MODELS={other}: expected tiny or demo"),
+        }
+    }
+
+    /// Sets the roles and the reward. The caches are so small that they are full before the campaign begins.
+    fn deploy(self, deployment: &mut Value) {
+        let cache_mb = match self {
+            Self::Tiny => 4,
+            Self::Demo => {
+                for role in ["draft", "target"] {
+                    deployment["roles"][role] = json!({"bundled": role, "cpu": true, "context_length": 4096});
+                }
+                let head = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/demo-head.safetensors");
+                deployment["reward"] =
+                    json!({"kind": "resident", "head": head, "checks": ["arithmetic"], "reject_false": true});
+                32
+            }
+        };
+        for role in ["draft", "target"] {
+            deployment["roles"][role]["prefix_cache_mb"] = cache_mb.into();
+        }
+    }
+
+    /// How long a client may wait for its answer before it leaves, in milliseconds: about as long as an answer takes,
+    /// so that clients leave in every phase of it.
+    fn longest_wait(self) -> u64 {
+        match self {
+            Self::Tiny => 60,
+            Self::Demo => 6000,
+        }
+    }
+}
+
 pub fn number(variable: &str, default: u64) -> u64 {
     env::var(variable).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable}: expected a number")))
 }
@@ -59,13 +105,16 @@ pub fn number(variable: &str, default: u64) -> u64 {
 #[test]
 fn every_request_of_a_campaign_is_accounted_for_and_the_server_is_as_before() {
     let (seconds, seed) = (number("RSD_CAMPAIGN_SECONDS", 20), number("RSD_CAMPAIGN_SEED", 1));
-    println!("RSD_CAMPAIGN_SECONDS={seconds} RSD_CAMPAIGN_SEED={seed}");
+    let models = CampaignModels::chosen();
+    println!("RSD_CAMPAIGN_SECONDS={seconds} RSD_CAMPAIGN_SEED={seed} RSD_CAMPAIGN_MODELS={models:?}");
     let mut site = OperatorSite::prepare(|deployment| {
         deployment["limits"] = json!({"running": 2, "waiting": (CAPACITY - 2)});
-        for role in ["draft", "target"] {
-            deployment["roles"][role]["prefix_cache_mb"] = 4.into();
-        }
+        models.deploy(deployment);
     });
+    if let CampaignModels::Demo = models {
+        // The server's home folder is empty.
+        site.environment.push(("RSD_CACHE", rsd_head::models::cache_dir().unwrap().into()));
+    }
     site.launch();
     site.until_ready(None);
     let (tokens, client, pid) = (site.tokens(), site.client.clone(), site.pid());
@@ -74,12 +123,12 @@ fn every_request_of_a_campaign_is_accounted_for_and_the_server_is_as_before() {
     let mut ledger = RequestLedger::default();
     // Buffers, threads and caches grow to their size first.
     let warm_up = Duration::from_secs((seconds / 4).clamp(5, 60));
-    site.runtime.block_on(rounds(&address, &mut random, &mut ledger, warm_up));
+    site.runtime.block_on(rounds(&address, &mut random, &mut ledger, models, warm_up));
     let before = VitalSigns::read(pid);
 
     let stop = Arc::new(AtomicBool::new(false));
     let operator = site.runtime.spawn(operate(client, tokens, site.file.clone(), pid, seed, stop.clone()));
-    site.runtime.block_on(rounds(&address, &mut random, &mut ledger, Duration::from_secs(seconds)));
+    site.runtime.block_on(rounds(&address, &mut random, &mut ledger, models, Duration::from_secs(seconds)));
     stop.store(true, Ordering::Relaxed);
     let interventions = site.runtime.block_on(operator).unwrap();
 
@@ -109,7 +158,13 @@ fn every_request_of_a_campaign_is_accounted_for_and_the_server_is_as_before() {
 }
 
 /// Sends clients for a while: a few at a time, and now and then ten times as many as the server takes.
-async fn rounds(address: &str, random: &mut SplitMix64, ledger: &mut RequestLedger, time: Duration) {
+async fn rounds(
+    address: &str,
+    random: &mut SplitMix64,
+    ledger: &mut RequestLedger,
+    models: CampaignModels,
+    time: Duration,
+) {
     let end = Instant::now() + time;
     let mut crowd = true;
     while Instant::now() < end {
@@ -118,7 +173,7 @@ async fn rounds(address: &str, random: &mut SplitMix64, ledger: &mut RequestLedg
         } else {
             1 + random.below(CAPACITY as u64) as usize
         };
-        let plans: Vec<_> = (0..clients).map(|_| ClientPlan::draw(random)).collect();
+        let plans: Vec<_> = (0..clients).map(|_| ClientPlan::draw(random, models.longest_wait())).collect();
         let clients = plans.into_iter().map(|plan| plan.carry_out(address));
         for outcome in futures::future::join_all(clients).await {
             ledger.enter(outcome);

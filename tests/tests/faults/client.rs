@@ -48,8 +48,9 @@ pub struct ClientPlan {
 }
 
 impl ClientPlan {
-    /// A plan that the state of `random` decides.
-    pub fn draw(random: &mut SplitMix64) -> Self {
+    /// A plan that the state of `random` decides. A client that leaves without an answer waits for fewer than
+    /// `longest_wait` milliseconds.
+    pub fn draw(random: &mut SplitMix64, longest_wait: u64) -> Self {
         let stream = random.below(2) == 0;
         let words = if random.below(8) == 0 { 100 } else { 5 + random.below(20) };
         let text: Vec<String> = (0..words).map(|_| format!("word{}", random.below(1000))).collect();
@@ -74,7 +75,7 @@ impl ClientPlan {
         let request = head + &body;
         let departure = match random.below(10) {
             0 => Departure::WithinRequest(random.below(request.len() as u64) as usize),
-            1..=3 => Departure::Waiting(random.below(60)),
+            1..=3 => Departure::Waiting(random.below(longest_wait)),
             4 | 5 => Departure::WithinAnswer(1 + random.below(1500) as usize),
             _ => Departure::Never,
         };
