@@ -16,7 +16,7 @@ use tokio::{sync::mpsc, task::JoinSet, time::sleep};
 
 use crate::{
     cli::{self, Cli, CliCommand, CommonOptions},
-    clock::SteadyClock,
+    clock::{self, SteadyClock},
     commands::{self, CommandRunner},
     event_loop::EventLoop,
     exit::ExitReason,
@@ -31,7 +31,7 @@ use crate::{
     },
     state::{
         app::{App, AppOptions},
-        server::ServerConnection,
+        server::{STALE_AFTER_MS, ServerConnection},
     },
     view::theme_file::{self, LoadedTheme},
 };
@@ -84,7 +84,14 @@ fn command_runner(common: &CommonOptions) -> Result<CommandRunner, ExitReason> {
 }
 
 fn options(common: &CommonOptions) -> AppOptions {
-    AppOptions { readonly: common.readonly, window_ms: common.window.clamp(5, 600) * 1000, by: cli::user() }
+    // A server that is asked every 30 seconds is not silent after 7.
+    let two_intervals = common.interval.and_then(|seconds| Duration::try_from_secs_f64(2.0 * seconds).ok());
+    AppOptions {
+        readonly: common.readonly,
+        window_ms: common.window.clamp(5, 600) * 1000,
+        stale_after_ms: two_intervals.map_or(0, clock::millis).max(STALE_AFTER_MS),
+        by: cli::user(),
+    }
 }
 
 fn theme(common: &CommonOptions) -> Result<LoadedTheme, ExitReason> {

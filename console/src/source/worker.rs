@@ -38,7 +38,7 @@ pub struct PollIntervals {
 
 /// Servers that are scraped every second. More are scraped less often, so that a large fleet costs no more.
 const SERVERS_EVERY_SECOND: f64 = 10.0;
-/// The longest default interval: a server that is silent for 7 s counts as stale.
+/// The longest default interval: a server that is silent for 7 s is shown as stale.
 const LONGEST_INTERVAL: f64 = 5.0;
 
 impl PollIntervals {

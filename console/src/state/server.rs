@@ -23,15 +23,23 @@ use crate::{
 
 /// Points of the graphs that are stored.
 const MAX_POINTS: usize = 600;
-/// Time without an answer after which the data are shown as old.
-const STALE_AFTER_MS: u64 = 7_000;
+/// Time without an answer after which the data are shown as old, unless the server is asked less often.
+pub const STALE_AFTER_MS: u64 = 7_000;
 
 /// The state of one source: a server's admin API or its metrics.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ChannelHealth {
     pub last_ok_ms: Option<u64>,
     /// Why the last request failed, if it did.
     pub failure: Option<ChannelFailure>,
+    /// Milliseconds without an answer after which the data are shown as old.
+    pub stale_after_ms: u64,
+}
+
+impl Default for ChannelHealth {
+    fn default() -> Self {
+        Self { last_ok_ms: None, failure: None, stale_after_ms: STALE_AFTER_MS }
+    }
 }
 
 /// Whether the data are current.
@@ -58,7 +66,7 @@ impl ChannelHealth {
                 cause: failure.cause.clone(),
             },
             (None, None) => ServerConnection::Connecting,
-            (None, Some(at)) if now_ms.saturating_sub(at) > STALE_AFTER_MS => ServerConnection::Stale(now_ms - at),
+            (None, Some(at)) if now_ms.saturating_sub(at) > self.stale_after_ms => ServerConnection::Stale(now_ms - at),
             (None, Some(_)) => ServerConnection::Live,
         }
     }
@@ -338,6 +346,15 @@ mod tests {
         assert_eq!(server.delta(), Some(0.5), "the old data stays");
         server.receive(9_000, scrape(), 60_000);
         assert_eq!(server.connection(9_000), ServerConnection::Live);
+    }
+
+    #[test]
+    fn a_server_that_is_asked_seldom_is_not_stale_between_two_answers() {
+        let mut server = ServerState::new("a", false);
+        server.metrics.stale_after_ms = 60_000;
+        server.receive(1_000, SourceUpdate::Metrics("rsd_policy_delta 0.5".into()), 60_000);
+        assert_eq!(server.connection(31_000), ServerConnection::Live);
+        assert_eq!(server.connection(62_000), ServerConnection::Stale(61_000));
     }
 
     #[test]

@@ -10,7 +10,11 @@ pub mod opened;
 use std::{cell::Cell, collections::VecDeque};
 
 use self::{lines::SortOrder, opened::OpenedPage};
-use super::{change_dialog::ChangeDialog, fleet_change::TakenChange, server::ServerState};
+use super::{
+    change_dialog::ChangeDialog,
+    fleet_change::TakenChange,
+    server::{STALE_AFTER_MS, ServerState},
+};
 use crate::{
     input::{InputMode, Screen},
     palette::CommandPalette,
@@ -31,13 +35,15 @@ pub struct AppOptions {
     pub readonly: bool,
     /// Length of the window of rates and quantiles.
     pub window_ms: u64,
+    /// Milliseconds without metrics after which they are shown as old.
+    pub stale_after_ms: u64,
     /// The name in the history of changes.
     pub by: Option<String>,
 }
 
 impl Default for AppOptions {
     fn default() -> Self {
-        Self { readonly: false, window_ms: 120_000, by: None }
+        Self { readonly: false, window_ms: 120_000, stale_after_ms: STALE_AFTER_MS, by: None }
     }
 }
 
@@ -122,7 +128,12 @@ impl App {
     /// The state at the start, for servers given by name and by whether their admin API is known.
     #[must_use]
     pub fn new(servers: &[(String, bool)], options: AppOptions) -> Self {
-        let servers = servers.iter().map(|(name, admin)| ServerState::new(name, *admin)).collect();
+        let server = |(name, admin): &(String, bool)| {
+            let mut server = ServerState::new(name, *admin);
+            server.metrics.stale_after_ms = options.stale_after_ms;
+            server
+        };
+        let servers = servers.iter().map(server).collect();
         Self { data: FetchedData { servers, ..FetchedData::default() }, options, ..Self::default() }
     }
 
