@@ -21,6 +21,7 @@ def main():
     parser.add_argument("--context", type=int, default=4096, help="tokens of all slots together (default: 4096)")
     parser.add_argument("--slots", type=int, default=1, help="requests at the same time (default: 1)")
     parser.add_argument("--threads", type=int, default=2, help="(default: 2)")
+    parser.add_argument("--states", action="store_true", help="return the hidden states of prompts, and decode nothing")
     arguments = parser.parse_args()
 
     settings = xllamacpp.CommonParams()
@@ -36,6 +37,9 @@ def main():
     # The prefix of an answer stays in its slot between two of its steps, and nothing else is brought into it.
     settings.cache_idle_slots = False
     settings.cache_ram_mib = 0
+    if arguments.states:
+        settings.embedding = True
+        settings.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_LAST
     server = xllamacpp.Server(settings)
 
     stopped = threading.Event()

@@ -24,7 +24,7 @@ const TOKENS: usize = 160;
 async fn main() -> anyhow::Result<()> {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/demo.yaml");
     let demo = rsd_config::load(Some(file.as_ref()), std::iter::empty(), &[], TargetRule::Required)?.deployment;
-    let RewardScorer::Resident { head } = &demo.reward.scorer else {
+    let RewardScorer::Resident { head, .. } = &demo.reward.scorer else {
         anyhow::bail!("the demo's reward is not resident")
     };
     let head = RewardHead::load(head)?;

@@ -46,7 +46,7 @@ mod tests {
         let cache = tempfile::tempdir().unwrap();
         let file = embedded_demo(cache.path()).unwrap();
         let deployment = load(Some(&file), [], &[], TargetRule::Required).unwrap().deployment;
-        let RewardScorer::Resident { head } = deployment.reward.scorer else { panic!("not a resident reward") };
+        let RewardScorer::Resident { head, .. } = deployment.reward.scorer else { panic!("not a resident reward") };
         assert_eq!(head.parent(), file.parent());
         assert_eq!(fs::read(head).unwrap(), HEAD.1);
     }

@@ -46,7 +46,10 @@ pub use self::{
     overrides::{OverrideError, SettingOverride, environment},
     prm_family::PrmFamily,
     remote_config::{PriceConfig, RemoteConfig, RemoteEngine, RemoteHeader, RemoteTimeouts},
-    reward_config::{CheckKind, HttpScorerConfig, PrmFormat, RewardConfig, RewardScorer, WeightedScorer},
+    reward_config::{
+        CheckKind, HttpScorerConfig, PrmFormat, ResidentScorer, RewardConfig, RewardScorer, StatesConfig,
+        WeightedScorer,
+    },
     schema::schema,
     show::{SettingEntry, table},
 };

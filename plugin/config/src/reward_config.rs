@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{PrmFamily, RoleConfig, SecretSource};
+use super::{PrmFamily, RemoteConfig, RoleConfig, SecretSource};
 
 /// How a draft step is scored and checked.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -46,11 +46,15 @@ pub enum RewardScorer {
     },
     /// A small head that was trained for this draft scores its hidden states while it decodes, so that there is no
     /// second model and no further forward pass. The draft must be a GGUF, bundled or in a local folder. A copy of it
-    /// whose output matrix has additional rows, which output the hidden state, is made once and cached.
+    /// whose output matrix has additional rows, which output the hidden state, is made once and cached. For a draft on a
+    /// remote engine name `states`.
     Resident {
         /// Path of a head.safetensors, as `mistralrs-rsd prm train` writes it.
         #[schemars(extend("x-path" = "file"))]
         head: PathBuf,
+        /// Where the hidden states of a draft on a remote engine come from.
+        #[serde(default)]
+        states: Option<Box<StatesConfig>>,
     },
     /// A published process reward model in an engine of its own. It scores as its authors' code does.
     Prm {
@@ -81,16 +85,34 @@ pub enum RewardScorer {
     },
 }
 
+/// The head among a reward and its parts that reads the draft's hidden states.
+#[derive(Debug, Clone, Copy)]
+pub struct ResidentScorer<'a> {
+    /// The file of the head.
+    pub head: &'a Path,
+    /// Where the states come from; `None` for a draft in this process.
+    pub states: Option<&'a StatesConfig>,
+}
+
 impl RewardScorer {
-    /// The head in the draft among this scorer and its parts, if there is one.
+    /// The head that reads the draft's states, if there is one.
     #[must_use]
-    pub fn resident_head(&self) -> Option<&Path> {
+    pub fn resident(&self) -> Option<ResidentScorer<'_>> {
         match self {
-            Self::Resident { head } => Some(head),
-            Self::Weighted { parts } => parts.iter().find_map(|part| part.reward.resident_head()),
+            Self::Resident { head, states } => Some(ResidentScorer { head, states: states.as_deref() }),
+            Self::Weighted { parts } => parts.iter().find_map(|part| part.reward.resident()),
             Self::Judge { .. } | Self::Prm { .. } | Self::Http(_) => None,
         }
     }
+}
+
+/// The draft's model on an engine that returns hidden states. Its tokenizer, context and parameters are those of
+/// `roles.draft`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StatesConfig {
+    /// The engine: llama.cpp's server with `--embeddings --pooling last`.
+    pub remote: RemoteConfig,
 }
 
 /// A scorer that answers over HTTP.

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use rsd_core::features::{STATISTICS, StepFeatures};
+use rsd_core::{
+    features::{STATISTICS, StepFeatures},
+    pipeline::roles::Trajectory,
+};
 
 use crate::{
     check_counts::CheckCounts,
@@ -72,6 +75,27 @@ impl RewardHead {
     #[must_use]
     pub fn counts_equations(&self) -> bool {
         self.file.features.has(FeatureKind::ChecksSoFar)
+    }
+
+    /// The features that it needs, with commas between.
+    #[must_use]
+    pub fn features(&self) -> String {
+        self.file.features.to_string()
+    }
+
+    /// Whether the state at the end of a step is the only one that it needs, and no token statistics.
+    #[must_use]
+    pub fn reads_only_last_state(&self) -> bool {
+        self.file.features.are_among(&[FeatureKind::Last, FeatureKind::ChecksSoFar])
+    }
+
+    /// The equations of the solution up to and including the step to score, if the head needs them.
+    pub(crate) fn checks(&self, trajectory: &Trajectory<'_>) -> CheckCounts {
+        if self.counts_equations() {
+            CheckCounts::of(trajectory.steps, trajectory.step)
+        } else {
+            CheckCounts::default()
+        }
     }
 
     /// The reward of a step, in [0, 1]; NaN if a feature is not finite. `before` are the draft's accepted steps of the

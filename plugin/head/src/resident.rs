@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use rsd_core::pipeline::roles::{RewardModel, RoleError, StepScore, Trajectory};
 
-use crate::{check_counts::CheckCounts, head::RewardHead};
+use crate::head::RewardHead;
 
 /// Scores steps with a head on the features that the draft's sampler has collected.
 pub struct ResidentReward {
@@ -37,11 +37,7 @@ impl RewardModel for ResidentReward {
         let features = trajectory.generated_step.features.as_ref();
         let features =
             features.ok_or_else(|| RoleError::Invalid("the draft does not expose its hidden states".to_owned()))?;
-        let checks = if self.head.counts_equations() {
-            CheckCounts::of(trajectory.steps, trajectory.step)
-        } else {
-            CheckCounts::default()
-        };
+        let checks = self.head.checks(&trajectory);
         let reward = self.head.reward(trajectory.draft_features, features, checks);
         Ok(StepScore { reward, ..StepScore::default() })
     }

@@ -1,7 +1,8 @@
-//! A model on a remote engine that is read at the end of prompts: a process reward model, or a judge.
+//! A model on a remote engine that is read at the end of prompts: a process reward model, a judge, or the draft itself.
 //!
 //! A model with a head is asked for the head's outputs; another one for the log-probabilities of a few tokens. Both come
-//! without an activation, so rewards are computed as for a model in this process.
+//! without an activation, so rewards are computed as for a model in this process. The draft is asked for its hidden
+//! state, for a head that is here.
 
 use std::{sync::OnceLock, time::Instant};
 
@@ -24,6 +25,9 @@ use crate::{
 /// How far probabilities that were rounded may be from a sum of 1.
 const ROUNDED: f32 = 0.01;
 
+/// How far the length of a state that was scaled to length 1 may be from it.
+const SCALED: f64 = 1e-3;
+
 /// What is read at the end of a prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReaderTask {
@@ -34,6 +38,11 @@ pub enum ReaderTask {
     },
     /// The log-probabilities of these tokens.
     Tokens(Vec<u32>),
+    /// The hidden state after the final norm.
+    State {
+        /// How many numbers it has.
+        width: usize,
+    },
 }
 
 /// A model on a remote engine, read at the end of prompts.
@@ -42,16 +51,16 @@ pub struct RemoteReader {
     task: ReaderTask,
     /// What the tokens of the task spell.
     texts: Vec<String>,
-    /// For which tokens the engine returns rows. The first reply tells it, so the first prompt must have two steps.
+    /// For which tokens an engine with a head returns rows. The first reply tells it, so the first prompt must have two steps.
     rows: OnceLock<PooledRows>,
 }
 
 impl RemoteReader {
-    /// Connects to an engine, and checks its model and its context. The first prompt that is read must have at least two
-    /// steps: its reply shows which tokens the engine pools.
+    /// Connects to an engine, and checks its model and its context. For a model with a head the first prompt that is read
+    /// must have at least two steps: its reply shows which tokens the engine pools.
     ///
     /// # Errors
-    /// The engine is not reached, is not what the settings say, or runs no models with a head.
+    /// The engine is not reached, is not what the settings say, or cannot be read in this way.
     pub async fn connect(settings: RemoteSettings, task: ReaderTask) -> Result<Self, ConnectError> {
         let section = settings.section.clone();
         let core = reach(settings).await?;
@@ -59,8 +68,12 @@ impl RemoteReader {
             let reason = format!("{} runs no reward heads: use vllm or sglang", core.adapter.name());
             return Err(ConnectError::Probe { section, reason });
         }
+        if matches!(task, ReaderTask::State { .. }) && core.adapter.state(&core.model, &[]).is_none() {
+            let reason = format!("{} returns no hidden states here: use llama_server", core.adapter.name());
+            return Err(ConnectError::Probe { section, reason });
+        }
         let texts = match &task {
-            ReaderTask::Head { .. } => Vec::new(),
+            ReaderTask::Head { .. } | ReaderTask::State { .. } => Vec::new(),
             ReaderTask::Tokens(tokens) => tokens.iter().map(|token| core.vocabulary.spelled(&[*token])).collect(),
         };
         Ok(Self { core, task, texts, rows: OnceLock::new() })
@@ -70,7 +83,7 @@ impl RemoteReader {
         let RemoteCore { adapter, model, client, .. } = &self.core;
         let text = (!adapter.abilities().token_ids).then(|| self.core.vocabulary.spelled(prompt));
         let labels = match &self.task {
-            ReaderTask::Head { .. } => None,
+            ReaderTask::Head { .. } | ReaderTask::State { .. } => None,
             ReaderTask::Tokens(tokens) => Some(LabelCall {
                 model,
                 prefix: text.as_deref().map_or(CompletionPrefix::Ids(prompt), CompletionPrefix::Text),
@@ -78,17 +91,20 @@ impl RemoteReader {
                 texts: &self.texts,
             }),
         };
+        let reads_state = matches!(self.task, ReaderTask::State { .. });
         let request = match &labels {
             Some(call) => Some(adapter.labels(call)),
+            None if reads_state => adapter.state(model, prompt),
             None => adapter.pooling(model, prompt),
         };
         let Some(mut request) = request else {
-            return Err(CompletionError::Text(format!("{} runs no reward heads", adapter.name())));
+            return Err(CompletionError::Text(format!("{} cannot be read", adapter.name())));
         };
         request.headers.extend(session_headers(answer));
         let reply = client.json(&request).await?;
         Ok(match &labels {
             Some(call) => adapter.labels_reply(call, &reply)?,
+            None if reads_state => adapter.state_reply(&reply)?,
             None => adapter.pooling_reply(&reply)?,
         })
     }
@@ -112,6 +128,7 @@ impl RemoteReader {
                 return Ok(row);
             }
             ReaderTask::Head { outputs } => self.head_row(prompt, reply, *outputs)?,
+            ReaderTask::State { width } => state_row(prompt, reply, *width)?,
         };
         Ok(row)
     }
@@ -157,6 +174,30 @@ impl RemoteReader {
         }
         Ok(reply.rows.last().cloned().unwrap_or_default())
     }
+}
+
+/// The state at the end of the prompt.
+fn state_row(prompt: &[u32], reply: &ScoreReply, width: usize) -> Result<Vec<f32>, String> {
+    let asked = || format!("it was asked for the hidden state after {} tokens", prompt.len());
+    let [row] = reply.rows.as_slice() else {
+        let found = reply.rows.len();
+        return Err(format!("{}, and returned {found} of them: start it with `--pooling last`", asked()));
+    };
+    if row.len() != width {
+        let found = row.len();
+        return Err(format!(
+            "{}, which has {width} numbers in the head's draft, and returned {found}: does it serve the draft's model?",
+            asked()
+        ));
+    }
+    if row.iter().any(|value| !value.is_finite()) {
+        return Err(format!("{}, and returned one with a number that is not finite", asked()));
+    }
+    let length = row.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+    if (length - 1.0).abs() < SCALED {
+        return Err(format!("{}, and returned it scaled to length 1: it needs a newer version", asked()));
+    }
+    Ok(row.clone())
 }
 
 /// Whether these are probabilities that add up to 1.
@@ -213,7 +254,7 @@ impl PromptReader for RemoteReader {
         let cached = match (reply.prompt.and_then(|prompt| prompt.cached), &self.task) {
             (Some(cached), _) => cached.min(prompt.len()),
             // An engine that pools tokens computes all of them, and does not say so.
-            (None, ReaderTask::Head { .. }) => 0,
+            (None, ReaderTask::Head { .. } | ReaderTask::State { .. }) => 0,
             (None, ReaderTask::Tokens(_)) => core.sent.lock().cached(answer, &prompt),
         };
         let tokens = prompt.len();
@@ -221,5 +262,29 @@ impl PromptReader for RemoteReader {
             core.sent.lock().insert(answer, prompt);
         }
         Ok(PromptReading { values, prompt: tokens, prefilled: tokens - cached, seconds: began.elapsed().as_secs_f64() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_is_one_row_of_the_right_width_that_was_not_scaled() {
+        let reply = |rows: Vec<Vec<f32>>| ScoreReply { rows, prompt: None };
+        assert_eq!(state_row(&[1, 2], &reply(vec![vec![3.0, -4.0]]), 2).unwrap(), [3.0, -4.0]);
+        for (rows, problem) in [
+            (vec![], "returned 0 of them: start it with `--pooling last`"),
+            (vec![vec![1.0, 2.0]; 2], "returned 2 of them: start it with `--pooling last`"),
+            (vec![vec![1.0; 3]], "has 2 numbers in the head's draft, and returned 3: does it serve the draft's model?"),
+            (vec![vec![f32::NAN, 1.0]], "returned one with a number that is not finite"),
+            (vec![vec![0.6, -0.8]], "returned it scaled to length 1"),
+        ] {
+            let found = state_row(&[1, 2], &reply(rows), 2).unwrap_err();
+            assert!(
+                found.starts_with("it was asked for the hidden state after 2 tokens, ") && found.contains(problem),
+                "{found}"
+            );
+        }
     }
 }

@@ -60,7 +60,13 @@ pub async fn score(reward: &dyn RewardModel, step: &str) -> Result<StepScore, Ro
         seconds: 0.0,
     };
     let earlier = ["First.\n\n".to_owned()];
-    let trajectory =
-        Trajectory { prompt: &prompt, steps: &earlier, step, generated_step: &generated, draft_features: &[] };
+    let trajectory = Trajectory {
+        prompt: &prompt,
+        steps: &earlier,
+        prefix: &[],
+        step,
+        generated_step: &generated,
+        draft_features: &[],
+    };
     reward.score(trajectory).await
 }

@@ -98,7 +98,7 @@ async fn a_head_that_does_not_belong_here_is_never_served() {
     assert!(failure(&of_another).await.to_string().contains("head.safetensors"));
 
     let mut missing = of_another.clone();
-    missing.reward.scorer = RewardScorer::Resident { head: Path::new("/no/such.head").into() };
+    missing.reward.scorer = RewardScorer::Resident { head: Path::new("/no/such.head").into(), states: None };
     assert!(failure(&missing).await.to_string().contains("/no/such.head"));
 
     let folder_of_safetensors = TinyModel::qwen2(1).unwrap();

@@ -20,10 +20,20 @@ pub struct LlamaServer {
 impl LlamaServer {
     /// Starts it with a model and waits until it answers.
     pub async fn start(gguf: &Path) -> Self {
+        Self::start_with(gguf, &[]).await
+    }
+
+    /// Starts one that returns hidden states.
+    pub async fn start_for_states(gguf: &Path) -> Self {
+        Self::start_with(gguf, &["--states"]).await
+    }
+
+    async fn start_with(gguf: &Path, options: &[&str]) -> Self {
         let mut child = Command::new("python3")
             .arg(format!("{ROOT}/examples/remote/llama_server.py"))
             .arg(gguf)
             .args(["--port", "0"])
+            .args(options)
             .env("PYTHONPATH", format!("{ROOT}/target/tools/llama"))
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod llama_server;
+mod states;
 
 use std::path::Path;
 

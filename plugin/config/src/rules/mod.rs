@@ -76,7 +76,7 @@ pub(super) fn broken_rules(deployment: &Deployment, target: TargetRule) -> Vec<B
         (None, TargetRule::FromCommandLine) => {}
     }
     rules.currencies(&deployment.roles.draft, deployment.roles.target.as_ref());
-    rules.reward(&deployment.reward);
+    rules.reward(&deployment.reward, &deployment.roles.draft);
     rules.steps(deployment);
     rules.policy(deployment);
     rules.server(&deployment.server);

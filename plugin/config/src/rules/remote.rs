@@ -36,7 +36,11 @@ impl RuleChecker {
             let message = "is a setting of a model in this process: leave it out, or leave `remote` out";
             self.report(&format!("{at}.{name}"), &[&format!("{at}.remote")], message.to_owned());
         }
-        let section = format!("{at}.remote");
+        self.remote(&format!("{at}.remote"), remote);
+    }
+
+    /// How an engine is reached.
+    pub(super) fn remote(&mut self, section: &str, remote: &RemoteConfig) {
         if remote.urls.is_empty() {
             let message = "expected at least one URL, found an empty list".to_owned();
             self.report(&format!("{section}.urls"), &[], message);
@@ -49,7 +53,7 @@ impl RuleChecker {
             self.report(&format!("{section}.urls"), &[], message);
         }
         self.one_of(
-            &section,
+            section,
             &[("api_key_env", remote.api_key_env.is_some()), ("api_key_file", remote.api_key_file.is_some())],
         );
         if remote.api_key_env.as_ref().is_some_and(|name| !messages::is_variable_name(name)) {
@@ -98,6 +102,11 @@ impl RuleChecker {
             let message = "is missing: name the tokenizer.json that is published beside the model on the remote engine";
             self.report(&format!("{at}.tokenizer"), &[&section], message.to_owned());
         }
+        self.unpriced(&section, remote);
+    }
+
+    /// What a reward costs is not counted.
+    pub(super) fn unpriced(&mut self, section: &str, remote: &RemoteConfig) {
         if remote.price.is_some() {
             let message =
                 "is for `roles.draft` and `roles.target`: money for a reward model is not counted; leave it out";

@@ -3,13 +3,13 @@
 use super::{
     super::{
         HttpScorerConfig, ModelFormat, PrmFamily, PrmFormat, RemoteEngine, RewardConfig, RewardScorer, RoleConfig,
-        WeightedScorer, messages,
+        StatesConfig, WeightedScorer, messages,
     },
     RuleChecker,
 };
 
 impl RuleChecker {
-    pub(super) fn reward(&mut self, reward: &RewardConfig) {
+    pub(super) fn reward(&mut self, reward: &RewardConfig, draft: &RoleConfig) {
         if reward.reject_false && reward.checks.is_empty() {
             let message = "has no effect without `checks`: name a check, such as `checks: [arithmetic]`";
             self.report("reward.reject_false", &["reward.checks"], message.to_owned());
@@ -19,15 +19,16 @@ impl RuleChecker {
             self.report("reward.checks", &["reward.reject_false"], message.to_owned());
         }
         match &reward.scorer {
-            RewardScorer::Weighted { parts } => self.weighted(parts),
-            scorer => self.scorer("reward", scorer),
+            RewardScorer::Weighted { parts } => self.weighted(parts, draft),
+            scorer => self.scorer("reward", scorer, draft),
         }
     }
 
-    fn scorer(&mut self, at: &str, scorer: &RewardScorer) {
+    fn scorer(&mut self, at: &str, scorer: &RewardScorer, draft: &RoleConfig) {
         match scorer {
             RewardScorer::Judge { model: Some(role) } => self.reward_model(&format!("{at}.model"), role),
-            RewardScorer::Judge { model: None } | RewardScorer::Resident { .. } => {}
+            RewardScorer::Judge { model: None } => {}
+            RewardScorer::Resident { states, .. } => self.states(at, states.as_deref(), draft),
             RewardScorer::Prm { model, head, format, separator } => {
                 self.prm(at, model, head.is_some());
                 if let Some(remote) = &model.remote {
@@ -44,6 +45,32 @@ impl RuleChecker {
                 self.report(&format!("{at}.kind"), &[], message.to_owned());
             }
         }
+    }
+
+    /// Where the hidden states of a draft come from.
+    fn states(&mut self, at: &str, states: Option<&StatesConfig>, draft: &RoleConfig) {
+        let Some(StatesConfig { remote }) = states else {
+            if draft.remote.is_some() {
+                let message = "is missing: the draft is on a remote engine, so a head needs an engine that returns its \
+                               hidden states; name it here, or take another `kind`";
+                self.report(&format!("{at}.states"), &["roles.draft.remote"], message.to_owned());
+            }
+            return;
+        };
+        if draft.remote.is_none() {
+            let message = "is for a draft on a remote engine: leave it out, the draft in this process shows its states";
+            self.report(&format!("{at}.states"), &["roles.draft.remote"], message.to_owned());
+        }
+        let section = format!("{at}.states.remote");
+        if !matches!(remote.engine, RemoteEngine::LlamaServer | RemoteEngine::Auto) {
+            let message = format!(
+                "expected llama_server, found {}: no other engine returns them in a reply",
+                remote.engine.name()
+            );
+            self.report(&format!("{section}.engine"), &[], message);
+        }
+        self.remote(&section, remote);
+        self.unpriced(&section, remote);
     }
 
     fn prm(&mut self, at: &str, model: &RoleConfig, head: bool) {
@@ -102,19 +129,19 @@ impl RuleChecker {
     }
 
     /// Paths in a list name the list; the message says which item.
-    fn weighted(&mut self, parts: &[WeightedScorer]) {
+    fn weighted(&mut self, parts: &[WeightedScorer], draft: &RoleConfig) {
         if parts.is_empty() {
             let message = "expected at least one part with a weight and a reward, found an empty list".to_owned();
             self.report("reward.parts", &[], message);
         }
         let mut inside = RuleChecker::default();
         for (index, part) in parts.iter().enumerate() {
-            inside.scorer(&format!("parts[{index}].reward"), &part.reward);
+            inside.scorer(&format!("parts[{index}].reward"), &part.reward, draft);
         }
         for broken in inside.0 {
             self.report("reward.parts", &[], format!("{}: {}", broken.path, broken.message));
         }
-        let heads = parts.iter().filter(|part| part.reward.resident_head().is_some()).count();
+        let heads = parts.iter().filter(|part| part.reward.resident().is_some()).count();
         if heads > 1 {
             let message =
                 format!("expected at most one part of `kind: resident`, found {heads}: the draft has one head");

@@ -168,7 +168,7 @@ fn a_reward_is_checked_with_all_its_parts() {
     let text = problems(|deployment| {
         deployment.reward.reject_false = true;
         let weighted = crate::RewardScorer::Weighted { parts: Vec::new() };
-        let head = || crate::RewardScorer::Resident { head: "h".into() };
+        let head = || crate::RewardScorer::Resident { head: "h".into(), states: None };
         let rewards = [http("ftp://x"), weighted, head(), head()];
         let parts = rewards.into_iter().map(|reward| crate::WeightedScorer { weight: 1.0, reward });
         deployment.reward.scorer = crate::RewardScorer::Weighted { parts: parts.collect() };
@@ -298,6 +298,43 @@ fn a_reward_model_on_a_remote_engine_has_a_tokenizer_and_no_price() {
     let judge = RoleConfig { tokenizer: Some("tokenizer.json".into()), ..remote(&["http://a"]) };
     deployment.reward.scorer = crate::RewardScorer::Judge { model: Some(Box::new(judge)) };
     deployment.validate(TargetRule::Required).unwrap();
+}
+
+#[test]
+fn a_head_reads_the_states_of_a_remote_draft_on_an_engine_that_returns_them() {
+    let states = |engine| {
+        let mut states = remote(&["http://b"]).remote.unwrap();
+        states.engine = engine;
+        Some(Box::new(crate::StatesConfig { remote: states }))
+    };
+    let resident = |states| crate::RewardScorer::Resident { head: "h".into(), states };
+    let draft = || RoleConfig { tokenizer: Some("tokenizer.json".into()), ..remote(&["http://a"]) };
+    let mut deployment = good();
+    deployment.roles.draft = draft();
+    deployment.reward.scorer = resident(states(RemoteEngine::LlamaServer));
+    deployment.validate(TargetRule::Required).unwrap();
+    let text = [
+        problems(|deployment| deployment.reward.scorer = resident(states(RemoteEngine::Auto))),
+        problems(|deployment| {
+            deployment.roles.draft = draft();
+            deployment.reward.scorer = resident(None);
+        }),
+        problems(|deployment| {
+            deployment.roles.draft = draft();
+            let mut states = states(RemoteEngine::Vllm);
+            states.as_mut().unwrap().remote.urls = Vec::new();
+            states.as_mut().unwrap().remote.price = Some(serde_json::from_str(r#"{"input": 1, "output": 2}"#).unwrap());
+            deployment.reward.scorer = resident(states);
+        }),
+    ];
+    insta::assert_snapshot!(text.join("\n"), @"
+    reward.states: is for a draft on a remote engine: leave it out, the draft in this process shows its states
+    reward.states: is missing: the draft is on a remote engine, so a head needs an engine that returns its hidden states; name it here, or take another `kind`
+    3 problems in the configuration:
+      reward.states.remote.engine: expected llama_server, found vllm: no other engine returns them in a reply
+      reward.states.remote.price: is for `roles.draft` and `roles.target`: money for a reward model is not counted; leave it out
+      reward.states.remote.urls: expected at least one URL, found an empty list
+    ");
 }
 
 #[test]

@@ -478,6 +478,8 @@ pub struct Trajectory<'a> {
     pub prompt: &'a Prompt,
     /// The steps of the answer so far, in order.
     pub steps: &'a [String],
+    /// The draft's token ids of the prompt and of these steps; empty where only their text is known.
+    pub prefix: &'a [u32],
     /// The text of the step to score.
     pub step: &'a str,
     /// The step to score as generated, with its features if the reward model asks for them.

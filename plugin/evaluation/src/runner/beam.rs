@@ -78,7 +78,7 @@ impl BeamSearch<'_> {
                     let seed = choice_seed(self.sampling.seed, found.runs.len() as u64);
                     let (step, report) = self.expand(&prompt, path, seed).await?;
                     found.runs.push(report);
-                    let (path, score) = self.score(path, step).await?;
+                    let (path, score) = self.score(&prompt, path, step).await?;
                     found.scores.push(score);
                     candidates.push(path);
                 }
@@ -115,11 +115,13 @@ impl BeamSearch<'_> {
         Ok((step.ok_or_else(ended)??, report))
     }
 
-    async fn score(&self, path: &BeamPath, step: Step) -> Result<(BeamPath, StepScore), RoleError> {
+    async fn score(&self, prompt: &[u32], path: &BeamPath, step: Step) -> Result<(BeamPath, StepScore), RoleError> {
         let text = step.text();
+        let prefix = [prompt, &path.tokens].concat();
         let trajectory = Trajectory {
             prompt: self.prompt,
             steps: &path.steps,
+            prefix: &prefix,
             step: &text,
             generated_step: &step,
             draft_features: &path.drafted,

@@ -55,7 +55,8 @@ async fn last_step(
     let texts: Vec<String> = before.iter().map(Step::text).collect();
     let drafted: Vec<StepFeatures> = before.iter().filter_map(|step| step.features.as_deref().cloned()).collect();
     let text = last.text();
-    let trajectory = Trajectory { prompt, steps: &texts, step: &text, generated_step: last, draft_features: &drafted };
+    let trajectory =
+        Trajectory { prompt, steps: &texts, prefix: &[], step: &text, generated_step: last, draft_features: &drafted };
     match rsd.reward.score(trajectory).await {
         Ok(score) => Ok(Some(score)),
         Err(RoleError::NoOpinion(_)) => Ok(None),

@@ -43,19 +43,26 @@ impl StepLabeler {
         steps: &[Step],
     ) -> Result<Vec<Option<f64>>, CollectionError> {
         match self {
-            Self::Reward(reward) => Ok(rewards(&**reward, prompt, steps).await?),
+            Self::Reward(reward) => Ok(rewards(&**reward, prompt, &request.prefix, steps).await?),
             Self::Continuations(labeler) => labeler.label(draft, request, grader, steps).await,
         }
     }
 }
 
-async fn rewards(reward: &dyn RewardModel, prompt: &Prompt, steps: &[Step]) -> Result<Vec<Option<f64>>, RoleError> {
+async fn rewards(
+    reward: &dyn RewardModel,
+    prompt: &Prompt,
+    prompt_ids: &[u32],
+    steps: &[Step],
+) -> Result<Vec<Option<f64>>, RoleError> {
     let texts: Vec<String> = steps.iter().map(Step::text).collect();
+    let mut prefix = prompt_ids.to_vec();
     let mut labels = Vec::with_capacity(steps.len());
     for (index, step) in steps.iter().enumerate() {
         let trajectory = Trajectory {
             prompt,
             steps: &texts[..index],
+            prefix: &prefix,
             step: &texts[index],
             generated_step: step,
             draft_features: &[],
@@ -66,6 +73,7 @@ async fn rewards(reward: &dyn RewardModel, prompt: &Prompt, steps: &[Step]) -> R
             Err(RoleError::ContextExceeded { .. }) => None,
             Err(error) => return Err(error),
         });
+        prefix.extend_from_slice(&step.tokens);
     }
     Ok(labels)
 }

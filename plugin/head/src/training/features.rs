@@ -112,6 +112,11 @@ impl FeatureSet {
         self.0.contains(&part)
     }
 
+    /// Whether it contains no other features than these.
+    pub(crate) fn are_among(&self, parts: &[FeatureKind]) -> bool {
+        self.0.iter().all(|part| parts.contains(part))
+    }
+
     /// The features of one step as it is being served, `[F]`.
     pub(crate) fn of_step(&self, step: &StepFeatures, prefix: &PrefixStatistics, checks: CheckCounts) -> Vec<f32> {
         let parts = self.0.iter().flat_map(|part| match part {

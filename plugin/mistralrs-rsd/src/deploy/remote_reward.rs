@@ -2,11 +2,13 @@
 
 use std::{path::Path, sync::Arc};
 
-use rsd_config::{PrmFamily, RemoteConfig, RewardScorer, RoleConfig};
+use rsd_config::{PrmFamily, RemoteConfig, RewardScorer, RoleConfig, StatesConfig};
 use rsd_core::pipeline::roles::{Generator, RewardModel, RoleError};
 use rsd_head::{
     exposure::special_tokens,
     format::{PrmTokenizer, prompt_format},
+    head::RewardHead,
+    remote_resident::RemoteResidentReward,
     standalone_prm::StandalonePrm,
 };
 use rsd_remote::{ReaderTask, RemoteReader};
@@ -31,7 +33,12 @@ pub(super) struct RemoteReward {
 /// How it scores.
 enum RemoteRewardKind {
     Judge,
-    Prm { family: PrmFamily, separator: Option<String> },
+    Prm {
+        family: PrmFamily,
+        separator: Option<String>,
+    },
+    /// A head on the states of the draft's model.
+    States(Box<RewardHead>),
 }
 
 impl RemoteReward {
@@ -54,21 +61,57 @@ impl RemoteReward {
         Ok(role.remote.as_ref().map(of_remote))
     }
 
+    /// A head that reads the states of a draft with this role.
+    pub(super) fn of_states(head: RewardHead, draft: &RoleConfig, states: &StatesConfig) -> Self {
+        Self {
+            section: "reward.states".to_owned(),
+            role: Box::new(draft.clone()),
+            remote: Box::new(states.remote.clone()),
+            kind: RemoteRewardKind::States(Box::new(head)),
+        }
+    }
+
     /// Reaches the engine and scores a known step.
     pub(super) async fn connect(
         self,
         engines: &LocalEngines,
         tokenizers: &mut TokenizerFiles,
     ) -> Result<Arc<dyn RewardModel>, DeployError> {
-        let path = self.role.tokenizer.as_deref().ok_or(DeployError::NoRewardTokenizer)?;
-        let vocabulary = tokenizers.read(&self.section, path)?;
         let reward: Arc<dyn RewardModel> = match &self.kind {
-            RemoteRewardKind::Judge => Arc::new(self.judge(vocabulary, engines).await?),
+            RemoteRewardKind::Judge => Arc::new(self.judge(self.vocabulary(tokenizers)?, engines).await?),
             RemoteRewardKind::Prm { family, separator } => {
-                Arc::new(self.prm(*family, separator.as_deref(), vocabulary, path).await?)
+                Arc::new(self.prm(*family, separator.as_deref(), self.vocabulary(tokenizers)?).await?)
             }
+            RemoteRewardKind::States(head) => Arc::new(self.states((**head).clone(), engines, tokenizers).await?),
         };
         tracing::info!(reward = reward.name(), section = self.section, "connected; a known step was scored");
+        Ok(reward)
+    }
+
+    fn tokenizer(&self) -> Result<&Path, DeployError> {
+        self.role.tokenizer.as_deref().ok_or(DeployError::NoRewardTokenizer)
+    }
+
+    fn vocabulary(&self, tokenizers: &mut TokenizerFiles) -> Result<Arc<Vocabulary>, DeployError> {
+        tokenizers.read(&self.section, self.tokenizer()?)
+    }
+
+    /// The tokens are the draft's, which come from a file or from a target in this process.
+    async fn states(
+        &self,
+        head: RewardHead,
+        engines: &LocalEngines,
+        tokenizers: &mut TokenizerFiles,
+    ) -> Result<RemoteResidentReward, DeployError> {
+        let vocabulary = match (&self.role.tokenizer, &engines.target) {
+            (Some(path), _) => tokenizers.read("roles.draft", path)?,
+            (None, Some(target)) => target.tokens(),
+            (None, None) => return Err(DeployError::NoTokenizer("draft".to_owned())),
+        };
+        let renderer = engines.target.clone().map(|engine| Arc::new(engine) as Arc<dyn Generator>);
+        let reader = self.reader(vocabulary, renderer, ReaderTask::State { width: head.hidden_size() }).await?;
+        let reward = RemoteResidentReward::new(head, Arc::new(reader))?;
+        reward.check().await?;
         Ok(reward)
     }
 
@@ -92,8 +135,8 @@ impl RemoteReward {
         family: PrmFamily,
         separator: Option<&str>,
         vocabulary: Arc<Vocabulary>,
-        path: &Path,
     ) -> Result<StandalonePrm, DeployError> {
+        let path = self.tokenizer()?;
         // tokenizer_config.json is published beside tokenizer.json.
         let specials = special_tokens(path.parent().unwrap_or(Path::new(".")));
         let tokenizer = PrmTokenizer::new(vocabulary.tokenizer(), specials);

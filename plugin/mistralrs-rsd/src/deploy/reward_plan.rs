@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rsd_config::{Deployment, HttpScorerConfig, RewardScorer};
+use rsd_config::{Deployment, HttpScorerConfig, ResidentScorer, RewardScorer};
 use rsd_core::pipeline::roles::{RewardModel, RoleError};
 use rsd_head::{
     head::RewardHead,
@@ -42,20 +42,16 @@ impl RewardPlan {
         Box::pin(Self::prepare_scorer("reward", reward, &mut None)).await
     }
 
-    /// Prepares the scorer that stands in the deployment file at `at`; `head` is the head in the draft, if there is one,
-    /// which one part takes.
-    async fn prepare_scorer(
-        at: &str,
-        reward: &RewardScorer,
-        head: &mut Option<RewardHead>,
-    ) -> Result<Self, DeployError> {
+    /// Prepares the scorer that stands in the deployment file at `at`; `resident` is the plan for the head that reads the
+    /// draft's states, if there is one, which one part takes.
+    async fn prepare_scorer(at: &str, reward: &RewardScorer, resident: &mut Option<Self>) -> Result<Self, DeployError> {
         if let Some(remote) = RemoteReward::of_scorer(at, reward)? {
             return Ok(Self::Remote(remote));
         }
         Ok(match reward {
             RewardScorer::Judge { model: None } => Self::Judge(None),
             RewardScorer::Judge { model: Some(judge) } => Self::Judge(Some(Box::new(spec("reward", judge).await?))),
-            RewardScorer::Resident { .. } => Self::Resident(head.take().ok_or(DeployError::ReadsStates)?),
+            RewardScorer::Resident { .. } => resident.take().ok_or(DeployError::ReadsStates)?,
             RewardScorer::Prm { model, head, format, separator } => {
                 let (role, family, head) = ((**model).clone(), format.family(), head.clone());
                 let prepared = tokio::task::spawn_blocking(move || -> Result<_, DeployError> {
@@ -70,7 +66,7 @@ impl RewardPlan {
                 let mut plans = Vec::with_capacity(parts.len());
                 for (index, part) in parts.iter().enumerate() {
                     let at = format!("{at}.parts[{index}].reward");
-                    plans.push((part.weight, Box::pin(Self::prepare_scorer(&at, &part.reward, head)).await?));
+                    plans.push((part.weight, Box::pin(Self::prepare_scorer(&at, &part.reward, resident)).await?));
                 }
                 Self::Weighted(plans)
             }
@@ -81,8 +77,14 @@ impl RewardPlan {
     pub(super) async fn prepare(deployment: &Deployment) -> Result<(GeneratorPlan, Self), DeployError> {
         let role = &deployment.roles.draft;
         let scorer = &deployment.reward.scorer;
-        Ok(match scorer.resident_head() {
-            Some(path) => {
+        Ok(match scorer.resident() {
+            Some(ResidentScorer { head, states: Some(states) }) => {
+                let head = RewardHead::load(head)?;
+                let resident = Self::Remote(RemoteReward::of_states(head, role, states));
+                let plan = Box::pin(Self::prepare_scorer("reward", scorer, &mut Some(resident))).await?;
+                (GeneratorPlan::of_role("draft", role).await?, plan)
+            }
+            Some(ResidentScorer { head: path, states: None }) => {
                 let head = RewardHead::load(path)?;
                 let ObservableDraft { spec, sha256 } = observable_draft(role).await?;
                 if head.draft() != sha256 {
@@ -90,7 +92,7 @@ impl RewardPlan {
                     return Err(DeployError::OtherDraft { path: path.to_owned(), expected, found: sha256 });
                 }
                 head.check_width(path, spec.states.width())?;
-                let plan = Box::pin(Self::prepare_scorer("reward", scorer, &mut Some(head))).await?;
+                let plan = Box::pin(Self::prepare_scorer("reward", scorer, &mut Some(Self::Resident(head)))).await?;
                 (GeneratorPlan::Local(Box::new(spec)), plan)
             }
             None => (GeneratorPlan::of_role("draft", role).await?, Self::prepare_text_reward(scorer).await?),

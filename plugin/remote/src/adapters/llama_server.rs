@@ -118,6 +118,17 @@ impl EngineAdapter for LlamaServerAdapter {
         Ok(ScoreReply { rows, prompt: prompt_use(reply) })
     }
 
+    /// A server with `--embeddings --pooling last` returns the state itself if it may not scale it to length 1.
+    fn state(&self, model: &str, prompt: &[u32]) -> Option<EngineRequest> {
+        Some(post("/embeddings", json!({ "model": model, "input": prompt, "embd_normalize": -1 })))
+    }
+
+    fn state_reply(&self, reply: &Value) -> Result<ScoreReply, ReplyError> {
+        let rows = reply[0]["embedding"].as_array().ok_or(ReplyError::Unexpected("embedding"))?;
+        let rows = rows.iter().map(|row| reply_fields::row(row).ok_or(ReplyError::Unexpected("embedding")));
+        Ok(ScoreReply { rows: rows.collect::<Result<_, _>>()?, prompt: None })
+    }
+
     fn model_info(&self) -> EngineRequest {
         get("/v1/models")
     }
@@ -197,6 +208,16 @@ mod tests {
         assert_eq!(found.rows, [[f32::NEG_INFINITY, -0.25]]);
         assert_eq!(found.prompt, Some(PromptUse { prompt: 2, cached: Some(1) }));
         assert!(LlamaServerAdapter.labels_reply(&call, &json!({"completion_probabilities": []})).is_err());
+    }
+
+    #[test]
+    fn a_state_is_asked_for_as_it_is() {
+        let body = LlamaServerAdapter.state("m", &[1, 2]).unwrap().body.unwrap();
+        assert_eq!(body, json!({"model": "m", "input": [1, 2], "embd_normalize": -1}));
+        let found = LlamaServerAdapter.state_reply(&recorded("a state")).unwrap();
+        assert_eq!((found.rows.len(), found.prompt), (1, None));
+        assert_eq!(found.rows[0].len(), 8);
+        assert!(LlamaServerAdapter.state_reply(&json!({"embedding": [1.0]})).is_err());
     }
 
     fn recorded(name: &str) -> Value {

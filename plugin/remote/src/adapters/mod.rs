@@ -196,6 +196,18 @@ pub trait EngineAdapter: Send + Sync {
     fn pooling_reply(&self, _reply: &Value) -> Result<ScoreReply, ReplyError> {
         Err(ReplyError::Unexpected("data"))
     }
+    /// The request for the hidden state after the final norm at the last token of a prompt; `None` if the engine returns
+    /// none.
+    fn state(&self, _model: &str, _prompt: &[u32]) -> Option<EngineRequest> {
+        None
+    }
+    /// One row: the state.
+    ///
+    /// # Errors
+    /// It does not look as the engine's replies do.
+    fn state_reply(&self, _reply: &Value) -> Result<ScoreReply, ReplyError> {
+        Err(ReplyError::Unexpected("embedding"))
+    }
     /// The request that tells which model is served and its context.
     fn model_info(&self) -> EngineRequest;
     /// The names of the served models, each with the tokens of its context if the reply tells them.

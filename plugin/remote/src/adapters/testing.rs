@@ -77,6 +77,7 @@ proptest! {
                 let _ = adapter.chat_encoding_reply(reply);
                 let _ = adapter.model_info_reply(reply);
                 let _ = adapter.pooling_reply(reply);
+                let _ = adapter.state_reply(reply);
                 let labels = LabelCall { model: "m", prefix: CompletionPrefix::Ids(&[1]), labels: &[5], texts: &[] };
                 let _ = adapter.labels_reply(&labels, reply);
             }

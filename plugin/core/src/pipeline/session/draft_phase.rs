@@ -93,6 +93,7 @@ impl AnswerSession<'_> {
         let trajectory = Trajectory {
             prompt: &self.request.prompt,
             steps: &self.steps,
+            prefix: self.draft.as_ref().map(Transcript::ids).unwrap_or_default(),
             step: &text,
             generated_step: step,
             draft_features: &self.draft_features,

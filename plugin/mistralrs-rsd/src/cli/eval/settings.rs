@@ -94,7 +94,26 @@ fn shortest_decimal(number: f32) -> Value {
 /// The fields of a role that were given, without secrets.
 fn role(role: &RoleConfig) -> Value {
     let given = json!(role).as_object().cloned().unwrap_or_default();
-    given.into_iter().filter(|(name, value)| !value.is_null() && name != "token_source").collect()
+    let mut given = given.into_iter().filter(|(_, value)| !value.is_null()).collect();
+    remove_secrets(&mut given);
+    given
+}
+
+/// Removes what does not identify a model and can be a secret, wherever it is: access tokens and the values of headers.
+fn remove_secrets(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.remove("token_source");
+            for header in fields.get_mut("headers").and_then(Value::as_array_mut).into_iter().flatten() {
+                if let Some(header) = header.as_object_mut() {
+                    header.remove("value");
+                }
+            }
+            fields.values_mut().for_each(remove_secrets);
+        }
+        Value::Array(items) => items.iter_mut().for_each(remove_secrets),
+        _ => {}
+    }
 }
 
 /// The reward as configured. The file of a head is recorded by its name and its hash, not by its path.
@@ -107,12 +126,29 @@ fn reward(deployment: &Deployment) -> anyhow::Result<Value> {
             value["head_sha256"] = json!(sha256(&head)?);
         }
     }
-    if let Some(model) = value.get_mut("model").and_then(Value::as_object_mut) {
-        model.remove("token_source");
+    remove_secrets(&mut value);
+    // Runs that were recorded before this setting existed go on.
+    if let Some(fields) = value.as_object_mut().filter(|fields| fields.get("states").is_some_and(Value::is_null)) {
+        fields.remove("states");
     }
     Ok(value)
 }
 
 fn sha256(path: &Path) -> anyhow::Result<String> {
     digest::sha256(path, |_| ()).with_context(|| format!("reading {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_recorded_wherever_they_are() {
+        let mut value = json!({"token_source": "literal:s", "remote": {"headers": [{"name": "x", "value": "s"}]},
+            "parts": [{"reward": {"model": {"token_source": "literal:s", "model_id": "m"}}}]});
+        remove_secrets(&mut value);
+        let expected =
+            json!({"remote": {"headers": [{"name": "x"}]}, "parts": [{"reward": {"model": {"model_id": "m"}}}]});
+        assert_eq!(value, expected);
+    }
 }
