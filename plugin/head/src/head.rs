@@ -77,16 +77,19 @@ impl RewardHead {
         self.file.features.has(FeatureKind::ChecksSoFar)
     }
 
-    /// The features that it needs, with commas between.
-    #[must_use]
-    pub fn features(&self) -> String {
-        self.file.features.to_string()
-    }
-
-    /// Whether the state at the end of a step is the only one that it needs, and no token statistics.
-    #[must_use]
-    pub fn reads_only_last_state(&self) -> bool {
-        self.file.features.are_among(&[FeatureKind::Last, FeatureKind::ChecksSoFar])
+    /// Rejects a head that needs more than the state at the end of a step, which is all that a remote engine returns.
+    pub fn check_last_state_suffices(&self, path: &Path) -> Result<(), TrainingError> {
+        if self.file.features.are_among(&[FeatureKind::Last, FeatureKind::ChecksSoFar]) {
+            return Ok(());
+        }
+        let features = &self.file.features;
+        Err(TrainingError::invalid(
+            path,
+            format!(
+                "it reads {features}, but a remote engine returns only the state at the end of a step; train one with \
+                 `prm train --features last,checks_so_far`"
+            ),
+        ))
     }
 
     /// The equations of the solution up to and including the step to score, if the head needs them.

@@ -26,19 +26,11 @@ pub struct RemoteResidentReward {
 }
 
 impl RemoteResidentReward {
-    /// `reader` reads the hidden state of the draft's model.
-    ///
-    /// # Errors
-    /// The head needs more than the state at the end of a step.
-    pub fn new(head: RewardHead, reader: Arc<dyn PromptReader>) -> Result<Self, RoleError> {
-        if head.reads_only_last_state() {
-            return Ok(Self { head, reader });
-        }
-        Err(RoleError::Invalid(format!(
-            "reward.head: it reads {}, and a remote engine returns the state at the end of a step only; train one with \
-             `prm train --features last,checks_so_far`",
-            head.features()
-        )))
+    /// `reader` reads the hidden state of the draft's model, which must [suffice](RewardHead::check_last_state_suffices)
+    /// the head.
+    #[must_use]
+    pub fn new(head: RewardHead, reader: Arc<dyn PromptReader>) -> Self {
+        Self { head, reader }
     }
 
     /// Scores the end of a known prompt.

@@ -1,47 +1,23 @@
 //! A reward head on the hidden states of a draft on llama.cpp's server, against the same head in a draft in this
 //! process.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{fs, path::Path};
 
-use candle_core::{Device, Tensor};
 use mistralrs_rsd::deploy::{deploy, observable_draft};
 use rsd_config::{RoleConfig, TargetRule};
-use rsd_core::{
-    features::STATISTICS,
-    pipeline::{
-        AnswerOutcome, Rsd,
-        roles::{ChatMessage, Prompt, Step, StepEnd, Trajectory},
-    },
+use rsd_core::pipeline::{
+    AnswerOutcome, Rsd,
+    roles::{ChatMessage, Prompt, Step, StepEnd, Trajectory},
 };
+use rsd_tests::tiny_head::{self, TEMPERATURE};
 use serde_json::{Value, json};
 
 use crate::{LlamaServer, SYSTEM, demo_model, request};
 
 /// Numbers in a hidden state of the demo's draft.
 const WIDTH: usize = 896;
-const TEMPERATURE: f64 = 1.0;
 /// Tokens of a step.
 const STEP: usize = 8;
-
-/// A head of one layer on the state at the end of a step.
-fn write_head(path: &Path, draft: &str) {
-    let weights: Vec<f32> = (0..WIDTH).map(|i| ((i as f32) * 0.37).sin() * 0.02).collect();
-    let tensors = HashMap::from([
-        ("layers.0.weight", Tensor::from_vec(weights, (1, WIDTH), &Device::Cpu).unwrap()),
-        ("layers.0.bias", Tensor::from_vec(vec![0f32], 1, &Device::Cpu).unwrap()),
-    ]);
-    let metadata = [
-        ("format", "rsd-head-1".to_owned()),
-        ("draft", draft.to_owned()),
-        ("hidden_size", WIDTH.to_string()),
-        ("features", r#"["last"]"#.to_owned()),
-        ("statistics", serde_json::to_string(&STATISTICS).unwrap()),
-        ("temperature", TEMPERATURE.to_string()),
-        ("delta", "0.5".to_owned()),
-    ];
-    let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
-    safetensors::serialize_to_file(&tensors, Some(metadata), path).unwrap();
-}
 
 async fn deployed(folder: &Path, roles: Value, states: Value) -> Rsd {
     let file = folder.join("deployment.yaml");
@@ -109,7 +85,7 @@ async fn a_head_reads_the_same_states_on_llama_server_as_in_this_process() {
     let folder = tempfile::tempdir().unwrap();
     let role = RoleConfig { bundled: Some("draft".to_owned()), cpu: true, ..RoleConfig::default() };
     let observed = Box::pin(observable_draft(&role)).await.unwrap();
-    write_head(&folder.path().join("head.safetensors"), &observed.sha256);
+    tiny_head::write_for_last_state(&folder.path().join("head.safetensors"), &observed.sha256, WIDTH).unwrap();
     let target_server = LlamaServer::start(&target_file).await;
     let tokenizer = folder.path().join("tokenizer.json");
     let answers = {

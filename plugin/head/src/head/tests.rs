@@ -75,6 +75,20 @@ fn a_head_may_read_the_steps_before() {
 }
 
 #[test]
+fn a_head_for_a_remote_draft_reads_the_last_state_only() {
+    let of = |features: &str, inputs: usize| {
+        let mut all = metadata();
+        all.insert("features".to_owned(), features.to_owned());
+        let layer = [("layers.0.weight", vec![0.5; inputs], vec![1, inputs]), ("layers.0.bias", vec![0.0], vec![1])];
+        let file = write(&layer, all);
+        RewardHead::load(file.path()).unwrap().check_last_state_suffices(Path::new("h.safetensors"))
+    };
+    assert!(of(r#"["last"]"#, 2).is_ok() && of(r#"["last","checks_so_far"]"#, 4).is_ok());
+    let error = of(r#"["last","mean"]"#, 4).unwrap_err().to_string();
+    assert!(error.contains("h.safetensors") && error.contains("it reads last,mean, but a remote engine"), "{error}");
+}
+
+#[test]
 fn a_head_may_count_equations() {
     let mut all = metadata();
     all.insert("features".to_owned(), r#"["mean","checks_so_far"]"#.to_owned());

@@ -110,7 +110,7 @@ impl RemoteReward {
         };
         let renderer = engines.target.clone().map(|engine| Arc::new(engine) as Arc<dyn Generator>);
         let reader = self.reader(vocabulary, renderer, ReaderTask::State { width: head.hidden_size() }).await?;
-        let reward = RemoteResidentReward::new(head, Arc::new(reader))?;
+        let reward = RemoteResidentReward::new(head, Arc::new(reader));
         reward.check().await?;
         Ok(reward)
     }

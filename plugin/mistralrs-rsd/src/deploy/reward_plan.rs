@@ -78,8 +78,9 @@ impl RewardPlan {
         let role = &deployment.roles.draft;
         let scorer = &deployment.reward.scorer;
         Ok(match scorer.resident() {
-            Some(ResidentScorer { head, states: Some(states) }) => {
-                let head = RewardHead::load(head)?;
+            Some(ResidentScorer { head: path, states: Some(states) }) => {
+                let head = RewardHead::load(path)?;
+                head.check_last_state_suffices(path)?;
                 let resident = Self::Remote(RemoteReward::of_states(head, role, states));
                 let plan = Box::pin(Self::prepare_scorer("reward", scorer, &mut Some(resident))).await?;
                 (GeneratorPlan::of_role("draft", role).await?, plan)
