@@ -49,7 +49,7 @@ BATCH = 512
 
 def arguments():
     """Parses the command line."""
-    file = CACHE / "qwen2.5-coder-0.5b-instruct-q4_k_m.q8_0.gguf"
+    file = CACHE / "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=pathlib.Path, action="append", default=[], help="problems; may be repeated")
     parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for the solutions")

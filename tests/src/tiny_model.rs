@@ -9,7 +9,7 @@ pub(crate) mod gguf;
 use std::{collections::HashMap, fs, path::Path};
 
 use anyhow::Context;
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, quantized::GgmlDType};
 use mistralrs_rsd::engine::EngineSpec;
 use rsd_config::{ModelFormat, RoleConfig};
 use serde_json::{Map, Value, json};
@@ -21,9 +21,21 @@ pub const CONTEXT: usize = 2048;
 const LAYERS: usize = 2;
 /// Size of the hidden state.
 pub const HIDDEN: usize = 64;
-const HEADS: usize = 4;
+/// Size of the hidden state of [`TinyModel::gguf_with_odd_rows`].
+pub const ODD_HIDDEN: usize = 224;
 const KV_HEADS: usize = 2;
 const INTERMEDIATE: usize = 128;
+
+/// What differs between the tiny models.
+#[derive(Debug, Clone, Copy)]
+struct TinyShape {
+    hidden: usize,
+    heads: usize,
+}
+
+const SMALL: TinyShape = TinyShape { hidden: HIDDEN, heads: 4 };
+/// Rows of 7/8 of a block of 256 and 7 heads for each key-value head, as in the Qwen2.5 models of 0.5B.
+const ODD: TinyShape = TinyShape { hidden: ODD_HIDDEN, heads: 14 };
 
 const GGUF_FILE: &str = "tiny.gguf";
 
@@ -63,7 +75,7 @@ impl TinyModel {
             "generation_config.json",
             &json!({ "eos_token_id": [vocabulary.id("<|im_end|>"), vocabulary.id("<|endoftext|>")] }),
         )?;
-        let weights = weights(vocabulary.len(), seed)?;
+        let weights = weights(vocabulary.len(), SMALL, seed)?;
         candle_core::safetensors::save(&weights, dir.path().join("model.safetensors")).context("model.safetensors")?;
         Ok(Self { dir, vocabulary, format: ModelFormat::Plain })
     }
@@ -75,7 +87,24 @@ impl TinyModel {
     pub fn gguf(seed: u64) -> anyhow::Result<Self> {
         let vocabulary = TinyVocabulary::new();
         let dir = tempfile::tempdir().context("a folder for the tiny model")?;
-        gguf::write(&dir.path().join(GGUF_FILE), &vocabulary, &weights(vocabulary.len(), seed)?)?;
+        let weights = weights(vocabulary.len(), SMALL, seed)?;
+        gguf::write(&dir.path().join(GGUF_FILE), &vocabulary, SMALL, &weights, |_| GgmlDType::F32)?;
+        Ok(Self { dir, vocabulary, format: ModelFormat::Gguf })
+    }
+
+    /// Writes a GGUF file of a model with rows of [`ODD_HIDDEN`] numbers, which do not fit the blocks of K-quants. One
+    /// matrix is in `Q8_0`. It is zero, so that it remains the same in every type.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn gguf_with_odd_rows(seed: u64) -> anyhow::Result<Self> {
+        let vocabulary = TinyVocabulary::new();
+        let dir = tempfile::tempdir().context("a folder for the tiny model")?;
+        let mut weights = weights(vocabulary.len(), ODD, seed)?;
+        let zero = weights.get_mut("model.layers.0.self_attn.v_proj.weight").context("no v_proj")?;
+        *zero = zero.zeros_like()?;
+        let dtype = |name: &str| if name == "blk.0.attn_v.weight" { GgmlDType::Q8_0 } else { GgmlDType::F32 };
+        gguf::write(&dir.path().join(GGUF_FILE), &vocabulary, ODD, &weights, dtype)?;
         Ok(Self { dir, vocabulary, format: ModelFormat::Gguf })
     }
 
@@ -87,14 +116,14 @@ impl TinyModel {
     pub fn gguf_preferring(seed: u64, tokens: &[(&str, f32)]) -> anyhow::Result<Self> {
         let vocabulary = TinyVocabulary::new();
         let dir = tempfile::tempdir().context("a folder for the tiny model")?;
-        let mut weights = weights(vocabulary.len(), seed)?;
+        let mut weights = weights(vocabulary.len(), SMALL, seed)?;
         let head = weights.get_mut("lm_head.weight").context("no lm_head")?;
         let mut gains = vec![1.0; vocabulary.len()];
         for (token, gain) in tokens {
             gains[vocabulary.id(token) as usize] = *gain;
         }
         *head = head.broadcast_mul(&Tensor::from_vec(gains, (vocabulary.len(), 1), &Device::Cpu)?)?;
-        gguf::write(&dir.path().join(GGUF_FILE), &vocabulary, &weights)?;
+        gguf::write(&dir.path().join(GGUF_FILE), &vocabulary, SMALL, &weights, |_| GgmlDType::F32)?;
         Ok(Self { dir, vocabulary, format: ModelFormat::Gguf })
     }
 
@@ -287,7 +316,7 @@ fn config(vocabulary: usize) -> Value {
         "hidden_size": HIDDEN,
         "intermediate_size": INTERMEDIATE,
         "num_hidden_layers": LAYERS,
-        "num_attention_heads": HEADS,
+        "num_attention_heads": SMALL.heads,
         "num_key_value_heads": KV_HEADS,
         "max_position_embeddings": CONTEXT,
         "max_window_layers": LAYERS,
@@ -324,7 +353,8 @@ fn tokenizer_config(vocabulary: &TinyVocabulary) -> Value {
     })
 }
 
-fn weights(vocabulary: usize, seed: u64) -> anyhow::Result<HashMap<String, Tensor>> {
+fn weights(vocabulary: usize, shape: TinyShape, seed: u64) -> anyhow::Result<HashMap<String, Tensor>> {
+    let TinyShape { hidden, heads } = shape;
     let mut random = SplitMix64(seed);
     let mut all = HashMap::new();
     // With a gain of 1 a matrix preserves the magnitude of the vector that it multiplies.
@@ -333,23 +363,23 @@ fn weights(vocabulary: usize, seed: u64) -> anyhow::Result<HashMap<String, Tenso
         let values: Vec<f32> = (0..rows * columns).map(|_| random.normal() * scale).collect();
         Tensor::from_vec(values, (rows, columns), &Device::Cpu)
     };
-    let kv = HIDDEN / HEADS * KV_HEADS;
-    all.insert("model.embed_tokens.weight".to_owned(), matrix(vocabulary, HIDDEN, 8.0)?);
-    all.insert("lm_head.weight".to_owned(), matrix(vocabulary, HIDDEN, 2.5)?);
-    let ones = Tensor::from_vec(vec![1.0f32; HIDDEN], HIDDEN, &Device::Cpu)?;
+    let kv = hidden / heads * KV_HEADS;
+    all.insert("model.embed_tokens.weight".to_owned(), matrix(vocabulary, hidden, 8.0)?);
+    all.insert("lm_head.weight".to_owned(), matrix(vocabulary, hidden, 2.5)?);
+    let ones = Tensor::from_vec(vec![1.0f32; hidden], hidden, &Device::Cpu)?;
     all.insert("model.norm.weight".to_owned(), ones.clone());
     for layer in 0..LAYERS {
         let mut insert = |name: &str, tensor: Tensor| all.insert(format!("model.layers.{layer}.{name}"), tensor);
         insert("input_layernorm.weight", ones.clone());
         insert("post_attention_layernorm.weight", ones.clone());
-        for (name, rows, gain) in [("q", HIDDEN, 1.2), ("k", kv, 1.2), ("v", kv, 3.0)] {
-            insert(&format!("self_attn.{name}_proj.weight"), matrix(rows, HIDDEN, gain)?);
+        for (name, rows, gain) in [("q", hidden, 1.2), ("k", kv, 1.2), ("v", kv, 3.0)] {
+            insert(&format!("self_attn.{name}_proj.weight"), matrix(rows, hidden, gain)?);
             insert(&format!("self_attn.{name}_proj.bias"), matrix(1, rows, 0.3)?.flatten_all()?);
         }
-        insert("self_attn.o_proj.weight", matrix(HIDDEN, HIDDEN, 1.5)?);
-        insert("mlp.gate_proj.weight", matrix(INTERMEDIATE, HIDDEN, 1.0)?);
-        insert("mlp.up_proj.weight", matrix(INTERMEDIATE, HIDDEN, 1.0)?);
-        insert("mlp.down_proj.weight", matrix(HIDDEN, INTERMEDIATE, 1.5)?);
+        insert("self_attn.o_proj.weight", matrix(hidden, hidden, 1.5)?);
+        insert("mlp.gate_proj.weight", matrix(INTERMEDIATE, hidden, 1.0)?);
+        insert("mlp.up_proj.weight", matrix(INTERMEDIATE, hidden, 1.0)?);
+        insert("mlp.down_proj.weight", matrix(hidden, INTERMEDIATE, 1.5)?);
     }
     Ok(all)
 }

@@ -60,8 +60,12 @@ impl StateLayout {
                 files.first().map_or(Path::new("the model"), PathBuf::as_path).display()
             ));
         };
-        let expected = if matches!(self, Self::Last(_)) { vocabulary + width } else { vocabulary };
-        if (rows, columns) == (expected, width) {
+        let (expected, fits) = match self {
+            // A padded model has more columns than its state has numbers.
+            Self::Last(_) => (vocabulary + width, columns >= width),
+            _ => (vocabulary, columns == width),
+        };
+        if rows == expected && fits {
             return Ok(());
         }
         Err(format!(

@@ -11,7 +11,7 @@ use candle_core::{
     },
 };
 
-use super::{CHAT_TEMPLATE, CONTEXT, HEADS, HIDDEN, INTERMEDIATE, KV_HEADS, LAYERS, SPECIAL, TinyVocabulary};
+use super::{CHAT_TEMPLATE, CONTEXT, INTERMEDIATE, KV_HEADS, LAYERS, SPECIAL, TinyShape, TinyVocabulary};
 
 /// The GGUF name of the checkpoint's tensor `name`.
 pub(crate) fn gguf_name(name: &str) -> String {
@@ -40,7 +40,7 @@ fn number(value: usize) -> Value {
     Value::U32(u32::try_from(value).unwrap_or(u32::MAX))
 }
 
-fn metadata(vocabulary: &TinyVocabulary) -> Vec<(&'static str, Value)> {
+fn metadata(vocabulary: &TinyVocabulary, shape: TinyShape) -> Vec<(&'static str, Value)> {
     let text = |text: &str| Value::String(text.to_owned());
     let id = |token: &str| Value::U32(vocabulary.id(token));
     let tokens = vocabulary.tokens.iter().map(|token| text(token)).collect();
@@ -52,9 +52,9 @@ fn metadata(vocabulary: &TinyVocabulary) -> Vec<(&'static str, Value)> {
         ("general.name", text("tiny")),
         ("qwen2.block_count", number(LAYERS)),
         ("qwen2.context_length", number(CONTEXT)),
-        ("qwen2.embedding_length", number(HIDDEN)),
+        ("qwen2.embedding_length", number(shape.hidden)),
         ("qwen2.feed_forward_length", number(INTERMEDIATE)),
-        ("qwen2.attention.head_count", number(HEADS)),
+        ("qwen2.attention.head_count", number(shape.heads)),
         ("qwen2.attention.head_count_kv", number(KV_HEADS)),
         ("qwen2.attention.layer_norm_rms_epsilon", Value::F32(1e-6)),
         ("qwen2.rope.freq_base", Value::F32(10_000.0)),
@@ -70,14 +70,22 @@ fn metadata(vocabulary: &TinyVocabulary) -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Writes the metadata, the tokenizer and the weights, which stay in f32.
-pub(super) fn write(path: &Path, vocabulary: &TinyVocabulary, weights: &HashMap<String, Tensor>) -> anyhow::Result<()> {
+/// Writes the metadata, the tokenizer and the weights, each in the type that `dtype` gives for its name in the file.
+pub(super) fn write(
+    path: &Path,
+    vocabulary: &TinyVocabulary,
+    shape: TinyShape,
+    weights: &HashMap<String, Tensor>,
+    dtype: impl Fn(&str) -> GgmlDType,
+) -> anyhow::Result<()> {
     let mut tensors = Vec::new();
     for (name, tensor) in weights {
-        tensors.push((gguf_name(name), QTensor::quantize(tensor, GgmlDType::F32)?));
+        let name = gguf_name(name);
+        let tensor = QTensor::quantize(tensor, dtype(&name))?;
+        tensors.push((name, tensor));
     }
     tensors.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-    let metadata = metadata(vocabulary);
+    let metadata = metadata(vocabulary, shape);
     let metadata: Vec<(&str, &Value)> = metadata.iter().map(|(key, value)| (*key, value)).collect();
     let tensors: Vec<(&str, &QTensor)> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
     let file = File::create(path).with_context(|| format!("creating {}", path.display()))?;

@@ -1,9 +1,11 @@
 //! Rewritten copies of GGUF files, made once and cached beside the source: with tensor types that run fast on a CPU, or
 //! with output rows that expose the hidden state.
 
+mod append_rows;
 mod chat_template;
 mod header_check;
 mod manifest;
+mod padding;
 mod requantize;
 mod rewrite;
 mod state_rows;

@@ -1,4 +1,4 @@
-//! Converts the Q5_0 and Q5_1 tensors of a GGUF file to Q8_0, for which the CPU kernels are fast.
+//! Converts the tensors of a GGUF file to types for which candle's CPU kernels are fast.
 
 use std::path::{Path, PathBuf};
 
@@ -7,9 +7,13 @@ use candle_core::{
     quantized::{GgmlDType, QTensor, gguf_file::Content},
 };
 
-use super::rewrite::{GgufRewrite, rewritten_copy, verify_copy};
+use super::{
+    padding::PadToBlocks,
+    rewrite::{GgufRewrite, read_header, rewritten_copy, verify_copy},
+};
 use crate::{models::ModelError, progress::ProgressReporter};
 
+/// Converts `Q5_0` and `Q5_1` tensors to `Q8_0`.
 struct RequantizeSlowTypes;
 
 impl GgufRewrite for RequantizeSlowTypes {
@@ -43,10 +47,14 @@ fn is_slow(dtype: GgmlDType) -> bool {
     matches!(dtype, GgmlDType::Q5_0 | GgmlDType::Q5_1)
 }
 
-/// The path of a file with the content of `source` and without `Q5_0` and `Q5_1` tensors: `source` itself if it has
-/// none of these, else the copy, which is made if necessary.
+/// The path of a file with the content of `source` in types that are fast on a CPU: `source` itself if its types are,
+/// else the copy, which is made if necessary. A model whose rows do not fit K-quants is padded if it can be, and `Q5_0`
+/// and `Q5_1` tensors become `Q8_0` otherwise.
 pub fn requantized(source: &Path, progress: &ProgressReporter) -> Result<PathBuf, ModelError> {
-    rewritten_copy(source, &RequantizeSlowTypes, progress)
+    match PadToBlocks::new(&read_header(source)?) {
+        Some(padding) => rewritten_copy(source, &padding, progress),
+        None => rewritten_copy(source, &RequantizeSlowTypes, progress),
+    }
 }
 
 /// Hashes the requantized copy of `source` again. `None` if there is no copy.
@@ -54,5 +62,8 @@ pub fn requantized(source: &Path, progress: &ProgressReporter) -> Result<PathBuf
 /// # Errors
 /// The copy is not as it was written.
 pub fn verify_requantized(source: &Path, progress: &ProgressReporter) -> Result<Option<PathBuf>, ModelError> {
-    verify_copy(source, RequantizeSlowTypes.suffix(), progress)
+    match PadToBlocks::new(&read_header(source)?) {
+        Some(padding) => verify_copy(source, padding.suffix(), progress),
+        None => verify_copy(source, RequantizeSlowTypes.suffix(), progress),
+    }
 }

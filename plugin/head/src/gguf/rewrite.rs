@@ -1,10 +1,10 @@
 //! Makes copies of GGUF files with some tensors changed. A copy is made once and cached, and never visible
 //! half-written.
 //!
-//! A copy has the metadata of its source and every tensor that the [`GgufRewrite`] does not change. It is written
-//! beside the source (`NAME.SUFFIX.gguf`) or, if that directory is not writable, in the cache directory. A
-//! [`CopyManifest`] beside it records what was done, so that later starts use the copy without hashing it. candle's
-//! writer needs all tensors at once, so making a copy takes about the size of the copy in memory.
+//! A copy has all metadata and tensors of its source that the [`GgufRewrite`] does not change. It is written beside the
+//! source (`NAME.SUFFIX.gguf`) or, if that directory is not writable, in the cache directory. A [`CopyManifest`] beside
+//! it records what was done, so that later starts use the copy without hashing it. candle's writer needs all tensors at
+//! once, so making a copy takes about the size of the copy in memory.
 
 use std::{
     collections::BTreeMap,
@@ -45,6 +45,10 @@ pub(super) trait GgufRewrite {
     fn task(&self) -> &'static str;
     /// Whether anything would change; if not, the source is used as it is.
     fn changes(&self, source: &Content) -> bool;
+    /// Metadata that the copy has in place of the source's, or besides it.
+    fn metadata(&self, _source: &Content) -> Vec<(String, Value)> {
+        Vec::new()
+    }
     /// The tensors, by name, that the copy has in place of one tensor.
     fn rewrite(&self, source: &Content, name: &str, tensor: QTensor) -> candle_core::Result<Vec<(String, QTensor)>>;
 }
@@ -166,8 +170,9 @@ fn make(
     }
     let source_record = record(source, sha256)?;
     let part = with_suffix(output, ".part");
-    let made = convert(source, content, how, &part, progress)
-        .and_then(|written| check(&part, content, &written).map(|()| written.types()))
+    let metadata = copied_metadata(content, how);
+    let made = convert(source, content, how, &metadata, &part, progress)
+        .and_then(|written| check(&part, content, &metadata, &written).map(|()| written.types()))
         .and_then(|types| Ok((types, hash(&part, progress)?)));
     let (after, sha256) = match made {
         Ok(made) => made,
@@ -198,11 +203,22 @@ impl WrittenTensors {
     }
 }
 
+/// The metadata of the copy.
+fn copied_metadata(source: &Content, how: &impl GgufRewrite) -> BTreeMap<String, Value> {
+    let mut metadata: BTreeMap<_, _> = source.metadata.clone().into_iter().collect();
+    if let Some(alignment) = metadata.get_mut(ALIGNMENT_KEY) {
+        *alignment = Value::U32(WRITER_ALIGNMENT);
+    }
+    metadata.extend(how.metadata(source));
+    metadata
+}
+
 /// Writes the copy to `part` and overwrites what a killed attempt left there.
 fn convert(
     source: &Path,
     content: &Content,
     how: &impl GgufRewrite,
+    metadata: &BTreeMap<String, Value>,
     part: &Path,
     progress: &ProgressReporter,
 ) -> Result<WrittenTensors, ModelError> {
@@ -221,13 +237,7 @@ fn convert(
     progress.end();
     read.map_err(gguf_error(source))?;
 
-    let alignment = Value::U32(WRITER_ALIGNMENT);
-    let mut metadata: Vec<(&str, &Value)> = content
-        .metadata
-        .iter()
-        .map(|(key, value)| (key.as_str(), if key == ALIGNMENT_KEY { &alignment } else { value }))
-        .collect();
-    metadata.sort_by_key(|(key, _)| *key);
+    let metadata: Vec<(&str, &Value)> = metadata.iter().map(|(key, value)| (key.as_str(), value)).collect();
     let written = tensors.iter().map(|(name, tensor)| (name.clone(), (tensor.dtype(), tensor.shape().clone())));
     let written = WrittenTensors(written.collect());
     let tensors: Vec<(&str, &QTensor)> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
@@ -237,18 +247,22 @@ fn convert(
     Ok(written)
 }
 
-/// Reads the copy's header back and checks that it has the source's metadata, the tensors that were written, and at
-/// least the source's tensors.
-fn check(copy: &Path, source: &Content, written: &WrittenTensors) -> Result<(), ModelError> {
+/// Reads the copy's header back and checks that it has the metadata and tensors that were written, and at least the
+/// source's tensors.
+fn check(
+    copy: &Path,
+    source: &Content,
+    metadata: &BTreeMap<String, Value>,
+    written: &WrittenTensors,
+) -> Result<(), ModelError> {
     let found = read_header(copy)?;
     let fail = |reason: String| ModelError::Gguf { path: copy.to_path_buf(), reason };
-    for (key, value) in &source.metadata {
-        let copied = found.metadata.get(key).is_some_and(|copied| key == ALIGNMENT_KEY || same(value, copied));
-        if !copied {
-            return Err(fail(format!("the copy lacks the metadata {key}")));
-        }
+    if let Some((key, _)) =
+        metadata.iter().find(|(key, value)| found.metadata.get(*key).is_none_or(|copied| !same(value, copied)))
+    {
+        return Err(fail(format!("the copy lacks the metadata {key}")));
     }
-    if found.metadata.len() != source.metadata.len() || found.tensor_infos.len() != written.0.len() {
+    if found.metadata.len() != metadata.len() || found.tensor_infos.len() != written.0.len() {
         return Err(fail("the copy has metadata or tensors that were not written".into()));
     }
     if let Some(name) = source.tensor_infos.keys().find(|name| !written.0.contains_key(*name)) {

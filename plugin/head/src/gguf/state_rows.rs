@@ -2,25 +2,28 @@
 //!
 //! candle does not check the number of output rows against the vocabulary. The rows of the vocabulary are copied byte
 //! for byte, so their logits do not change by a bit. A model with tied embeddings has no output matrix in its file. It
-//! gets one, a copy of the embeddings, which is what the loader would make in memory anyway.
+//! gets one, a copy of the embeddings, which is what the loader would make in memory anyway. Of a padded model
+//! ([`super::padding`]) the rows give the state without its padding.
 
-use std::{
-    borrow::Cow,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use candle_core::{
     DType, Device, Tensor,
-    quantized::{QStorage, QTensor, gguf_file::Content},
+    quantized::{QTensor, gguf_file::Content},
 };
 
-use super::rewrite::{GgufRewrite, manifest_of, read_header, rewritten_copy};
+use super::{
+    append_rows::append_rows,
+    padding::state_length,
+    rewrite::{GgufRewrite, manifest_of, read_header, rewritten_copy},
+};
 use crate::{models::ModelError, progress::ProgressReporter};
 
 const OUTPUT: &str = "output.weight";
 const EMBEDDINGS: &str = "token_embd.weight";
 
-/// `output.weight [V, H]` becomes `[V + H, H]`, the last H rows being the identity.
+/// `output.weight [V, H]` becomes `[V + S, H]`, the last S rows being the first S of the identity. S, the length of the
+/// state, is H unless the model is padded.
 struct AppendStateRows;
 
 impl GgufRewrite for AppendStateRows {
@@ -43,9 +46,9 @@ impl GgufRewrite for AppendStateRows {
     fn rewrite(&self, source: &Content, name: &str, tensor: QTensor) -> candle_core::Result<Vec<(String, QTensor)>> {
         let tied = !source.tensor_infos.contains_key(OUTPUT);
         Ok(match name {
-            OUTPUT => vec![(OUTPUT.to_owned(), append_identity(&tensor)?)],
+            OUTPUT => vec![(OUTPUT.to_owned(), append_identity(source, &tensor)?)],
             EMBEDDINGS if tied => {
-                let output = append_identity(&tensor)?;
+                let output = append_identity(source, &tensor)?;
                 vec![(EMBEDDINGS.to_owned(), tensor), (OUTPUT.to_owned(), output)]
             }
             _ => vec![(name.to_owned(), tensor)],
@@ -54,21 +57,17 @@ impl GgufRewrite for AppendStateRows {
 }
 
 /// The matrix with the identity below it, in the matrix's own type. Its rows are copied byte for byte.
-fn append_identity(matrix: &QTensor) -> candle_core::Result<QTensor> {
-    let (rows, hidden) = matrix.shape().dims2()?;
-    let identity = QTensor::quantize(&Tensor::eye(hidden, DType::F32, &Device::Cpu)?, matrix.dtype())?;
-    let mut bytes = matrix.data()?.into_owned();
-    bytes.extend_from_slice(&identity.data()?);
-    // Borrowed, because candle 0.10.2 reads an owned buffer after it has freed it.
-    let storage = QStorage::from_data(Cow::Borrowed(&bytes), &Device::Cpu, matrix.dtype())?;
-    QTensor::new(storage, (rows + hidden, hidden))
+fn append_identity(source: &Content, matrix: &QTensor) -> candle_core::Result<QTensor> {
+    let (_, hidden) = matrix.shape().dims2()?;
+    let length = state_length(source).unwrap_or(hidden).min(hidden);
+    append_rows(matrix, &Tensor::eye(hidden, DType::F32, &Device::Cpu)?.narrow(0, 0, length)?)
 }
 
 /// A GGUF whose logits end with the hidden state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExposedGguf {
     pub path: PathBuf,
-    /// The last `hidden_size` logits are the state.
+    /// The last `hidden_size` logits are the state, without the padding of a padded model.
     pub hidden_size: usize,
     /// SHA-256 of the file that it was made from.
     pub source_sha256: String,
@@ -84,7 +83,8 @@ pub fn expose_states(source: &Path, progress: &ProgressReporter) -> Result<Expos
     let header = read_header(&path)?;
     let output =
         header.tensor_infos.get(OUTPUT).ok_or_else(|| wrong("it has neither output.weight nor token_embd.weight"))?;
-    let (_, hidden_size) = output.shape.dims2().map_err(|_| wrong("its output.weight is not a matrix"))?;
+    let (_, columns) = output.shape.dims2().map_err(|_| wrong("its output.weight is not a matrix"))?;
+    let hidden_size = state_length(&header).unwrap_or(columns);
     let manifest = manifest_of(&path).ok_or_else(|| wrong("its manifest is missing"))?;
     Ok(ExposedGguf { hidden_size, source_sha256: manifest.source.stamp.sha256, path })
 }

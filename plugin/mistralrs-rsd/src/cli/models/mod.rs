@@ -59,7 +59,7 @@ struct PullArgs {
     /// Show what would be fetched, and fetch nothing
     #[arg(long)]
     dry_run: bool,
-    /// Also write the copy for CPUs (Q8_0 instead of Q5_0 and Q5_1) that `serve` would write at its first start
+    /// Also write the copy for CPUs, in types that are faster there, that `serve` would write at its first start
     #[arg(long, alias = "requantise")]
     requantize: bool,
 }

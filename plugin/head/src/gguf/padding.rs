@@ -1,0 +1,220 @@
+//! Pads a Qwen2 model with zeros so that its rows consist of whole blocks of K-quants.
+//!
+//! K-quants need rows of a multiple of 256 numbers. The Qwen2.5 models of 0.5B have 896, so their GGUF files contain
+//! `Q5_0` and `Q8_0` instead, for which candle's CPU kernels are slow. With zeros after the hidden state, up to the next
+//! multiple of 256, every matrix can be `Q6_K`. The logits are those of the model before padding, apart from rounding
+//! and the new types:
+//! - The padding of the hidden state remains zero, since every matrix that adds to it gets rows of zeros.
+//! - A norm divides by the root of the mean square over the padded length. Its weights times `sqrt(H / P)` and epsilon
+//!   times `H / P` (H before, P after padding) undo that.
+//! - There are more heads, since `heads * head length = P`. Each key-value head gets as many more query heads as the
+//!   others. Their queries are zero and the output matrix multiplies what they attend to by zero.
+
+use candle_core::{
+    Device, Tensor,
+    quantized::{GgmlDType, QTensor, gguf_file::Content, gguf_file::Value, k_quants::QK_K},
+};
+
+use super::{append_rows::append_rows, rewrite::GgufRewrite};
+
+const ARCHITECTURE: &str = "general.architecture";
+const HIDDEN: &str = "qwen2.embedding_length";
+const HEADS: &str = "qwen2.attention.head_count";
+const KEY_VALUE_HEADS: &str = "qwen2.attention.head_count_kv";
+const EPSILON: &str = "qwen2.attention.layer_norm_rms_epsilon";
+/// Length of the hidden state before padding.
+const STATE_LENGTH: &str = "rsd.state_length";
+
+/// Length of the hidden state of a padded model without its padding. `None` if the model is not padded.
+pub(super) fn state_length(content: &Content) -> Option<usize> {
+    number(content, STATE_LENGTH)
+}
+
+/// Pads a model and converts its matrices to `Q6_K`.
+pub(super) struct PadToBlocks {
+    hidden: usize,
+    padded: usize,
+    heads: usize,
+    key_value_heads: usize,
+    head_length: usize,
+    epsilon: f32,
+}
+
+impl PadToBlocks {
+    /// How to pad the model. `None` if it would gain nothing or cannot be padded: it is no Qwen2 model, it has no matrix
+    /// of a slow type with rows that do not fit, it would grow by more than a quarter, or its heads cannot be padded.
+    pub(super) fn new(source: &Content) -> Option<Self> {
+        if source.metadata.get(ARCHITECTURE)?.to_string().ok()? != "qwen2" {
+            return None;
+        }
+        let [hidden, heads, key_value_heads] = [HIDDEN, HEADS, KEY_VALUE_HEADS].map(|key| number(source, key));
+        let (hidden, heads, key_value_heads) = (hidden?, heads?, key_value_heads?);
+        let epsilon = source.metadata.get(EPSILON)?.to_f32().ok()?;
+        let padded = hidden.next_multiple_of(QK_K);
+        let head_length = hidden.checked_div(heads)?;
+        let whole = head_length > 0
+            && heads * head_length == hidden
+            && padded % head_length == 0
+            && key_value_heads > 0
+            && heads % key_value_heads == 0
+            && (padded / head_length) % key_value_heads == 0;
+        if padded == hidden || padded * 4 > hidden * 5 || !whole {
+            return None;
+        }
+        let known = source.tensor_infos.iter().all(|(name, info)| {
+            let dims = info.shape.dims();
+            match TensorRole::of(name) {
+                Some(TensorRole::Norm | TensorRole::QueryBias) => dims == [hidden],
+                Some(TensorRole::Input) => dims.len() == 2 && dims[1] == hidden,
+                Some(TensorRole::Query | TensorRole::AttentionOutput) => dims == [hidden, hidden],
+                Some(TensorRole::Output) => dims.len() == 2 && dims[0] == hidden,
+                Some(TensorRole::Unchanged) => true,
+                None => false,
+            }
+        });
+        let gains = source.tensor_infos.values().any(|info| {
+            info.shape.dims().get(1).is_some_and(|columns| *columns == hidden) && is_blocky(info.ggml_dtype)
+        });
+        (known && gains).then_some(Self { hidden, padded, heads, key_value_heads, head_length, epsilon })
+    }
+
+    /// Appends zeros to a dimension of length H.
+    fn pad(&self, tensor: &Tensor, dim: usize) -> candle_core::Result<Tensor> {
+        tensor.pad_with_zeros(dim, 0, self.padded - self.hidden)
+    }
+
+    /// Inserts heads of zeros into a dimension of `heads * head length`, after those of each key-value head.
+    fn pad_heads(&self, tensor: &Tensor, dim: usize) -> candle_core::Result<Tensor> {
+        let groups = self.key_value_heads;
+        let [before, after] = [self.heads, self.padded / self.head_length].map(|heads| heads / groups);
+        let mut dims = tensor.dims().to_vec();
+        dims.splice(dim..=dim, [groups, before, self.head_length]);
+        let padded = tensor.reshape(dims)?.pad_with_zeros(dim + 1, 0, after - before)?;
+        let mut dims = tensor.dims().to_vec();
+        dims[dim] = self.padded;
+        padded.reshape(dims)
+    }
+
+    fn padded(&self, role: TensorRole, tensor: &Tensor) -> candle_core::Result<Tensor> {
+        #[expect(clippy::cast_precision_loss, reason = "lengths of hidden states are far below 2^52")]
+        let scale = (self.hidden as f64 / self.padded as f64).sqrt();
+        match role {
+            TensorRole::Norm => self.pad(&(tensor * scale)?, 0),
+            TensorRole::Input => self.pad(tensor, 1),
+            TensorRole::Query => self.pad_heads(&self.pad(tensor, 1)?, 0),
+            TensorRole::QueryBias => self.pad_heads(tensor, 0),
+            TensorRole::AttentionOutput => self.pad(&self.pad_heads(tensor, 1)?, 0),
+            TensorRole::Output => self.pad(tensor, 0),
+            TensorRole::Unchanged => Ok(tensor.clone()),
+        }
+    }
+}
+
+impl GgufRewrite for PadToBlocks {
+    fn suffix(&self) -> &'static str {
+        "q6_k"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn task(&self) -> &'static str {
+        "padding and requantizing to Q6_K"
+    }
+
+    fn changes(&self, _: &Content) -> bool {
+        true
+    }
+
+    fn metadata(&self, _: &Content) -> Vec<(String, Value)> {
+        #[expect(clippy::cast_possible_truncation, reason = "both are at most the U32 that was read, and a quarter")]
+        let value = |n: usize| Value::U32(n as u32);
+        #[expect(clippy::cast_precision_loss, reason = "lengths of hidden states are far below 2^23")]
+        let epsilon = self.epsilon * (self.hidden as f32 / self.padded as f32);
+        vec![
+            (HIDDEN.to_owned(), value(self.padded)),
+            (HEADS.to_owned(), value(self.padded / self.head_length)),
+            (EPSILON.to_owned(), Value::F32(epsilon)),
+            (STATE_LENGTH.to_owned(), value(self.hidden)),
+        ]
+    }
+
+    fn rewrite(&self, _: &Content, name: &str, tensor: QTensor) -> candle_core::Result<Vec<(String, QTensor)>> {
+        let role = TensorRole::of(name).unwrap_or(TensorRole::Unchanged);
+        let tensor = match (role, tensor.dtype()) {
+            (TensorRole::Unchanged, _) => tensor,
+            // K-quants have rows that fit, so that only rows are missing.
+            (TensorRole::Output, dtype) if dtype.block_size() == QK_K => {
+                let (_, columns) = tensor.shape().dims2()?;
+                let rows = Tensor::zeros((self.padded - self.hidden, columns), candle_core::DType::F32, &Device::Cpu)?;
+                append_rows(&tensor, &rows)?
+            }
+            (role, dtype) => {
+                let padded = self.padded(role, &tensor.dequantize(&Device::Cpu)?)?;
+                QTensor::quantize(&padded, fast_type(dtype, &padded))?
+            }
+        };
+        Ok(vec![(name.to_owned(), tensor)])
+    }
+}
+
+/// The type of a padded tensor: `Q6_K` for a matrix in blocks of 32, if its rows now fit, and else its own, unless that
+/// is slow.
+fn fast_type(dtype: GgmlDType, padded: &Tensor) -> GgmlDType {
+    match padded.dims() {
+        [_, columns] if is_blocky(dtype) && columns % QK_K == 0 => GgmlDType::Q6K,
+        [..] if is_blocky(dtype) => GgmlDType::Q8_0,
+        _ => dtype,
+    }
+}
+
+/// Whether the type has blocks of 32, which rows of any even number of these fit.
+fn is_blocky(dtype: GgmlDType) -> bool {
+    matches!(
+        dtype,
+        GgmlDType::Q4_0 | GgmlDType::Q4_1 | GgmlDType::Q5_0 | GgmlDType::Q5_1 | GgmlDType::Q8_0 | GgmlDType::Q8_1
+    )
+}
+
+/// What a tensor of a Qwen2 model does, which decides where it is padded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TensorRole {
+    /// The weights of a norm, `[H]`.
+    Norm,
+    /// A matrix that is multiplied by the hidden state, or the embeddings: `[_, H]`.
+    Input,
+    /// The matrix of the queries, `[heads * head length, H]`.
+    Query,
+    QueryBias,
+    /// The output matrix of the attention, `[H, heads * head length]`.
+    AttentionOutput,
+    /// A matrix whose product is added to the hidden state, `[H, _]`.
+    Output,
+    Unchanged,
+}
+
+impl TensorRole {
+    /// `None` for a tensor that no Qwen2 model has.
+    fn of(name: &str) -> Option<Self> {
+        let part = name.strip_prefix("blk.").and_then(|rest| rest.split_once('.')).map_or(name, |(_, part)| part);
+        Some(match part {
+            "output_norm.weight" | "attn_norm.weight" | "ffn_norm.weight" => Self::Norm,
+            "token_embd.weight" | "output.weight" | "attn_k.weight" | "attn_v.weight" | "ffn_gate.weight"
+            | "ffn_up.weight" => Self::Input,
+            "attn_q.weight" => Self::Query,
+            "attn_q.bias" => Self::QueryBias,
+            "attn_output.weight" => Self::AttentionOutput,
+            "ffn_down.weight" => Self::Output,
+            "attn_k.bias" | "attn_v.bias" => Self::Unchanged,
+            _ => return None,
+        })
+    }
+}
+
+fn number(content: &Content, key: &str) -> Option<usize> {
+    content.metadata.get(key)?.to_u32().ok().map(|n| n as usize)
+}
+
+#[cfg(test)]
+mod tests;

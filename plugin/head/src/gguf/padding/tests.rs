@@ -1,0 +1,144 @@
+use std::{fs::File, path::Path};
+
+use candle_core::{DType, quantized::gguf_file};
+
+use super::*;
+use crate::{
+    gguf::{expose_states, read_header, requantized},
+    progress::ProgressReporter,
+};
+
+const TYPES: [(&str, GgmlDType, &[usize]); 8] = [
+    ("token_embd.weight", GgmlDType::Q5_0, &[40, 224]),
+    ("output_norm.weight", GgmlDType::F32, &[224]),
+    ("blk.0.attn_q.weight", GgmlDType::Q8_0, &[224, 224]),
+    ("blk.0.attn_q.bias", GgmlDType::F32, &[224]),
+    ("blk.0.attn_v.weight", GgmlDType::F16, &[32, 224]),
+    ("blk.0.attn_v.bias", GgmlDType::F32, &[32]),
+    ("blk.0.attn_output.weight", GgmlDType::Q5_1, &[224, 224]),
+    ("blk.0.ffn_down.weight", GgmlDType::Q4K, &[224, 512]),
+];
+
+fn metadata() -> Vec<(&'static str, Value)> {
+    vec![
+        (ARCHITECTURE, Value::String("qwen2".to_owned())),
+        (HIDDEN, Value::U32(224)),
+        (HEADS, Value::U32(14)),
+        (KEY_VALUE_HEADS, Value::U32(2)),
+        (EPSILON, Value::F32(1e-6)),
+        ("general.name", Value::String("test".to_owned())),
+    ]
+}
+
+/// Writes tensors of numbers that look random and are the same in every run.
+fn write(path: &Path, types: &[(&str, GgmlDType, &[usize])], metadata: &[(&str, Value)]) {
+    let tensor = |(name, dtype, dims): &(&str, GgmlDType, &[usize])| {
+        let count: usize = dims.iter().product();
+        let values: Vec<f32> = (0..count).map(|n| (n as f32 * 12.9898 + name.len() as f32).sin()).collect();
+        QTensor::quantize(&Tensor::from_vec(values, *dims, &Device::Cpu).unwrap(), *dtype).unwrap()
+    };
+    let tensors: Vec<(&str, QTensor)> = types.iter().map(|row| (row.0, tensor(row))).collect();
+    let tensors: Vec<(&str, &QTensor)> = tensors.iter().map(|(name, tensor)| (*name, tensor)).collect();
+    let metadata: Vec<(&str, &Value)> = metadata.iter().map(|(key, value)| (*key, value)).collect();
+    gguf_file::write(&mut File::create(path).unwrap(), &metadata, &tensors).unwrap();
+}
+
+fn read(path: &Path, name: &str) -> QTensor {
+    let mut file = File::open(path).unwrap();
+    Content::read(&mut file).unwrap().tensor(&mut file, name, &Device::Cpu).unwrap()
+}
+
+fn values(tensor: &QTensor) -> Tensor {
+    tensor.dequantize(&Device::Cpu).unwrap()
+}
+
+/// The largest difference between two tensors.
+fn distance(a: &Tensor, b: &Tensor) -> f32 {
+    (a - b).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar().unwrap()
+}
+
+#[test]
+fn every_tensor_is_padded_where_its_role_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("model.gguf");
+    write(&source, &TYPES, &metadata());
+    let output = requantized(&source, &ProgressReporter::silent()).unwrap();
+    assert_eq!(output, dir.path().join("model.q6_k.gguf"));
+    let pair = |name: &str| (values(&read(&source, name)), values(&read(&output, name)));
+    let zero = |part: Tensor| distance(&part, &part.zeros_like().unwrap()) == 0.0;
+
+    let (before, after) = pair("token_embd.weight");
+    assert!(distance(&before, &after.narrow(1, 0, 224).unwrap()) < 0.05);
+    assert!(zero(after.narrow(1, 224, 32).unwrap()));
+
+    let (before, after) = pair("output_norm.weight");
+    let scaled = (before * (224.0f64 / 256.0).sqrt()).unwrap();
+    assert!(distance(&scaled, &after.narrow(0, 0, 224).unwrap()) < 1e-6);
+    assert!(zero(after.narrow(0, 224, 32).unwrap()));
+
+    // Heads of 16 numbers: seven for the first key-value head, one of zeros, seven for the second, one of zeros.
+    for (name, dim) in [("blk.0.attn_q.weight", 0), ("blk.0.attn_q.bias", 0), ("blk.0.attn_output.weight", 1)] {
+        let (before, after) = pair(name);
+        let after = if dim == 0 { after } else { after.narrow(0, 0, 224).unwrap() };
+        let after = if after.rank() == 2 && dim == 0 { after.narrow(1, 0, 224).unwrap() } else { after };
+        for group in 0..2 {
+            let heads = after.narrow(dim, group * 128, 112).unwrap();
+            assert!(distance(&before.narrow(dim, group * 112, 112).unwrap(), &heads) < 0.05, "{name}");
+            assert!(zero(after.narrow(dim, group * 128 + 112, 16).unwrap()), "{name}");
+        }
+    }
+    assert!(zero(pair("blk.0.attn_q.weight").1.narrow(1, 224, 32).unwrap()));
+    assert!(zero(pair("blk.0.attn_output.weight").1.narrow(0, 224, 32).unwrap()));
+
+    // Half-precision numbers stay, and the rows of a K-quant are copied byte for byte.
+    let (before, after) = pair("blk.0.attn_v.weight");
+    assert_eq!(distance(&before, &after.narrow(1, 0, 224).unwrap()), 0.0);
+    let (before, after) = pair("blk.0.attn_v.bias");
+    assert_eq!(distance(&before, &after), 0.0);
+    let (before, after) = (read(&source, "blk.0.ffn_down.weight"), read(&output, "blk.0.ffn_down.weight"));
+    let bytes = before.data().unwrap();
+    assert_eq!(&after.data().unwrap()[..bytes.len()], &bytes[..]);
+    assert!(zero(values(&after).narrow(0, 224, 32).unwrap()));
+
+    let header = read_header(&output).unwrap();
+    let types: Vec<String> = TYPES.iter().map(|row| format!("{:?}", header.tensor_infos[row.0].ggml_dtype)).collect();
+    assert_eq!(types, ["Q6K", "F32", "Q6K", "F32", "F16", "F32", "Q6K", "Q4K"]);
+    let changed = [HIDDEN, HEADS, KEY_VALUE_HEADS, STATE_LENGTH].map(|key| number(&header, key).unwrap());
+    assert_eq!((changed, header.metadata.len()), ([256, 16, 2, 224], metadata().len() + 1));
+    assert!((header.metadata[EPSILON].to_f32().unwrap() - 0.875e-6).abs() < 1e-12);
+
+    // The state is exposed without its padding.
+    let exposed = expose_states(&output, &ProgressReporter::silent()).unwrap();
+    assert_eq!(exposed.hidden_size, 224);
+    let rows = values(&read(&exposed.path, "output.weight")).narrow(0, 40, 224).unwrap();
+    assert!(distance(&rows, &Tensor::eye(256, DType::F32, &Device::Cpu).unwrap().narrow(0, 0, 224).unwrap()) < 2e-3);
+}
+
+#[test]
+fn a_model_that_gains_nothing_or_cannot_be_padded_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("model.gguf");
+    let padded = |types: &[(&str, GgmlDType, &[usize])], changes: &[(&'static str, Value)]| {
+        let mut metadata = metadata();
+        for (key, value) in changes {
+            metadata.retain(|(known, _)| known != key);
+            metadata.push((*key, value.clone()));
+        }
+        write(&source, types, &metadata);
+        PadToBlocks::new(&read_header(&source).unwrap()).is_some()
+    };
+    assert!(padded(&TYPES, &[]));
+    assert!(!padded(&TYPES, &[(ARCHITECTURE, Value::String("qwen3".to_owned()))]), "another architecture");
+    assert!(!padded(&TYPES, &[(HEADS, Value::U32(7)), (KEY_VALUE_HEADS, Value::U32(7))]), "8 heads for 7");
+    assert!(!padded(&TYPES, &[(HEADS, Value::U32(0))]), "no heads");
+    assert!(!padded(&TYPES, &[(KEY_VALUE_HEADS, Value::U32(0))]), "no key-value heads");
+    assert!(!padded(&TYPES, &[(HIDDEN, Value::U32(192))]), "the tensors have other shapes");
+    let unknown: &[usize] = &[224];
+    assert!(!padded(&[&TYPES[..], &[("blk.0.gate.weight", GgmlDType::F32, unknown)]].concat(), &[]), "unknown tensor");
+    let exact = TYPES.map(|(name, _, dims)| (name, GgmlDType::F32, dims));
+    assert!(!padded(&exact, &[]), "no slow type");
+    let fits = [("token_embd.weight", GgmlDType::Q8_0, &[40usize, 256][..])];
+    assert!(!padded(&fits, &[(HIDDEN, Value::U32(256)), (HEADS, Value::U32(16))]), "rows that fit");
+    let small = [("token_embd.weight", GgmlDType::Q8_0, &[40usize, 64][..])];
+    assert!(!padded(&small, &[(HIDDEN, Value::U32(64)), (HEADS, Value::U32(4))]), "four times the size");
+}
