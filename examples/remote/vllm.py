@@ -4,20 +4,28 @@
     vllm serve TARGET --port 8001 --enable-prompt-tokens-details
     python vllm.py --draft http://127.0.0.1:8000 --target http://127.0.0.1:8001 --tokenizer tokenizer.json
 
-It starts `mistralrs-rsd serve` with config/remote-vllm.yaml on a free port and asks it greedily:
+With a reward model that vLLM serves in the format of Qwen2.5-Math-PRM, every score is compared, too:
+
+    vllm serve PRM --port 8002 --runner pooling
+    python vllm.py ... --prm http://127.0.0.1:8002 --prm-tokenizer prm/tokenizer.json
+
+It starts `mistralrs-rsd serve` with config/remote-vllm.yaml or config/remote-rewards.yaml on a free port and asks it
+greedily:
 
 - at delta 2 every drafted step is rejected, and the answer must be what the target's vLLM gives for the whole question;
 - at delta 0 every step is accepted, and the answer must be what the draft's vLLM gives;
 - between them the steps of the trace are asked for once more, each from the engine that decoded it and after the token
   ids of the steps before. The ids of all of them together must decode to the answer.
 
-A score is a digest of the step here, so no reward model is needed and both models take part. It prints a table and ends
-with status 1 if an answer differs. It needs only Python. vLLM rounds a prompt that it prefills as a whole in another
-way than the same tokens in parts, so in bfloat16 two tokens that are nearly equally likely can change places; each
-difference is printed with the log-probabilities of both. `--dtype float32` makes that rare.
+Without a reward model a score is a digest of the step, so that both models take part. With one, the threshold for both
+is `--delta`, and each score must be the one that vLLM gives for the published prompt. It prints a table and ends with
+status 1 if an answer or a score differs. It needs only Python. vLLM rounds a prompt that it prefills as a whole in
+another way than the same tokens in parts, so in bfloat16 two tokens that are nearly equally likely can change places;
+each difference is printed with the log-probabilities of both. `--dtype float32` makes that rare.
 """
 
 import argparse
+import concurrent.futures
 import contextlib
 import hashlib
 import json
@@ -37,9 +45,11 @@ sys.path.insert(0, str(ROOT / "examples" / "http-scorer"))
 
 import scorer
 
+QUESTIONS = ROOT / "examples" / "questions.jsonl"
 SYSTEM = "Please reason step by step, and put your final answer within \\boxed{}."
-# The thresholds of the table: the target alone, the draft alone, and both.
-DELTAS = (2, 0, 0.5)
+# The prompt and the separator of Qwen2.5-Math-PRM (model card).
+PRM_PROMPT = "<|im_start|>system\n{}<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n{}"
+PRM_SEPARATOR = "<extra_0>"
 
 
 def arguments():
@@ -48,12 +58,20 @@ def arguments():
     parser.add_argument("--draft", required=True, help="base URL of the draft's vLLM, without /v1")
     parser.add_argument("--target", required=True, help="base URL of the target's vLLM, without /v1")
     parser.add_argument("--tokenizer", required=True, type=pathlib.Path, help="tokenizer.json that both models have")
+    parser.add_argument("--prm", help="base URL of the vLLM that serves a reward model")
+    parser.add_argument("--prm-tokenizer", type=pathlib.Path, help="tokenizer.json of the reward model")
+    parser.add_argument("--delta", type=float, default=0.5, help="threshold for both models (default: 0.5)")
+    parser.add_argument("--step-tokens", type=int, help="end a step after so many tokens, not at a blank line")
     parser.add_argument("--bin", default="mistralrs-rsd", help="the program (default: mistralrs-rsd)")
-    parser.add_argument("--data", type=pathlib.Path, default=ROOT / "examples" / "questions.jsonl", help="question file")
+    parser.add_argument("--data", type=pathlib.Path, default=QUESTIONS, help="question file")
     parser.add_argument("--questions", type=int, default=20, help="number of questions (default: 20)")
     parser.add_argument("--max-tokens", type=int, default=64, help="limit of tokens per answer (default: 64)")
+    parser.add_argument("--clients", type=int, help="afterwards compare the throughput with so many answers at once")
     parser.add_argument("--api-key-env", default="VLLM_API_KEY", help="variable with vLLM's key (default: %(default)s)")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if bool(args.prm) != bool(args.prm_tokenizer):
+        parser.error("--prm and --prm-tokenizer belong together")
+    return args
 
 
 def digest_score(question, steps, step):
@@ -99,6 +117,13 @@ class Engine:
     def text(self, ids):
         return self.post("/detokenize", tokens=ids)["prompt"] if ids else ""
 
+    def score(self, question, steps):
+        """The score of the last of these steps, where this engine serves a reward model."""
+        parts = [step.strip() + PRM_SEPARATOR for step in steps if step.strip()]
+        prompt = PRM_PROMPT.format(SYSTEM, question.strip(), "".join(parts))
+        ids = self.post("/tokenize", prompt=prompt, add_special_tokens=False)["tokens"]
+        return self.post("/pooling", input=ids)["data"][0]["data"][-1][1]
+
     def likeliest(self, ids):
         """The likeliest next tokens with their log-probabilities."""
         reply = self.post("/v1/completions", prompt=ids, max_tokens=1, temperature=0, logprobs=4)
@@ -107,12 +132,12 @@ class Engine:
 
 
 @contextlib.contextmanager
-def serving(program, settings):
-    """The base URL of a server with config/remote-vllm.yaml and these settings."""
+def serving(program, deployment, settings):
+    """The base URL of a server with this file of config and these settings."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [program, "serve", "--rsd", str(ROOT / "config" / "remote-vllm.yaml"), "--port", str(port)]
+    command = [program, "serve", "--rsd", str(ROOT / "config" / deployment), "--port", str(port)]
     for path, value in settings.items():
         command += ["--set", f"{path}={value if isinstance(value, str) else json.dumps(value)}"]
     with tempfile.TemporaryFile("w+") as log:
@@ -168,6 +193,20 @@ def difference(engine, prompt, ids, found):
     )
 
 
+def wrong_scores(prm, question, steps):
+    """The scores of a trace that are not the reward model's."""
+    texts, wrong = [], []
+    for step in steps:
+        if "reward" in step:
+            drafted = step["text"] if step["source"] == "draft" else step["rejected"]["text"]
+            expected = prm.score(question, [*texts, drafted])
+            if abs(expected - step["reward"]) > 1e-3:
+                found = f"step {step['index']} has the score {step['reward']:.4f}"
+                wrong.append(f"{found}, the reward model's is {expected:.4f}")
+        texts.append(step["text"])
+    return wrong
+
+
 def check(engines, url, question, delta, max_tokens):
     """The trace of an answer, and what is wrong with it."""
     text, tokens, trace = ask(url, question, delta, max_tokens)
@@ -185,8 +224,55 @@ def check(engines, url, question, delta, max_tokens):
         wrong.append("the steps of the trace are not the answer")
     if not trace["shared_vocabulary"]:
         wrong.append("the vocabularies are not the same")
+    if "prm" in engines:
+        wrong += wrong_scores(engines["prm"], question, steps)
     wrong += [f"step {step['index']} is a fallback: {step['fallback']}" for step in steps if step.get("fallback")]
     return trace, wrong
+
+
+def throughput(ask_one, clients):
+    """Tokens per second of as many answers at once as there are clients."""
+    began = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(clients) as pool:
+        tokens = sum(pool.map(ask_one, range(clients)))
+    return tokens / (time.monotonic() - began)
+
+
+def compare_throughput(engines, url, questions, deltas, max_tokens, clients):
+    """Prints tokens per second of each engine alone and of RSD, in two rounds, the first of which warms up."""
+    def alone(engine):
+        return lambda n: len(engine.continued(engine.prompt(messages(questions[n % len(questions)])), max_tokens))
+
+    def rsd(delta):
+        return lambda n: ask(url, questions[n % len(questions)], delta, max_tokens)[1]
+
+    found = {}
+    for _ in range(2):
+        found |= {f"the {role} alone": throughput(alone(engines[role]), clients) for role in ("draft", "target")}
+        found |= {f"RSD, delta {delta}": throughput(rsd(delta), clients) for delta in deltas}
+    print(f"| {clients} answers at once | tokens/s |\n|---|---|")
+    for name, speed in found.items():
+        print(f"| {name} | {speed:.0f} |")
+
+
+def remote(role, engine, tokenizer, key):
+    """The settings of a role on an engine."""
+    return {
+        f"{role}.remote.urls": [engine.url],
+        f"{role}.remote.model": engine.model,
+        f"{role}.remote.api_key_env": key,
+        f"{role}.remote.timeouts.reply_ms": 3_600_000,
+        f"{role}.tokenizer": str(tokenizer.resolve()),
+    }
+
+
+def digest_scorer():
+    """The URL of a scorer that gives digests."""
+    scorer.reward = digest_score
+    server = scorer.ThreadingHTTPServer(("127.0.0.1", 0), scorer.Scorer)
+    server.RequestHandlerClass.log_message = lambda *_: None
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}/score"
 
 
 def main():
@@ -194,23 +280,22 @@ def main():
     args = arguments()
     key = os.environ.setdefault(args.api_key_env, "none")
     engines = {"draft": Engine(args.draft, key), "target": Engine(args.target, key)}
-    scorer.reward = digest_score
-    scores = scorer.ThreadingHTTPServer(("127.0.0.1", 0), scorer.Scorer)
-    scores.RequestHandlerClass.log_message = lambda *_: None
-    threading.Thread(target=scores.serve_forever, daemon=True).start()
-    settings = {"reward.url": f"http://127.0.0.1:{scores.server_port}/score"}
+    if args.prm:
+        deployment, prm = "remote-rewards.yaml", Engine(args.prm, key)
+        settings = remote("reward.model", prm, args.prm_tokenizer, args.api_key_env)
+    else:
+        deployment, prm, settings = "remote-vllm.yaml", None, {"reward.url": digest_scorer()}
     for role, engine in engines.items():
-        settings |= {
-            f"roles.{role}.remote.urls": [engine.url],
-            f"roles.{role}.remote.model": engine.model,
-            f"roles.{role}.remote.api_key_env": args.api_key_env,
-            f"roles.{role}.remote.timeouts.reply_ms": 3_600_000,
-            f"roles.{role}.tokenizer": str(args.tokenizer.resolve()),
-        }
+        settings |= remote(f"roles.{role}", engine, args.tokenizer, args.api_key_env)
+    if prm:
+        engines["prm"] = prm
+    if args.step_tokens:
+        settings |= {"steps.unit": "tokens", "steps.tokens": args.step_tokens}
     lines = args.data.read_text(encoding="utf-8").splitlines()
     questions = [json.loads(line)["question"] for line in lines if line.strip()][: args.questions]
-    rows = {delta: [0, 0, 0, 0] for delta in DELTAS}
-    with serving(args.bin, settings) as url:
+    # The target alone, the draft alone, and both.
+    rows = {delta: [0, 0, 0, 0] for delta in (2, 0, args.delta)}
+    with serving(args.bin, deployment, settings) as url:
         for number, question in enumerate(questions, 1):
             for delta, row in rows.items():
                 trace, wrong = check(engines, url, question, delta, args.max_tokens)
@@ -221,6 +306,8 @@ def main():
                 for reason in wrong:
                     print(f"question {number}, delta {delta}: {reason}")
             print(f"{number} of {len(questions)}", flush=True)
+        if args.clients:
+            compare_throughput(engines, url, questions, rows, args.max_tokens, args.clients)
     print("| delta | answers as the engines give them | steps of the draft | steps of the target | tokens |")
     print("|---|---|---|---|---|")
     for delta, (right, draft, target, tokens) in rows.items():

@@ -25,10 +25,11 @@ impl LlamaServer {
 
     /// Starts one that returns hidden states.
     pub async fn start_for_states(gguf: &Path) -> Self {
-        Self::start_with(gguf, &["--states"]).await
+        Self::start_with(gguf, &["--states".to_owned()]).await
     }
 
-    async fn start_with(gguf: &Path, options: &[&str]) -> Self {
+    /// Starts it with further options of the script.
+    pub async fn start_with(gguf: &Path, options: &[String]) -> Self {
         let mut child = Command::new("python3")
             .arg(format!("{ROOT}/examples/remote/llama_server.py"))
             .arg(gguf)

@@ -1,10 +1,11 @@
-//! Draft and target on a real llama.cpp server, with the demo pair.
+//! Draft and target on real llama.cpp servers, with the demo pair and with tiny models.
 //!
 //! It needs the Python package that `examples/remote/requirements.txt` names, in `target/tools/llama` or where Python
 //! finds it. `RSD_TEST_QUESTIONS` sets the number of questions.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod llama_server;
+mod many;
 mod states;
 
 use std::path::Path;

@@ -73,7 +73,7 @@ impl PadToBlocks {
             }
         });
         let gains = source.tensor_infos.values().any(|info| {
-            info.shape.dims().get(1).is_some_and(|columns| *columns == hidden) && is_blocky(info.ggml_dtype)
+            info.shape.dims().get(1).is_some_and(|columns| *columns == hidden) && has_small_blocks(info.ggml_dtype)
         });
         (known && gains).then_some(Self { hidden, padded, heads, key_value_heads, head_length, epsilon })
     }
@@ -163,14 +163,14 @@ impl GgufRewrite for PadToBlocks {
 /// is slow.
 fn fast_type(dtype: GgmlDType, padded: &Tensor) -> GgmlDType {
     match padded.dims() {
-        [_, columns] if is_blocky(dtype) && columns % QK_K == 0 => GgmlDType::Q6K,
-        [..] if is_blocky(dtype) => GgmlDType::Q8_0,
+        [_, columns] if has_small_blocks(dtype) && columns % QK_K == 0 => GgmlDType::Q6K,
+        [..] if has_small_blocks(dtype) => GgmlDType::Q8_0,
         _ => dtype,
     }
 }
 
-/// Whether the type has blocks of 32, which rows of any even number of these fit.
-fn is_blocky(dtype: GgmlDType) -> bool {
+/// Whether the type has blocks of 32 numbers.
+fn has_small_blocks(dtype: GgmlDType) -> bool {
     matches!(
         dtype,
         GgmlDType::Q4_0 | GgmlDType::Q4_1 | GgmlDType::Q5_0 | GgmlDType::Q5_1 | GgmlDType::Q8_0 | GgmlDType::Q8_1
