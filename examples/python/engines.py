@@ -4,8 +4,9 @@
     python engines.py --rounds 5
 
 In each round `mistralrs-rsd bench --parts ratios` measures the costs of decode and prefill (one round after a warm-up),
-then llama.cpp prefills one prompt and decodes greedily with the same files. Nothing else should run on the machine
-meanwhile. The table has the medians of the rounds, with the lowest and the highest in parentheses.
+then llama.cpp prefills one prompt and decodes greedily with the same files. That of the draft is its copy for CPUs, which
+`mistralrs-rsd models pull --requantize` writes. Nothing else should run on the machine meanwhile. The table has the
+medians of the rounds, with the lowest and the highest in parentheses.
 """
 
 import argparse
@@ -34,7 +35,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=5, help="number of rounds (default: 5)")
     parser.add_argument("--max-tokens", type=int, default=64, help="tokens to decode (default: 64)")
     parser.add_argument("--threads", type=int, default=2, help="threads of each engine (default: 2)")
-    for role, name in (("draft", "0.5b-instruct-q4_k_m.q6_k"), ("target", "1.5b-instruct-q4_k_m")):
+    for role, name in (("draft", "0.5b-instruct-q4_k_m.padded"), ("target", "1.5b-instruct-q4_k_m")):
         file = CACHE / f"qwen2.5-coder-{name}.gguf"
         parser.add_argument(f"--{role}", type=pathlib.Path, default=file, help=f"GGUF file of the {role} (default: {file})")
     return parser.parse_args()

@@ -379,6 +379,8 @@ def state_width(model):
         llama.llama_model_meta_val_str(model, name.encode(), found, len(found))
         return found.value.decode()
 
+    if entry("rsd.state_length"):
+        raise SystemExit("this file is the padded copy for CPUs: its states fit no head; use the published file")
     return int(entry(entry("general.architecture") + ".embedding_length"))
 
 

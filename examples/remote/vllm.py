@@ -17,11 +17,11 @@ greedily:
 - between them the steps of the trace are asked for once more, each from the engine that decoded it and after the token
   ids of the steps before. The ids of all of them together must decode to the answer.
 
-Without a reward model a score is a digest of the step, so that both models take part. With one, the threshold for both
-is `--delta`, and each score must be the one that vLLM gives for the published prompt. It prints a table and ends with
-status 1 if an answer or a score differs. It needs only Python. vLLM rounds a prompt that it prefills as a whole in
-another way than the same tokens in parts, so in bfloat16 two tokens that are nearly equally likely can change places;
-each difference is printed with the log-probabilities of both. `--dtype float32` makes that rare.
+`--delta` is the threshold at which both take part. Without a reward model a score is a digest of the step. With one,
+each score must be the one that vLLM gives for the published prompt. It prints a table and ends with status 1 if an
+answer or a score differs. It needs only Python. vLLM rounds a prompt that it prefills as a whole in another way than
+the same tokens in parts, so in bfloat16 two tokens that are nearly equally likely can change places; each difference is
+printed with the log-probabilities of both. `--dtype float32` makes that rare.
 """
 
 import argparse
@@ -71,6 +71,8 @@ def arguments():
     args = parser.parse_args()
     if bool(args.prm) != bool(args.prm_tokenizer):
         parser.error("--prm and --prm-tokenizer belong together")
+    if not 0 < args.delta < 2:
+        parser.error("--delta must be between 0 and 2, which are the thresholds of the other two kinds of answers")
     return args
 
 
@@ -240,8 +242,10 @@ def throughput(ask_one, clients):
 
 def compare_throughput(engines, url, questions, deltas, max_tokens, clients):
     """Prints tokens per second of each engine alone and of RSD, in two rounds, the first of which warms up."""
+    prompts = [engines["target"].prompt(messages(question)) for question in questions]
+
     def alone(engine):
-        return lambda n: len(engine.continued(engine.prompt(messages(questions[n % len(questions)])), max_tokens))
+        return lambda n: len(engine.continued(prompts[n % len(prompts)], max_tokens))
 
     def rsd(delta):
         return lambda n: ask(url, questions[n % len(questions)], delta, max_tokens)[1]
@@ -253,14 +257,15 @@ def compare_throughput(engines, url, questions, deltas, max_tokens, clients):
     print(f"| {clients} answers at once | tokens/s |\n|---|---|")
     for name, speed in found.items():
         print(f"| {name} | {speed:.0f} |")
+    print()
 
 
-def remote(role, engine, tokenizer, key):
-    """The settings of a role on an engine."""
+def remote(role, engine, tokenizer, key_env):
+    """The settings of a role on an engine, whose key is in the variable `key_env`."""
     return {
         f"{role}.remote.urls": [engine.url],
         f"{role}.remote.model": engine.model,
-        f"{role}.remote.api_key_env": key,
+        f"{role}.remote.api_key_env": key_env,
         f"{role}.remote.timeouts.reply_ms": 3_600_000,
         f"{role}.tokenizer": str(tokenizer.resolve()),
     }
@@ -281,16 +286,18 @@ def main():
     key = os.environ.setdefault(args.api_key_env, "none")
     engines = {"draft": Engine(args.draft, key), "target": Engine(args.target, key)}
     if args.prm:
-        deployment, prm = "remote-rewards.yaml", Engine(args.prm, key)
-        settings = remote("reward.model", prm, args.prm_tokenizer, args.api_key_env)
+        engines["prm"] = Engine(args.prm, key)
+        deployment = "remote-rewards.yaml"
+        settings = remote("reward.model", engines["prm"], args.prm_tokenizer, args.api_key_env)
     else:
-        deployment, prm, settings = "remote-vllm.yaml", None, {"reward.url": digest_scorer()}
-    for role, engine in engines.items():
-        settings |= remote(f"roles.{role}", engine, args.tokenizer, args.api_key_env)
-    if prm:
-        engines["prm"] = prm
+        deployment, settings = "remote-vllm.yaml", {"reward.url": digest_scorer()}
+    for role in ("draft", "target"):
+        settings |= remote(f"roles.{role}", engines[role], args.tokenizer, args.api_key_env)
     if args.step_tokens:
         settings |= {"steps.unit": "tokens", "steps.tokens": args.step_tokens}
+    if args.clients:
+        limits = ("limits.running", "roles.draft.remote.max_concurrency", "roles.target.remote.max_concurrency")
+        settings |= dict.fromkeys(limits, args.clients)
     lines = args.data.read_text(encoding="utf-8").splitlines()
     questions = [json.loads(line)["question"] for line in lines if line.strip()][: args.questions]
     # The target alone, the draft alone, and both.
@@ -307,7 +314,7 @@ def main():
                     print(f"question {number}, delta {delta}: {reason}")
             print(f"{number} of {len(questions)}", flush=True)
         if args.clients:
-            compare_throughput(engines, url, questions, rows, args.max_tokens, args.clients)
+            compare_throughput(engines, url, questions, list(rows), args.max_tokens, args.clients)
     print("| delta | answers as the engines give them | steps of the draft | steps of the target | tokens |")
     print("|---|---|---|---|---|")
     for delta, (right, draft, target, tokens) in rows.items():

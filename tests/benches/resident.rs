@@ -42,7 +42,7 @@ async fn main() -> anyhow::Result<()> {
                     each. How many euros does she have left? Please reason step by step.";
     let prompt = Prompt::Chat(vec![ChatMessage { role: "user".to_owned(), content: question.to_owned() }]);
     let mut ratios = Vec::new();
-    println!("| pair | as published, tok/s | with head, tok/s | ratio |\n|---|---|---|---|");
+    println!("| pair | without head, tok/s | with head, tok/s | ratio |\n|---|---|---|---|");
     for pair in 0..=PAIRS {
         let (a, first) = speed(&plain, &prompt, None).await?;
         let (b, second) = speed(&observed, &prompt, Some(&head)).await?;

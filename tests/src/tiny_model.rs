@@ -21,8 +21,8 @@ pub const CONTEXT: usize = 2048;
 const LAYERS: usize = 2;
 /// Size of the hidden state.
 pub const HIDDEN: usize = 64;
-/// Size of the hidden state of [`TinyModel::gguf_with_odd_rows`].
-pub const ODD_HIDDEN: usize = 224;
+/// Size of the hidden state of [`TinyModel::gguf_with_unaligned_rows`].
+pub const UNALIGNED_HIDDEN: usize = 224;
 const KV_HEADS: usize = 2;
 const INTERMEDIATE: usize = 128;
 
@@ -35,7 +35,7 @@ struct TinyShape {
 
 const SMALL: TinyShape = TinyShape { hidden: HIDDEN, heads: 4 };
 /// Rows of 7/8 of a block of 256 and 7 heads for each key-value head, as in the Qwen2.5 models of 0.5B.
-const ODD: TinyShape = TinyShape { hidden: ODD_HIDDEN, heads: 14 };
+const UNALIGNED: TinyShape = TinyShape { hidden: UNALIGNED_HIDDEN, heads: 14 };
 
 const GGUF_FILE: &str = "tiny.gguf";
 
@@ -92,19 +92,19 @@ impl TinyModel {
         Ok(Self { dir, vocabulary, format: ModelFormat::Gguf })
     }
 
-    /// Writes a GGUF file of a model with rows of [`ODD_HIDDEN`] numbers, which do not fit the blocks of K-quants. One
+    /// Writes a GGUF file of a model with rows of [`UNALIGNED_HIDDEN`] numbers, which do not fit the blocks of K-quants. One
     /// matrix is in `Q8_0`. It is zero, so that it remains the same in every type.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn gguf_with_odd_rows(seed: u64) -> anyhow::Result<Self> {
+    pub fn gguf_with_unaligned_rows(seed: u64) -> anyhow::Result<Self> {
         let vocabulary = TinyVocabulary::new();
         let dir = tempfile::tempdir().context("a folder for the tiny model")?;
-        let mut weights = weights(vocabulary.len(), ODD, seed)?;
+        let mut weights = weights(vocabulary.len(), UNALIGNED, seed)?;
         let zero = weights.get_mut("model.layers.0.self_attn.v_proj.weight").context("no v_proj")?;
         *zero = zero.zeros_like()?;
         let dtype = |name: &str| if name == "blk.0.attn_v.weight" { GgmlDType::Q8_0 } else { GgmlDType::F32 };
-        gguf::write(&dir.path().join(GGUF_FILE), &vocabulary, ODD, &weights, dtype)?;
+        gguf::write(&dir.path().join(GGUF_FILE), &vocabulary, UNALIGNED, &weights, dtype)?;
         Ok(Self { dir, vocabulary, format: ModelFormat::Gguf })
     }
 

@@ -166,8 +166,8 @@ pub struct RoleConfig {
     /// PagedAttention has to reserve memory for it.
     #[schemars(range(min = 1))]
     pub context_length: Option<usize>,
-    /// Write a copy of a GGUF once whose types are faster on a CPU: with rows padded to K-quants, or else with `Q8_0` in
-    /// place of `Q5_0` and `Q5_1`. Default: true for a bundled model on a CPU.
+    /// Write, once, a copy of a GGUF in types that are faster on a CPU: padded to rows that fit K-quants, or else with
+    /// `Q8_0` in place of `Q5_0` and `Q5_1`. Default: true for a bundled model on a CPU.
     pub requantize: Option<bool>,
     /// Parameters without embeddings, for FLOP estimates. Default: counted in the files of the model.
     #[schemars(range(min = 1))]

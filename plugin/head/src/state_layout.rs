@@ -54,23 +54,24 @@ impl StateLayout {
         };
         let output = matrix(["output.weight", "lm_head.weight"]);
         let embeddings = matrix(["token_embd.weight", "model.embed_tokens.weight"]);
-        let (Some((rows, columns)), Some((vocabulary, _))) = (output, embeddings) else {
+        let (Some((rows, columns)), Some((vocabulary, hidden))) = (output, embeddings) else {
             return Err(format!(
                 "its hidden states are needed, but {} has no output matrix with rows for them; run `prm prepare` first",
                 files.first().map_or(Path::new("the model"), PathBuf::as_path).display()
             ));
         };
-        let (expected, fits) = match self {
-            // A padded model has more columns than its state has numbers.
-            Self::Last(_) => (vocabulary + width, columns >= width),
-            _ => (vocabulary, columns == width),
+        // The state inside a padded model is longer than the one that it exposes.
+        let expected = match self {
+            Self::Last(_) => (vocabulary + width, hidden.max(width)),
+            _ => (vocabulary, width),
         };
-        if rows == expected && fits {
+        if (rows, columns) == expected {
             return Ok(());
         }
         Err(format!(
             "its hidden states of {width} numbers are needed, but its output matrix is {rows} x {columns} and not \
-             {expected} x {width}: it does not expose them; run `prm prepare` first"
+             {} x {}: it does not expose them; run `prm prepare` first",
+            expected.0, expected.1
         ))
     }
 }
@@ -107,7 +108,12 @@ mod tests {
         write(9);
         assert_eq!(StateLayout::First(4).check(&files), Ok(()));
         assert!(StateLayout::Last(4).check(&files).unwrap_err().contains("9 x 4 and not 13 x 4"));
-        assert!(StateLayout::Last(5).check(&files).unwrap_err().contains("does not expose them"));
+        assert!(StateLayout::Last(5).check(&files).unwrap_err().contains("9 x 4 and not 14 x 5"));
+        // A padded model exposes fewer numbers than its rows have, and never more.
+        write(12);
+        assert_eq!(StateLayout::Last(3).check(&files), Ok(()));
+        write(14);
+        assert!(StateLayout::Last(5).check(&files).unwrap_err().contains("14 x 4 and not 14 x 5"));
         assert!(StateLayout::Last(4).check(&[]).unwrap_err().contains("run `prm prepare` first"));
         assert_eq!(StateLayout::NotExposed.check(&[]), Ok(()));
     }

@@ -3,6 +3,7 @@
 
 mod append_rows;
 mod chat_template;
+mod cpu_types;
 mod header_check;
 mod manifest;
 mod padding;

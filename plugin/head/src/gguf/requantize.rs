@@ -8,8 +8,9 @@ use candle_core::{
 };
 
 use super::{
+    cpu_types::is_slow,
     padding::PadToBlocks,
-    rewrite::{GgufRewrite, read_header, rewritten_copy, verify_copy},
+    rewrite::{GgufRewrite, fresh_copy, read_header, rewritten_copy, verify_copy},
 };
 use crate::{models::ModelError, progress::ProgressReporter};
 
@@ -43,14 +44,14 @@ impl GgufRewrite for RequantizeSlowTypes {
     }
 }
 
-fn is_slow(dtype: GgmlDType) -> bool {
-    matches!(dtype, GgmlDType::Q5_0 | GgmlDType::Q5_1)
-}
-
 /// The path of a file with the content of `source` in types that are fast on a CPU: `source` itself if its types are,
 /// else the copy, which is made if necessary. A model whose rows do not fit K-quants is padded if it can be, and `Q5_0`
 /// and `Q5_1` tensors become `Q8_0` otherwise.
 pub fn requantized(source: &Path, progress: &ProgressReporter) -> Result<PathBuf, ModelError> {
+    // Reading the header of a large vocabulary takes a while.
+    if let Some(copy) = fresh_copy(source, PadToBlocks::SUFFIX, PadToBlocks::VERSION) {
+        return Ok(copy);
+    }
     match PadToBlocks::new(&read_header(source)?) {
         Some(padding) => rewritten_copy(source, &padding, progress),
         None => rewritten_copy(source, &RequantizeSlowTypes, progress),
@@ -62,8 +63,8 @@ pub fn requantized(source: &Path, progress: &ProgressReporter) -> Result<PathBuf
 /// # Errors
 /// The copy is not as it was written.
 pub fn verify_requantized(source: &Path, progress: &ProgressReporter) -> Result<Option<PathBuf>, ModelError> {
-    match PadToBlocks::new(&read_header(source)?) {
-        Some(padding) => verify_copy(source, padding.suffix(), progress),
+    match verify_copy(source, PadToBlocks::SUFFIX, progress)? {
+        Some(copy) => Ok(Some(copy)),
         None => verify_copy(source, RequantizeSlowTypes.suffix(), progress),
     }
 }

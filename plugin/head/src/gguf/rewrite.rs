@@ -4,7 +4,7 @@
 //! A copy has all metadata and tensors of its source that the [`GgufRewrite`] does not change. It is written beside the
 //! source (`NAME.SUFFIX.gguf`) or, if that directory is not writable, in the cache directory. A [`CopyManifest`] beside
 //! it records what was done, so that later starts use the copy without hashing it. candle's writer needs all tensors at
-//! once, so making a copy takes about the size of the copy in memory.
+//! once, so making a copy takes its size in memory, and several times its largest tensor in f32.
 
 use std::{
     collections::BTreeMap,
@@ -46,7 +46,7 @@ pub(super) trait GgufRewrite {
     /// Whether anything would change; if not, the source is used as it is.
     fn changes(&self, source: &Content) -> bool;
     /// Metadata that the copy has in place of the source's, or besides it.
-    fn metadata(&self, _source: &Content) -> Vec<(String, Value)> {
+    fn metadata(&self) -> Vec<(String, Value)> {
         Vec::new()
     }
     /// The tensors, by name, that the copy has in place of one tensor.
@@ -59,20 +59,15 @@ pub(super) fn rewritten_copy(
     how: &impl GgufRewrite,
     progress: &ProgressReporter,
 ) -> Result<PathBuf, ModelError> {
-    let places = places(source, how.suffix());
-    for output in &places {
-        if CopyManifest::load(&manifest_path(output))
-            .is_some_and(|m| m.describes(output, how.version()) && m.source.stamp.is_fresh(source))
-        {
-            return Ok(output.clone());
-        }
+    if let Some(copy) = fresh_copy(source, how.suffix(), how.version()) {
+        return Ok(copy);
     }
     let content = read_header(source)?;
     if !how.changes(&content) {
         return Ok(source.to_path_buf());
     }
     let mut denied = None;
-    for output in places {
+    for output in places(source, how.suffix()) {
         match make(source, &content, how, &output, progress) {
             Err(ModelError::File(error)) if not_writable(&error.source) && denied.is_none() => {
                 denied = Some(error.source);
@@ -82,6 +77,14 @@ pub(super) fn rewritten_copy(
     }
     let denied = denied.unwrap_or_else(|| io::ErrorKind::PermissionDenied.into());
     Err(FileError::io("write a copy beside", source)(denied).into())
+}
+
+/// The copy of `source` by this version of a rewrite, if there is one and `source` has not changed since.
+pub(super) fn fresh_copy(source: &Path, suffix: &str, version: u32) -> Option<PathBuf> {
+    places(source, suffix).into_iter().find(|output| {
+        CopyManifest::load(&manifest_path(output))
+            .is_some_and(|known| known.describes(output, version) && known.source.stamp.is_fresh(source))
+    })
 }
 
 /// Hashes the copy of `source` again. `None` if there is no copy.
@@ -159,6 +162,11 @@ fn make(
     fs::create_dir_all(dir).map_err(FileError::io("create", dir))?;
     let _lock = lock::acquire(&with_suffix(output, ".lock"), |message| progress.note(message))?;
     let manifest = manifest_path(output);
+    if output.exists() && !manifest.exists() {
+        let reason = "a copy of another file would have this name, but this file was not written by this program; move \
+                      it or that file to another folder";
+        return Err(ModelError::Gguf { path: output.to_path_buf(), reason: reason.to_owned() });
+    }
     let sha256 = hash(source, progress)?;
     if let Some(mut known) = CopyManifest::load(&manifest)
         && known.describes(output, how.version())
@@ -181,17 +189,18 @@ fn make(
             return Err(error);
         }
     };
-    fs::rename(&part, output).map_err(FileError::io("rename the finished copy to", output))?;
-    replace::sync_directory_of(output)?;
     let record = CopyManifest {
         tool: concat!("mistralrs-rsd ", env!("CARGO_PKG_VERSION")).to_owned(),
         recipe: how.version(),
         source: source_record,
-        output: record(output, sha256)?,
+        output: FileRecord { file: file_name(output), ..record(&part, sha256)? },
         tensors_before: count_types(content.tensor_infos.values().map(|info| info.ggml_dtype)),
         tensors_after: after,
     };
-    Ok(replace::replace_json(&manifest, &record, FileAccess::Shared)?)
+    // Before the copy, so that no copy is ever without one. Until then it describes no file that exists.
+    replace::replace_json(&manifest, &record, FileAccess::Shared)?;
+    fs::rename(&part, output).map_err(FileError::io("rename the finished copy to", output))?;
+    Ok(replace::sync_directory_of(output)?)
 }
 
 /// The tensors of a copy as they were written.
@@ -209,7 +218,7 @@ fn copied_metadata(source: &Content, how: &impl GgufRewrite) -> BTreeMap<String,
     if let Some(alignment) = metadata.get_mut(ALIGNMENT_KEY) {
         *alignment = Value::U32(WRITER_ALIGNMENT);
     }
-    metadata.extend(how.metadata(source));
+    metadata.extend(how.metadata());
     metadata
 }
 
@@ -260,7 +269,7 @@ fn check(
     if let Some((key, _)) =
         metadata.iter().find(|(key, value)| found.metadata.get(*key).is_none_or(|copied| !same(value, copied)))
     {
-        return Err(fail(format!("the copy lacks the metadata {key}")));
+        return Err(fail(format!("the copy lacks the metadata {key}, or has another value")));
     }
     if found.metadata.len() != metadata.len() || found.tensor_infos.len() != written.0.len() {
         return Err(fail("the copy has metadata or tensors that were not written".into()));
@@ -312,9 +321,13 @@ fn gguf_error(path: &Path) -> impl FnOnce(candle_core::Error) -> ModelError + '_
 
 fn record(path: &Path, sha256: String) -> Result<FileRecord, ModelError> {
     Ok(FileRecord {
-        file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        file: file_name(path),
         stamp: FileStamp::from_file(path, sha256).map_err(FileError::io("read", path))?,
     })
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn hash(path: &Path, progress: &ProgressReporter) -> Result<String, ModelError> {

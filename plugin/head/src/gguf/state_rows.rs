@@ -59,7 +59,7 @@ impl GgufRewrite for AppendStateRows {
 /// The matrix with the identity below it, in the matrix's own type. Its rows are copied byte for byte.
 fn append_identity(source: &Content, matrix: &QTensor) -> candle_core::Result<QTensor> {
     let (_, hidden) = matrix.shape().dims2()?;
-    let length = state_length(source).unwrap_or(hidden).min(hidden);
+    let length = state_length(source, hidden)?;
     append_rows(matrix, &Tensor::eye(hidden, DType::F32, &Device::Cpu)?.narrow(0, 0, length)?)
 }
 
@@ -84,7 +84,7 @@ pub fn expose_states(source: &Path, progress: &ProgressReporter) -> Result<Expos
     let output =
         header.tensor_infos.get(OUTPUT).ok_or_else(|| wrong("it has neither output.weight nor token_embd.weight"))?;
     let (_, columns) = output.shape.dims2().map_err(|_| wrong("its output.weight is not a matrix"))?;
-    let hidden_size = state_length(&header).unwrap_or(columns);
+    let hidden_size = state_length(&header, columns).map_err(|error| wrong(&error.to_string()))?;
     let manifest = manifest_of(&path).ok_or_else(|| wrong("its manifest is missing"))?;
     Ok(ExposedGguf { hidden_size, source_sha256: manifest.source.stamp.sha256, path })
 }

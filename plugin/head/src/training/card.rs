@@ -92,7 +92,7 @@ pub fn markdown(card: &ModelCard) -> String {
     let _ = write!(
         text,
         "\n## Limits\n\n\
-         - It works with this draft only, requantized by this program or not. Serving rejects it with another draft.\n\
+         - It works with this draft only, requantized or padded by this program or not. Serving rejects it with another draft.\n\
          - It was trained on one kind of problems, prompts and sampling. With others r may rank worse and is not a \
          probability: collect and calibrate again.\n\
          - It knows only what the draft's state contains. It may accept a wrong step that looks like many right ones.\n\

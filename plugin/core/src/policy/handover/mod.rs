@@ -9,9 +9,10 @@
 //! leaves it to the target under `auto`: thresholds say which answers are wanted, prices only how they are made.
 //!
 //! Until [`LEARNING_STEPS`] steps were scored, `auto` expects better rewards than it has seen, so it drafts answers until
-//! their first rejection unless many were rejected early; until all prices were observed, it drafts on after that. Later a fraction of the answers (`policy.exploration`) is drafted until the
-//! first rejection whatever it costs, and a fifth of these to their end: otherwise nothing would be learned about the
-//! draft while the target answers alone. `policy.max_regret` bounds what this costs.
+//! their first rejection unless many were rejected early; until all prices were observed, it drafts on after that. Later
+//! a fraction of the answers (`policy.exploration`) is drafted until the first rejection whatever it costs, and a fifth of
+//! these to their end: otherwise nothing would be learned about the draft while the target answers alone.
+//! `policy.max_regret` bounds what this costs.
 
 pub mod expected_cost;
 mod learned;

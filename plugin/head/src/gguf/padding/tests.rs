@@ -8,7 +8,7 @@ use crate::{
     progress::ProgressReporter,
 };
 
-const TYPES: [(&str, GgmlDType, &[usize]); 8] = [
+const TYPES: [(&str, GgmlDType, &[usize]); 9] = [
     ("token_embd.weight", GgmlDType::Q5_0, &[40, 224]),
     ("output_norm.weight", GgmlDType::F32, &[224]),
     ("blk.0.attn_q.weight", GgmlDType::Q8_0, &[224, 224]),
@@ -17,6 +17,7 @@ const TYPES: [(&str, GgmlDType, &[usize]); 8] = [
     ("blk.0.attn_v.bias", GgmlDType::F32, &[32]),
     ("blk.0.attn_output.weight", GgmlDType::Q5_1, &[224, 224]),
     ("blk.0.ffn_down.weight", GgmlDType::Q4K, &[224, 512]),
+    ("blk.1.ffn_down.weight", GgmlDType::Q5_0, &[224, 96]),
 ];
 
 fn metadata() -> Vec<(&'static str, Value)> {
@@ -54,7 +55,9 @@ fn values(tensor: &QTensor) -> Tensor {
 
 /// The largest difference between two tensors.
 fn distance(a: &Tensor, b: &Tensor) -> f32 {
-    (a - b).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar().unwrap()
+    let differences: Vec<f32> = (a - b).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+    assert!(differences.iter().all(|difference| difference.is_finite()));
+    differences.into_iter().fold(0.0, |largest, difference| largest.max(difference.abs()))
 }
 
 #[test]
@@ -63,7 +66,7 @@ fn every_tensor_is_padded_where_its_role_says() {
     let source = dir.path().join("model.gguf");
     write(&source, &TYPES, &metadata());
     let output = requantized(&source, &ProgressReporter::silent()).unwrap();
-    assert_eq!(output, dir.path().join("model.q6_k.gguf"));
+    assert_eq!(output, dir.path().join("model.padded.gguf"));
     let pair = |name: &str| (values(&read(&source, name)), values(&read(&output, name)));
     let zero = |part: Tensor| distance(&part, &part.zeros_like().unwrap()) == 0.0;
 
@@ -102,12 +105,13 @@ fn every_tensor_is_padded_where_its_role_says() {
 
     let header = read_header(&output).unwrap();
     let types: Vec<String> = TYPES.iter().map(|row| format!("{:?}", header.tensor_infos[row.0].ggml_dtype)).collect();
-    assert_eq!(types, ["Q6K", "F32", "Q6K", "F32", "F16", "F32", "Q6K", "Q4K"]);
+    assert_eq!(types, ["Q6K", "F32", "Q6K", "F32", "F16", "F32", "Q6K", "Q4K", "Q8_0"]);
     let changed = [HIDDEN, HEADS, KEY_VALUE_HEADS, STATE_LENGTH].map(|key| number(&header, key).unwrap());
     assert_eq!((changed, header.metadata.len()), ([256, 16, 2, 224], metadata().len() + 1));
     assert!((header.metadata[EPSILON].to_f32().unwrap() - 0.875e-6).abs() < 1e-12);
 
-    // The state is exposed without its padding.
+    // It is not padded again, and the state is exposed without its padding.
+    assert_eq!(requantized(&output, &ProgressReporter::silent()).unwrap(), output);
     let exposed = expose_states(&output, &ProgressReporter::silent()).unwrap();
     assert_eq!(exposed.hidden_size, 224);
     let rows = values(&read(&exposed.path, "output.weight")).narrow(0, 40, 224).unwrap();
@@ -120,10 +124,8 @@ fn a_model_that_gains_nothing_or_cannot_be_padded_is_not() {
     let source = dir.path().join("model.gguf");
     let padded = |types: &[(&str, GgmlDType, &[usize])], changes: &[(&'static str, Value)]| {
         let mut metadata = metadata();
-        for (key, value) in changes {
-            metadata.retain(|(known, _)| known != key);
-            metadata.push((*key, value.clone()));
-        }
+        metadata.retain(|(known, _)| changes.iter().all(|(key, _)| known != key));
+        metadata.extend(changes.iter().cloned());
         write(&source, types, &metadata);
         PadToBlocks::new(&read_header(&source).unwrap()).is_some()
     };
@@ -132,13 +134,28 @@ fn a_model_that_gains_nothing_or_cannot_be_padded_is_not() {
     assert!(!padded(&TYPES, &[(HEADS, Value::U32(7)), (KEY_VALUE_HEADS, Value::U32(7))]), "8 heads for 7");
     assert!(!padded(&TYPES, &[(HEADS, Value::U32(0))]), "no heads");
     assert!(!padded(&TYPES, &[(KEY_VALUE_HEADS, Value::U32(0))]), "no key-value heads");
-    assert!(!padded(&TYPES, &[(HIDDEN, Value::U32(192))]), "the tensors have other shapes");
-    let unknown: &[usize] = &[224];
-    assert!(!padded(&[&TYPES[..], &[("blk.0.gate.weight", GgmlDType::F32, unknown)]].concat(), &[]), "unknown tensor");
+    assert!(!padded(&TYPES, &[(STATE_LENGTH, Value::U32(200))]), "padded already");
+    assert!(!padded(&TYPES, &[(HIDDEN, Value::U32(u32::MAX)), (HEADS, Value::U32(1))]), "an impossible length");
+    let and = |name: &'static str, dims: &'static [usize]| [&TYPES[..], &[(name, GgmlDType::F32, dims)]].concat();
+    assert!(!padded(&and("blk.0.gate.weight", &[224]), &[]), "unknown tensor");
+    assert!(!padded(&and("blk.1.attn_q.weight", &[256, 224]), &[]), "a tensor of another shape");
     let exact = TYPES.map(|(name, _, dims)| (name, GgmlDType::F32, dims));
     assert!(!padded(&exact, &[]), "no slow type");
     let fits = [("token_embd.weight", GgmlDType::Q8_0, &[40usize, 256][..])];
     assert!(!padded(&fits, &[(HIDDEN, Value::U32(256)), (HEADS, Value::U32(16))]), "rows that fit");
     let small = [("token_embd.weight", GgmlDType::Q8_0, &[40usize, 64][..])];
     assert!(!padded(&small, &[(HIDDEN, Value::U32(64)), (HEADS, Value::U32(4))]), "four times the size");
+    write(&source, &TYPES, &[]);
+    assert!(PadToBlocks::new(&read_header(&source).unwrap()).is_none(), "no metadata");
+}
+
+#[test]
+fn an_impossible_state_length_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("model.gguf");
+    for claim in [Value::U32(0), Value::U32(225), Value::String("200".to_owned())] {
+        write(&source, &TYPES, &[(STATE_LENGTH, claim)]);
+        let error = expose_states(&source, &ProgressReporter::silent()).unwrap_err().to_string();
+        assert!(error.contains("model.gguf") && error.contains("224 columns"), "{error}");
+    }
 }

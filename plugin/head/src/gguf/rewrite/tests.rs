@@ -132,6 +132,17 @@ fn it_is_made_once_and_again_only_when_needed() {
 }
 
 #[test]
+fn a_file_of_another_origin_is_not_overwritten() {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, other) = (dir.path().join("model.gguf"), dir.path().join("model.q8_0.gguf"));
+    write(&source, &TYPES, &metadata());
+    fs::write(&other, "a published file").unwrap();
+    let error = requantized(&source, &ProgressReporter::silent()).unwrap_err().to_string();
+    assert!(error.contains("model.q8_0.gguf") && error.contains("not written by this program"), "{error}");
+    assert_eq!(fs::read(&other).unwrap(), b"a published file");
+}
+
+#[test]
 fn a_file_without_slow_types_is_used_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let source = dir.path().join("model.gguf");
