@@ -10,6 +10,8 @@ mod padding;
 mod requantize;
 mod rewrite;
 mod state_rows;
+#[cfg(test)]
+mod test_files;
 mod token_types;
 
 pub use self::{

@@ -91,9 +91,10 @@ pub fn expose_states(source: &Path, progress: &ProgressReporter) -> Result<Expos
 
 #[cfg(test)]
 mod tests {
-    use candle_core::quantized::{GgmlDType, gguf_file};
+    use candle_core::quantized::GgmlDType;
 
     use super::*;
+    use crate::gguf::test_files::{read_tensor, write_file};
 
     fn values(tensor: &QTensor) -> Vec<Vec<f32>> {
         tensor.dequantize(&Device::Cpu).unwrap().to_vec2().unwrap()
@@ -103,14 +104,9 @@ mod tests {
         // Values that look random and are the same in every run.
         let values: Vec<f32> = (0..40u16 * 256).map(|n| (f32::from(n) * 12.9898).sin()).collect();
         let matrix = Tensor::from_vec(values, (40, 256), &Device::Cpu).unwrap();
-        let matrix = QTensor::quantize(&matrix, dtype).unwrap();
-        let tensors: Vec<(&str, &QTensor)> = names.iter().map(|name| (*name, &matrix)).collect();
-        gguf_file::write(&mut std::fs::File::create(path).unwrap(), &[], &tensors).unwrap();
-    }
-
-    fn read(path: &Path, name: &str) -> QTensor {
-        let mut file = std::fs::File::open(path).unwrap();
-        Content::read(&mut file).unwrap().tensor(&mut file, name, &Device::Cpu).unwrap()
+        let tensors: Vec<(&str, QTensor)> =
+            names.iter().map(|name| (*name, QTensor::quantize(&matrix, dtype).unwrap())).collect();
+        write_file(path, &tensors, &[]);
     }
 
     #[test]
@@ -122,7 +118,7 @@ mod tests {
             write(&source, &[EMBEDDINGS, OUTPUT], dtype);
             let exposed = expose_states(&source, &ProgressReporter::silent()).unwrap();
             assert_eq!(exposed.hidden_size, 256);
-            let (before, after) = (read(&source, OUTPUT), read(&exposed.path, OUTPUT));
+            let (before, after) = (read_tensor(&source, OUTPUT), read_tensor(&exposed.path, OUTPUT));
             assert_eq!(after.shape().dims(), [40 + 256, 256]);
             let vocabulary = before.data().unwrap();
             assert_eq!(&after.data().unwrap()[..vocabulary.len()], &vocabulary[..], "{dtype:?}");
@@ -132,7 +128,10 @@ mod tests {
                     assert!((value - expected).abs() < 2e-3, "{dtype:?} row {i} column {j}: {value}");
                 }
             }
-            assert_eq!(read(&exposed.path, EMBEDDINGS).data().unwrap(), read(&source, EMBEDDINGS).data().unwrap());
+            assert_eq!(
+                read_tensor(&exposed.path, EMBEDDINGS).data().unwrap(),
+                read_tensor(&source, EMBEDDINGS).data().unwrap()
+            );
         }
     }
 
@@ -142,9 +141,9 @@ mod tests {
         let source = dir.path().join("model.gguf");
         write(&source, &[EMBEDDINGS], GgmlDType::Q8_0);
         let exposed = expose_states(&source, &ProgressReporter::silent()).unwrap();
-        let embeddings = read(&source, EMBEDDINGS).data().unwrap().into_owned();
-        assert_eq!(&read(&exposed.path, OUTPUT).data().unwrap()[..embeddings.len()], &embeddings[..]);
-        assert_eq!(read(&exposed.path, EMBEDDINGS).data().unwrap(), embeddings);
+        let embeddings = read_tensor(&source, EMBEDDINGS).data().unwrap().into_owned();
+        assert_eq!(&read_tensor(&exposed.path, OUTPUT).data().unwrap()[..embeddings.len()], &embeddings[..]);
+        assert_eq!(read_tensor(&exposed.path, EMBEDDINGS).data().unwrap(), embeddings);
     }
 
     #[test]

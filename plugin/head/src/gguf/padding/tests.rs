@@ -1,10 +1,13 @@
-use std::{fs::File, path::Path};
+use std::path::Path;
 
-use candle_core::{DType, quantized::gguf_file};
+use candle_core::DType;
 
 use super::*;
 use crate::{
-    gguf::{expose_states, read_header, requantized},
+    gguf::{
+        expose_states, read_header, requantized,
+        test_files::{read_tensor, write_file},
+    },
     progress::ProgressReporter,
 };
 
@@ -39,14 +42,7 @@ fn write(path: &Path, types: &[(&str, GgmlDType, &[usize])], metadata: &[(&str, 
         QTensor::quantize(&Tensor::from_vec(values, *dims, &Device::Cpu).unwrap(), *dtype).unwrap()
     };
     let tensors: Vec<(&str, QTensor)> = types.iter().map(|row| (row.0, tensor(row))).collect();
-    let tensors: Vec<(&str, &QTensor)> = tensors.iter().map(|(name, tensor)| (*name, tensor)).collect();
-    let metadata: Vec<(&str, &Value)> = metadata.iter().map(|(key, value)| (*key, value)).collect();
-    gguf_file::write(&mut File::create(path).unwrap(), &metadata, &tensors).unwrap();
-}
-
-fn read(path: &Path, name: &str) -> QTensor {
-    let mut file = File::open(path).unwrap();
-    Content::read(&mut file).unwrap().tensor(&mut file, name, &Device::Cpu).unwrap()
+    write_file(path, &tensors, metadata);
 }
 
 fn values(tensor: &QTensor) -> Tensor {
@@ -67,7 +63,7 @@ fn every_tensor_is_padded_where_its_role_says() {
     write(&source, &TYPES, &metadata());
     let output = requantized(&source, &ProgressReporter::silent()).unwrap();
     assert_eq!(output, dir.path().join("model.padded.gguf"));
-    let pair = |name: &str| (values(&read(&source, name)), values(&read(&output, name)));
+    let pair = |name: &str| (values(&read_tensor(&source, name)), values(&read_tensor(&output, name)));
     let zero = |part: Tensor| distance(&part, &part.zeros_like().unwrap()) == 0.0;
 
     let (before, after) = pair("token_embd.weight");
@@ -98,7 +94,8 @@ fn every_tensor_is_padded_where_its_role_says() {
     assert_eq!(distance(&before, &after.narrow(1, 0, 224).unwrap()), 0.0);
     let (before, after) = pair("blk.0.attn_v.bias");
     assert_eq!(distance(&before, &after), 0.0);
-    let (before, after) = (read(&source, "blk.0.ffn_down.weight"), read(&output, "blk.0.ffn_down.weight"));
+    let (before, after) =
+        (read_tensor(&source, "blk.0.ffn_down.weight"), read_tensor(&output, "blk.0.ffn_down.weight"));
     let bytes = before.data().unwrap();
     assert_eq!(&after.data().unwrap()[..bytes.len()], &bytes[..]);
     assert!(zero(values(&after).narrow(0, 224, 32).unwrap()));
@@ -114,7 +111,7 @@ fn every_tensor_is_padded_where_its_role_says() {
     assert_eq!(requantized(&output, &ProgressReporter::silent()).unwrap(), output);
     let exposed = expose_states(&output, &ProgressReporter::silent()).unwrap();
     assert_eq!(exposed.hidden_size, 224);
-    let rows = values(&read(&exposed.path, "output.weight")).narrow(0, 40, 224).unwrap();
+    let rows = values(&read_tensor(&exposed.path, "output.weight")).narrow(0, 40, 224).unwrap();
     assert!(distance(&rows, &Tensor::eye(256, DType::F32, &Device::Cpu).unwrap().narrow(0, 0, 224).unwrap()) < 2e-3);
 }
 

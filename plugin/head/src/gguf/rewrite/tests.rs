@@ -1,7 +1,11 @@
 use candle_core::Tensor;
 
 use super::*;
-use crate::gguf::{requantized, verify_requantized};
+use crate::gguf::{
+    requantized,
+    test_files::{read_tensor, write_file},
+    verify_requantized,
+};
 
 const TYPES: [(&str, GgmlDType); 5] = [
     ("blk.0.five", GgmlDType::Q5_0),
@@ -35,14 +39,7 @@ fn tensor(seed: f32, dtype: GgmlDType) -> QTensor {
 fn write(path: &Path, types: &[(&str, GgmlDType)], metadata: &[(&str, Value)]) {
     let tensors: Vec<(&str, QTensor)> =
         types.iter().zip(1u8..).map(|((name, dtype), seed)| (*name, tensor(f32::from(seed), *dtype))).collect();
-    let tensors: Vec<(&str, &QTensor)> = tensors.iter().map(|(name, tensor)| (*name, tensor)).collect();
-    let metadata: Vec<(&str, &Value)> = metadata.iter().map(|(key, value)| (*key, value)).collect();
-    gguf_file::write(&mut File::create(path).unwrap(), &metadata, &tensors).unwrap();
-}
-
-fn read(path: &Path, name: &str) -> QTensor {
-    let mut file = File::open(path).unwrap();
-    Content::read(&mut file).unwrap().tensor(&mut file, name, &Device::Cpu).unwrap()
+    write_file(path, &tensors, metadata);
 }
 
 fn values(tensor: &QTensor) -> Vec<f32> {
@@ -62,7 +59,7 @@ fn slow_types_become_q8_0_and_the_rest_is_copied() {
     assert_eq!(output, dir.path().join("model.q8_0.gguf"));
 
     for name in ["blk.0.five", "blk.0.five_one"] {
-        let (before, after) = (read(&source, name), read(&output, name));
+        let (before, after) = (read_tensor(&source, name), read_tensor(&output, name));
         assert_eq!(after.dtype(), GgmlDType::Q8_0);
         assert_eq!(after.shape(), before.shape());
         // A block's largest value is at most 1.2 here, so half a step of Q8_0 is below 1.2 / 127 / 2, and its f16
@@ -72,7 +69,7 @@ fn slow_types_become_q8_0_and_the_rest_is_copied() {
         }
     }
     for name in ["blk.0.eight", "norm", "blk.0.four"] {
-        let (before, after) = (read(&source, name), read(&output, name));
+        let (before, after) = (read_tensor(&source, name), read_tensor(&output, name));
         assert_eq!(after.dtype(), before.dtype());
         assert_eq!(after.data().unwrap(), before.data().unwrap(), "{name}");
     }
@@ -167,7 +164,7 @@ fn another_alignment_becomes_the_writers() {
     bytes.extend(content);
     fs::write(&source, bytes).unwrap();
     let output = requantized(&source, &ProgressReporter::silent()).unwrap();
-    let (before, after) = (values(&read(&source, "blk.0.five")), values(&read(&output, "blk.0.five")));
+    let (before, after) = (values(&read_tensor(&source, "blk.0.five")), values(&read_tensor(&output, "blk.0.five")));
     assert!(before.iter().zip(after).all(|(a, b)| (a - b).abs() < 0.0055));
 }
 
