@@ -7,10 +7,13 @@ pub(super) fn is_slow(dtype: GgmlDType) -> bool {
     matches!(dtype, GgmlDType::Q5_0 | GgmlDType::Q5_1)
 }
 
-/// Whether the type has blocks of 32 numbers, which are slower than the blocks of 256 of the K-quants.
-pub(super) fn has_small_blocks(dtype: GgmlDType) -> bool {
-    matches!(
-        dtype,
-        GgmlDType::Q4_0 | GgmlDType::Q4_1 | GgmlDType::Q5_0 | GgmlDType::Q5_1 | GgmlDType::Q8_0 | GgmlDType::Q8_1
-    )
+/// The K-quant of as many bits as a type with blocks of 32 numbers, for which candle's kernels are slower. K-quants have
+/// blocks of 256. Eight bits become six, the most that a K-quant for weights has.
+pub(super) fn k_quant(dtype: GgmlDType) -> Option<GgmlDType> {
+    match dtype {
+        GgmlDType::Q4_0 | GgmlDType::Q4_1 => Some(GgmlDType::Q4K),
+        GgmlDType::Q5_0 | GgmlDType::Q5_1 => Some(GgmlDType::Q5K),
+        GgmlDType::Q8_0 | GgmlDType::Q8_1 => Some(GgmlDType::Q6K),
+        _ => None,
+    }
 }

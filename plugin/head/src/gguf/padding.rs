@@ -2,8 +2,8 @@
 //!
 //! K-quants need rows of a multiple of 256 numbers. The Qwen2.5 models of 0.5B have 896, so their GGUF files contain
 //! `Q5_0` and `Q8_0` instead, for which candle's CPU kernels are slow. With zeros after the hidden state, up to the next
-//! multiple of 256, every matrix can be `Q6_K`. The logits are those of the model before padding, apart from rounding
-//! and the new types:
+//! multiple of 256, every matrix can be a K-quant of as many bits: `Q5_K` for `Q5_0`, and `Q6_K`, which has the most, for
+//! `Q8_0`. The logits are those of the model before padding, apart from rounding and the new types:
 //! - The padding of the hidden state remains zero, since every matrix that adds to it gets rows of zeros.
 //! - A norm divides by the root of the mean square over the padded length. Its weights times `sqrt(H / P)` and epsilon
 //!   times `H / P` (H before, P after padding) undo that.
@@ -21,7 +21,7 @@ use candle_core::{
 
 use super::{
     append_rows::append_rows,
-    cpu_types::{has_small_blocks, is_slow},
+    cpu_types::{is_slow, k_quant},
     rewrite::GgufRewrite,
 };
 
@@ -51,7 +51,7 @@ pub(super) fn state_length(content: &Content, columns: usize) -> candle_core::Re
     Ok(length)
 }
 
-/// Pads a model and converts its matrices to `Q6_K`.
+/// Pads a model and converts its matrices to K-quants.
 pub(super) struct PadToBlocks {
     hidden: usize,
     padded_hidden: usize,
@@ -63,7 +63,7 @@ pub(super) struct PadToBlocks {
 
 impl PadToBlocks {
     pub(super) const SUFFIX: &str = "padded";
-    pub(super) const VERSION: u32 = 1;
+    pub(super) const VERSION: u32 = 2;
 
     /// How to pad the model. `None` if it would gain nothing or cannot be padded: it is no Qwen2 model, it is padded
     /// already, no matrix in small blocks has rows that do not fit, it would grow by more than a quarter, or its heads
@@ -102,7 +102,7 @@ impl PadToBlocks {
             }
         });
         let gains = source.tensor_infos.values().any(|info| {
-            info.shape.dims().get(1).is_some_and(|columns| *columns == hidden) && has_small_blocks(info.ggml_dtype)
+            info.shape.dims().get(1).is_some_and(|columns| *columns == hidden) && k_quant(info.ggml_dtype).is_some()
         });
         let this = Self { hidden, padded_hidden, heads, key_value_heads, head_length, epsilon };
         (known && gains).then_some(this)
@@ -150,7 +150,7 @@ impl GgufRewrite for PadToBlocks {
     }
 
     fn task(&self) -> &'static str {
-        "padding and requantizing to Q6_K"
+        "padding and requantizing to K-quants"
     }
 
     fn changes(&self, _: &Content) -> bool {
@@ -189,11 +189,11 @@ impl GgufRewrite for PadToBlocks {
     }
 }
 
-/// The type of a padded tensor: `Q6_K` for a matrix in small blocks whose rows now fit, `Q8_0` for another of a slow
-/// type, and else its own.
+/// The type of a padded tensor: the K-quant of as many bits for a matrix in small blocks whose rows now fit, `Q8_0` for
+/// another of a slow type, and else its own.
 fn fast_type(dtype: GgmlDType, padded: &Tensor) -> GgmlDType {
     match padded.dims() {
-        [_, columns] if has_small_blocks(dtype) && columns % QK_K == 0 => GgmlDType::Q6K,
+        [_, columns] if columns % QK_K == 0 => k_quant(dtype).unwrap_or(dtype),
         _ if is_slow(dtype) => GgmlDType::Q8_0,
         _ => dtype,
     }

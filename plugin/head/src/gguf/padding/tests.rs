@@ -102,7 +102,7 @@ fn every_tensor_is_padded_where_its_role_says() {
 
     let header = read_header(&output).unwrap();
     let types: Vec<String> = TYPES.iter().map(|row| format!("{:?}", header.tensor_infos[row.0].ggml_dtype)).collect();
-    assert_eq!(types, ["Q6K", "F32", "Q6K", "F32", "F16", "F32", "Q6K", "Q4K", "Q8_0"]);
+    assert_eq!(types, ["Q5K", "F32", "Q6K", "F32", "F16", "F32", "Q5K", "Q4K", "Q8_0"]);
     let changed = [HIDDEN, HEADS, KEY_VALUE_HEADS, STATE_LENGTH].map(|key| number(&header, key).unwrap());
     assert_eq!((changed, header.metadata.len()), ([256, 16, 2, 224], metadata().len() + 1));
     assert!((header.metadata[EPSILON].to_f32().unwrap() - 0.875e-6).abs() < 1e-12);
