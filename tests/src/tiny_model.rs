@@ -22,7 +22,7 @@ const LAYERS: usize = 2;
 /// Size of the hidden state.
 pub const HIDDEN: usize = 64;
 /// Size of the hidden state of [`TinyModel::gguf_with_unaligned_rows`].
-pub const UNALIGNED_HIDDEN: usize = 224;
+pub const UNALIGNED_HIDDEN: usize = 448;
 const KV_HEADS: usize = 2;
 const INTERMEDIATE: usize = 128;
 
@@ -34,7 +34,7 @@ struct TinyShape {
 }
 
 const SMALL: TinyShape = TinyShape { hidden: HIDDEN, heads: 4 };
-/// Rows of 7/8 of a block of 256 and 7 heads for each key-value head, as in the Qwen2.5 models of 0.5B.
+/// Rows of 7/8 of whole blocks of 256 and 7 heads for each key-value head, as in the Qwen2.5 models of 0.5B.
 const UNALIGNED: TinyShape = TinyShape { hidden: UNALIGNED_HIDDEN, heads: 14 };
 
 const GGUF_FILE: &str = "tiny.gguf";

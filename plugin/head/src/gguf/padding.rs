@@ -32,6 +32,8 @@ const KEY_VALUE_HEADS: &str = "qwen2.attention.head_count_kv";
 const EPSILON: &str = "qwen2.attention.layer_norm_rms_epsilon";
 /// Length of the hidden state before padding.
 const STATE_LENGTH: &str = "rsd.state_length";
+/// The most numbers that share a scale in `Q4_K`, `Q5_K` and `Q6_K`.
+const SCALED_TOGETHER: usize = 32;
 /// No model has longer hidden states. What a file claims beyond this is not believed.
 const LONGEST_STATE: usize = 1 << 16;
 
@@ -81,7 +83,9 @@ impl PadToBlocks {
         }
         let padded_hidden = hidden.next_multiple_of(QK_K);
         let head_length = hidden.checked_div(heads)?;
+        // Zeros are exact in a part of a K-quant's block with a scale of its own, if nothing else is in it.
         let whole = head_length > 0
+            && head_length % SCALED_TOGETHER == 0
             && heads * head_length == hidden
             && padded_hidden % head_length == 0
             && key_value_heads > 0
