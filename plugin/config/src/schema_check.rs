@@ -273,7 +273,7 @@ mod tests {
         insta::assert_snapshot!(faults(yaml, TreeExtent::Part).join("\n"), @"
         polcy: unknown setting
         delta: unknown setting
-        policy.temperature: unknown setting: `policy` has after_rejection, ceiling, constant_probability, delta, exploration, floor, logistic_steepness, max_regret, mode, route, target_rate, warm_up, weighting
+        policy.temperature: unknown setting: `policy` has after_rejection, ceiling, constant_probability, delta, exploration, floor, logistic_steepness, max_regret, mode, ramp_tokens, route, target_rate, warm_up, weighting
         roles.draft.modelid: unknown setting
         roles.draft.paged_attn.mod: unknown setting
         roles.judge: unknown setting: `roles` has draft, target

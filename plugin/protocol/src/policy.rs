@@ -108,6 +108,10 @@ pub struct PolicyConfig {
     /// threshold until enough rewards were recorded.
     #[schemars(range(min = -1.0, max = 2.0))]
     pub delta: f64,
+    /// The threshold rises linearly from 0 to `delta` over this many tokens of an answer, the step itself included;
+    /// with 0 it is `delta` from the first step on. `mode: budget` ignores it.
+    #[schemars(range(min = 0, max = 10_000))]
+    pub ramp_tokens: u32,
     /// Probability of accepting a step, for `weighting: constant`.
     #[serde(alias = "p")]
     #[schemars(range(min = 0.0, max = 1.0))]
@@ -149,6 +153,7 @@ impl Default for PolicyConfig {
             mode: ThresholdMode::Fixed,
             weighting: WeightingFunction::Binary,
             delta: 0.7,
+            ramp_tokens: 0,
             constant_probability: 0.5,
             logistic_steepness: 10.0,
             target_rate: 0.3,
@@ -181,6 +186,19 @@ impl std::fmt::Display for PolicyError {
 impl std::error::Error for PolicyError {}
 
 impl PolicyConfig {
+    /// The policy for a step with which the answer has this many tokens: `delta` is lower where the threshold still
+    /// rises. A threshold that accepts every step or none stays as it is, and so does that of `mode: budget`.
+    #[must_use]
+    pub fn at(&self, tokens: usize) -> Self {
+        let ramp = self.ramp_tokens as usize;
+        if tokens >= ramp || self.mode == ThresholdMode::Budget || self.delta <= 0.0 || self.delta > 1.0 {
+            return *self;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "at most 10,000 tokens")]
+        let risen = tokens.max(1) as f64 / ramp as f64;
+        Self { delta: self.delta * risen, ..*self }
+    }
+
     /// Checks that every number is in its range and that the settings go together.
     ///
     /// # Errors
@@ -192,6 +210,8 @@ impl PolicyConfig {
         };
         let delta = within(self.delta, -1.0, 2.0);
         number(delta, "delta", "a number from -1 to 2 (rewards lie in 0 to 1)", self.delta)?;
+        let ramp_tokens = f64::from(self.ramp_tokens);
+        number(self.ramp_tokens <= 10_000, "ramp_tokens", "a number of tokens from 0 to 10000", ramp_tokens)?;
         let probability = self.constant_probability;
         number(within(probability, 0.0, 1.0), "constant_probability", "a probability from 0 to 1", probability)?;
         let steepness = within(self.logistic_steepness, f64::MIN_POSITIVE, 1000.0);

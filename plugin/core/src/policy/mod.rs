@@ -147,10 +147,11 @@ impl PolicyHandle {
         self.current.store(Arc::new(snapshot));
     }
 
-    /// Decides on a step and returns the policy with the threshold that decided. `reward` is `None` for a step that
-    /// could not be scored; `u` is the step's own draw from U[0, 1).
+    /// Decides on a step with which the answer has `tokens` tokens, and returns the policy with the threshold that
+    /// decided. `reward` is `None` for a step that could not be scored; `u` is the step's own draw from U[0, 1).
     #[must_use]
-    pub fn decide_step(&self, policy: Policy, reward: Option<f64>, u: f64) -> (Decision, Policy) {
+    pub fn decide_step(&self, policy: Policy, tokens: usize, reward: Option<f64>, u: f64) -> (Decision, Policy) {
+        let policy = Policy { values: policy.values.at(tokens), ..policy };
         // Threshold, decision and ledger change under one lock: another request's step cannot come between them.
         let mut budget = self.budget.lock();
         let (decision, decided_by) = match (policy.values.mode, reward) {

@@ -49,6 +49,35 @@ proptest! {
         prop_assert_eq!(at(low), Decision::Accept);
         prop_assert_eq!(at(high), Decision::Reject);
     }
+
+    #[test]
+    fn a_rising_threshold_never_falls_and_ends_at_delta(delta in 0.001f64..=1.0, ramp in 0u32..500, a in 0usize..600, b in 0usize..600) {
+        let values = PolicyConfig { delta, ramp_tokens: ramp, ..PolicyConfig::default() };
+        let (few, many) = (values.at(a.min(b)).delta, values.at(a.max(b)).delta);
+        prop_assert!(0.0 < few && few <= many && many <= delta);
+        prop_assert_eq!(values.at(ramp as usize), values);
+    }
+
+    #[test]
+    fn a_threshold_that_does_not_rise_is_the_same_for_every_step(delta in prop_oneof![-1.0f64..=0.0, 1.000_001f64..2.0], ramp in 0u32..500, tokens in 0usize..600) {
+        let values = PolicyConfig { delta, ramp_tokens: ramp, ..PolicyConfig::default() };
+        prop_assert_eq!(values.at(tokens), values);
+        let budget = PolicyConfig { delta: 0.5, mode: ThresholdMode::Budget, ..values };
+        prop_assert_eq!(budget.at(tokens), budget);
+    }
+}
+
+#[test]
+fn an_early_step_needs_less_reward_and_the_trace_shows_how_much() {
+    let mut settings = with_delta(0.6);
+    settings.policy.ramp_tokens = 120;
+    let handle = PolicyHandle::new(settings).unwrap();
+    let decide = |tokens, reward| handle.decide_step(handle.current().policy(None), tokens, Some(reward), 0.5);
+    let (decision, decided_by) = decide(40, 0.25);
+    assert_eq!((decision, decided_by.values.delta), (Decision::Accept, 0.6 * (40.0 / 120.0)));
+    assert_eq!(decide(80, 0.25).0, Decision::Reject);
+    assert_eq!((decide(120, 0.6).0, decide(500, 0.59).0), (Decision::Accept, Decision::Reject));
+    assert_eq!(decide(1, 0.0).0, Decision::Reject, "a false statement");
 }
 
 #[test]

@@ -160,11 +160,11 @@ impl PolicyPredictor {
         if policy.mode == ThresholdMode::Budget {
             return budget_rule(&self.recorded, policy);
         }
-        let probability = |reward| acceptance_probability(policy, reward);
+        let probability = |tokens, reward| acceptance_probability(&policy.at(tokens), reward);
         AcceptanceRule {
             delta: policy.delta,
             probabilities: self.recorded.probabilities(probability),
-            certain: probability(None) >= 1.0 || probability(Some(1.0)) <= 0.0,
+            certain: accepts_all(policy) || accepts_none(policy),
         }
     }
 }
@@ -201,7 +201,7 @@ fn budget_rule(recorded: &RecordCopy, policy: &PolicyConfig) -> AcceptanceRule {
     };
     AcceptanceRule {
         delta,
-        probabilities: recorded.probabilities(|reward| reward.map_or(0.0, probability)),
+        probabilities: recorded.probabilities(|_, reward| reward.map_or(0.0, probability)),
         certain: false,
     }
 }

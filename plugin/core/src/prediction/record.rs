@@ -124,13 +124,20 @@ impl RecordCopy {
         self.steps.iter().filter(|step| !step.alone)
     }
 
-    /// The probability of accepting each step, from its reward. Steps that were never drafted have none: they count with
-    /// the mean of the others.
-    pub fn probabilities(&self, of_reward: impl Fn(Option<f64>) -> f64) -> Vec<f64> {
-        let (sum, count) =
-            self.decided().fold((0.0, 0.0), |(sum, count), step| (sum + of_reward(step.reward), count + 1.0));
-        let mean = if count > 0.0 { sum / count } else { 0.0 };
-        self.steps.iter().map(|step| if step.alone { mean } else { of_reward(step.reward) }).collect()
+    /// The probability of accepting each step, from the tokens of the answer with it and from its reward. Steps that were
+    /// never drafted have no reward: they count with the mean of the others.
+    pub fn probabilities(&self, acceptance: impl Fn(usize, Option<f64>) -> f64) -> Vec<f64> {
+        let mut of_steps = Vec::with_capacity(self.steps.len());
+        for answer in self.answers() {
+            let mut tokens = 0;
+            for step in &self.steps[answer] {
+                of_steps.push((!step.alone).then(|| acceptance(tokens + step.draft_tokens, step.reward)));
+                tokens += if step.accepted { step.draft_tokens } else { step.target_tokens.unwrap_or(0) };
+            }
+        }
+        let decided: Vec<f64> = of_steps.iter().copied().flatten().collect();
+        let mean = if decided.is_empty() { 0.0 } else { decided.iter().sum::<f64>() / decided.len() as f64 };
+        of_steps.into_iter().map(|probability| probability.unwrap_or(mean)).collect()
     }
 
     /// The range of each answer's steps.

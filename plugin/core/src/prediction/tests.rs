@@ -62,6 +62,16 @@ fn three_steps() -> StepRecorder {
 }
 
 #[test]
+fn a_preview_knows_which_threshold_each_step_meets() {
+    let recorder = three_steps();
+    // With the steps the answer has 10, 30 and 50 tokens.
+    let accepted = |policy: PolicyConfig| recorder.preview(&policy, &[], None).now.unwrap().acceptance.value;
+    assert!(close(accepted(at(0.85)), 1.0 / 3.0));
+    assert!(close(accepted(PolicyConfig { ramp_tokens: 60, ..at(0.85) }), 2.0 / 3.0));
+    assert!(close(accepted(PolicyConfig { ramp_tokens: 100, ..at(0.85) }), 1.0));
+}
+
+#[test]
 fn three_steps_cost_what_they_cost_by_hand() {
     let recorder = three_steps();
     with_costs(&recorder);

@@ -44,7 +44,7 @@ const LONGEST_STATE: usize = 1 << 16;
 pub(super) fn state_length(content: &Content, columns: usize) -> candle_core::Result<usize> {
     let claimed = content.metadata.get(STATE_LENGTH).map(|value| value.to_u32().map_or(0, |length| length as usize));
     let length = claimed.unwrap_or(columns);
-    if length == 0 || length > columns.min(LONGEST_STATE) {
+    if length == 0 || length > columns || columns > LONGEST_STATE {
         candle_core::bail!(
             "a hidden state of {length} numbers is not possible with an output matrix of {columns} columns and the limit \
              of {LONGEST_STATE}"

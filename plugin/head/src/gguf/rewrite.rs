@@ -68,7 +68,7 @@ pub(super) fn rewritten_copy(
     }
     let mut denied = None;
     for output in places(source, how.suffix()) {
-        match make(source, &content, how, &output, progress) {
+        match make(source, how, &output, progress) {
             Err(ModelError::File(error)) if not_writable(&error.source) && denied.is_none() => {
                 denied = Some(error.source);
             }
@@ -151,13 +151,7 @@ fn not_writable(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
-fn make(
-    source: &Path,
-    content: &Content,
-    how: &impl GgufRewrite,
-    output: &Path,
-    progress: &ProgressReporter,
-) -> Result<(), ModelError> {
+fn make(source: &Path, how: &impl GgufRewrite, output: &Path, progress: &ProgressReporter) -> Result<(), ModelError> {
     let dir = output.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(dir).map_err(FileError::io("create", dir))?;
     let _lock = lock::acquire(&with_suffix(output, ".lock"), |message| progress.note(message))?;
@@ -167,21 +161,26 @@ fn make(
                       it or that file to another folder";
         return Err(ModelError::Gguf { path: output.to_path_buf(), reason: reason.to_owned() });
     }
+    // Before anything is read, so that a source that changes from here on is noticed below.
+    let mut source_record = record(source, String::new())?;
     let sha256 = hash(source, progress)?;
     if let Some(mut known) = CopyManifest::load(&manifest)
         && known.describes(output, how.version())
         && known.source.stamp.sha256 == sha256
     {
         // Another process made it meanwhile, or only the source's time changed.
-        known.source = record(source, sha256)?;
+        source_record.stamp.sha256 = sha256;
+        known.source = source_record;
         return Ok(replace::replace_json(&manifest, &known, FileAccess::Shared)?);
     }
-    let source_record = record(source, sha256)?;
+    source_record.stamp.sha256 = sha256;
+    let content = &read_header(source)?;
     let part = with_suffix(output, ".part");
     let metadata = copied_metadata(content, how);
     let made = convert(source, content, how, &metadata, &part, progress)
         .and_then(|written| check(&part, content, &metadata, &written).map(|()| written.types()))
-        .and_then(|types| Ok((types, hash(&part, progress)?)));
+        .and_then(|types| Ok((types, hash(&part, progress)?)))
+        .and_then(|made| if source_record.stamp.is_fresh(source) { Ok(made) } else { Err(changed(source)) });
     let (after, sha256) = match made {
         Ok(made) => made,
         Err(error) => {
@@ -201,6 +200,11 @@ fn make(
     replace::replace_json(&manifest, &record, FileAccess::Shared)?;
     fs::rename(&part, output).map_err(FileError::io("rename the finished copy to", output))?;
     Ok(replace::sync_directory_of(output)?)
+}
+
+fn changed(source: &Path) -> ModelError {
+    let reason = "the file changed while it was copied; start again when it is complete";
+    ModelError::Gguf { path: source.to_path_buf(), reason: reason.to_owned() }
 }
 
 /// The tensors of a copy as they were written.

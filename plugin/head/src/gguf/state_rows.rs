@@ -60,7 +60,7 @@ impl GgufRewrite for AppendStateRows {
 fn append_identity(source: &Content, matrix: &QTensor) -> candle_core::Result<QTensor> {
     let (_, hidden) = matrix.shape().dims2()?;
     let length = state_length(source, hidden)?;
-    append_rows(matrix, &Tensor::eye(hidden, DType::F32, &Device::Cpu)?.narrow(0, 0, length)?)
+    append_rows(matrix, &Tensor::eye(length, DType::F32, &Device::Cpu)?.pad_with_zeros(1, 0, hidden - length)?)
 }
 
 /// A GGUF whose logits end with the hidden state.

@@ -1,5 +1,7 @@
 //! The draft decodes step after step; each is scored, and accepted or rejected.
 
+use std::time::Instant;
+
 use super::{
     AloneReason, AnswerSession, DecidedDraft, FallbackReason, FinishReason, PipelineError, PipelineEvent,
     RejectedDraft, RoleError, Step, StepSource, StepTrace, Transcript,
@@ -99,12 +101,17 @@ impl AnswerSession<'_> {
             draft_features: &self.draft_features,
         };
         let timeout = self.rsd.settings.reward_timeout;
+        let began = Instant::now();
         let scored = tokio::select! {
             biased;
             () = self.cancel.cancelled() => return Err(PipelineError::Cancelled),
             () = wait_until(self.request.deadline) => return Ok(None),
             scored = tokio::time::timeout(timeout, self.rsd.reward.score(trajectory)) => scored,
         };
+        // A reward that fails, or has no opinion, takes time too. A score says itself how long it took.
+        if !matches!(scored, Ok(Ok(_))) {
+            self.rsd.policy.handover().record_score(began.elapsed().as_secs_f64());
+        }
         Ok(Some(match scored {
             Err(_) => {
                 self.emit(&PipelineEvent::ModelFailed(ModelRole::Reward));
@@ -135,7 +142,8 @@ impl AnswerSession<'_> {
     fn decide(&mut self, step: Step, reward: StepReward) -> (Decision, DecidedDraft) {
         let draw = uniform(self.request.sampling.seed, RandomStream::Accept.id(), self.decisions);
         self.decisions += 1;
-        let (decision, policy) = self.rsd.policy.decide_step(self.policy(), reward.decisive(), draw);
+        let tokens = self.tokens.len() + step.tokens.len();
+        let (decision, policy) = self.rsd.policy.decide_step(self.policy(), tokens, reward.decisive(), draw);
         self.record_draft_step(reward.decisive(), step.tokens.len());
         let decided = StepDecision { tokens: step.tokens.len(), reward: reward.value(), policy, decision };
         self.emit(&PipelineEvent::StepDecided(&decided));

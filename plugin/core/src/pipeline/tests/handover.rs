@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering::SeqCst};
 
 use parking_lot::Mutex;
 
-use crate::pipeline::testing::{World, block_on};
+use crate::pipeline::testing::{RewardFault, World, block_on};
 use crate::{
     pipeline::{
         AnswerOutcome, Rsd,
@@ -101,6 +101,19 @@ fn where_drafting_cannot_pay_auto_leaves_answers_to_the_target_from_the_start() 
     let alone = answers(&target, &target.rsd(), 40..80);
     let texts = |outcomes: Vec<AnswerOutcome>| outcomes.into_iter().map(|outcome| outcome.text).collect::<Vec<_>>();
     assert_eq!(texts(answers(&auto, &rsd, 40..80)), texts(alone), "token for token");
+}
+
+#[test]
+fn a_reward_that_scores_nothing_does_not_keep_the_draft_at_work() {
+    for fault in [RewardFault::Error, RewardFault::NoOpinion] {
+        let mut auto = world(1, AfterRejection::Auto, SLOW_PREFILL);
+        auto.critic.fault = Some((fault, 0));
+        let rsd = auto.rsd();
+        answers(&auto, &rsd, 0..40);
+        let drafted = auto.draft.starts.load(SeqCst);
+        answers(&auto, &rsd, 40..80);
+        assert_eq!(auto.draft.starts.load(SeqCst), drafted, "{fault:?}");
+    }
 }
 
 /// Counts the events of the decisions which model goes on.

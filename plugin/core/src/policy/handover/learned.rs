@@ -3,6 +3,7 @@
 use rsd_protocol::preview::UnitCosts;
 
 use super::{
+    FEW_STEPS, HOPE, HOPE_PER_STEP, LEARNING_STEPS,
     expected_cost::{AnswerOutlook, HORIZON, ModelPrices, StepOutlook},
     reward_history::{ClassTransitions, RewardHistory},
 };
@@ -17,6 +18,9 @@ const LENGTH_HALF_LIFE: f64 = 200.0;
 
 /// Positions whose chance of ending is learned apart; all later ones count as one.
 const ENDING_POSITIONS: usize = 24;
+
+/// The weight, in steps, of the steps of both models in the expected length of one model's.
+const BOTH_MODELS: f64 = 20.0;
 
 /// Before anything was seen: tokens of a step, the chance that a step is the last, and how many steps each weighs.
 const PRIOR_STEP_TOKENS: f64 = 32.0;
@@ -36,13 +40,24 @@ impl DecayedMean {
     }
 
     fn add(&mut self, value: f64) {
+        self.decay();
+        self.sum += value;
+        self.weight += 1.0;
+    }
+
+    fn decay(&mut self) {
         let decay = (-1.0 / LENGTH_HALF_LIFE).exp2();
-        self.sum = decay * self.sum + value;
-        self.weight = decay * self.weight + 1.0;
+        self.sum *= decay;
+        self.weight *= decay;
     }
 
     fn value(self) -> f64 {
         self.sum / self.weight
+    }
+
+    /// The mean of the observations and of `expected`, which weighs this many of them.
+    fn shrunk(self, expected: f64, weight: f64) -> f64 {
+        (self.sum + weight * expected) / (self.weight + weight)
     }
 }
 
@@ -53,6 +68,9 @@ pub(super) struct LearnedAnswers {
     pub rewards: RewardHistory,
     draft_tokens: DecayedMean,
     target_tokens: DecayedMean,
+    /// Tokens of a step of either model. While one model decodes little, its steps are expected to be as long as those of
+    /// the other: otherwise the prior of one would be compared with what was seen of the other.
+    step_tokens: DecayedMean,
     discarded_tokens: DecayedMean,
     /// The chance that a step is the last, by position.
     ending: [DecayedMean; ENDING_POSITIONS],
@@ -61,12 +79,12 @@ pub(super) struct LearnedAnswers {
 
 impl LearnedAnswers {
     pub fn new() -> Self {
-        let tokens = DecayedMean::with_prior(PRIOR_STEP_TOKENS, PRIOR_STEPS);
         Self {
             costs: ObservedCosts::new(COST_HALF_LIFE),
             rewards: RewardHistory::new(),
-            draft_tokens: tokens,
-            target_tokens: tokens,
+            draft_tokens: DecayedMean::with_prior(0.0, 0.0),
+            target_tokens: DecayedMean::with_prior(0.0, 0.0),
+            step_tokens: DecayedMean::with_prior(PRIOR_STEP_TOKENS, PRIOR_STEPS),
             discarded_tokens: DecayedMean::with_prior(0.0, PRIOR_STEPS),
             ending: [DecayedMean::with_prior(0.0, 0.0); ENDING_POSITIONS],
             ending_anywhere: DecayedMean::with_prior(PRIOR_ENDING, PRIOR_STEPS),
@@ -76,10 +94,14 @@ impl LearnedAnswers {
     pub fn record_draft_step(&mut self, position: usize, before: usize, reward: Option<f64>, tokens: usize) {
         self.rewards.record(position, before, reward);
         self.draft_tokens.add(tokens as f64);
+        self.target_tokens.decay();
+        self.step_tokens.add(tokens as f64);
     }
 
     pub fn record_target_step(&mut self, tokens: usize) {
         self.target_tokens.add(tokens as f64);
+        self.draft_tokens.decay();
+        self.step_tokens.add(tokens as f64);
     }
 
     pub fn record_discarded(&mut self, tokens: usize) {
@@ -107,7 +129,23 @@ impl LearnedAnswers {
     }
 
     pub fn target_tokens(&self) -> f64 {
-        self.target_tokens.value()
+        self.target_tokens.shrunk(self.step_tokens.value(), BOTH_MODELS)
+    }
+
+    fn draft_tokens(&self) -> f64 {
+        self.draft_tokens.shrunk(self.step_tokens.value(), BOTH_MODELS)
+    }
+
+    /// Steps of an answer.
+    fn answer_steps(&self) -> f64 {
+        1.0 / self.ending_anywhere.value().max(1e-3)
+    }
+
+    /// The weight of the best reward in what is expected, in steps; 0 once enough steps were scored.
+    pub fn hope(&self) -> f64 {
+        let steps = self.answer_steps();
+        let learning = (self.rewards.steps() as f64) < LEARNING_STEPS * (steps / FEW_STEPS).max(1.0);
+        if learning { HOPE + HOPE_PER_STEP * (steps - FEW_STEPS).max(0.0) } else { 0.0 }
     }
 
     /// What is expected from the step at `position` on, if at most this many steps and tokens may follow.
@@ -117,14 +155,17 @@ impl LearnedAnswers {
         steps_left: usize,
         tokens_left: usize,
         hope: f64,
-        acceptance: impl Fn(Option<f64>) -> f64,
+        acceptance: impl Fn(usize, Option<f64>) -> f64,
     ) -> AnswerOutlook {
-        let (draft_tokens, target_tokens) = (self.draft_tokens.value(), self.target_tokens.value());
+        let (draft_tokens, target_tokens) = (self.draft_tokens(), self.target_tokens());
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of steps")]
         let by_tokens = (tokens_left as f64 / target_tokens.max(1.0)).ceil() as usize;
         let limit = steps_left.min(by_tokens);
         let length = limit.min(HORIZON);
-        let transitions = self.rewards.transitions(position, length, hope, acceptance);
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of tokens")]
+        let tokens_with = |step: usize| ((step + 1) as f64 * draft_tokens).round() as usize;
+        let transitions =
+            self.rewards.transitions(position, length, hope, |step, reward| acceptance(tokens_with(step), reward));
         let step = |(i, ClassTransitions { accepted, rejected }): (usize, ClassTransitions)| StepOutlook {
             ending: if i + 1 == limit { 1.0 } else { self.ending_at(position + i) },
             accepted,
@@ -143,7 +184,7 @@ impl LearnedAnswers {
     fn ending_at(&self, position: usize) -> f64 {
         let here = self.ending[position.min(ENDING_POSITIONS - 1)];
         let expected = self.ending_anywhere.value();
-        ((here.sum + PRIOR_STEPS * expected) / (here.weight + PRIOR_STEPS)).max(1e-3)
+        here.shrunk(expected, PRIOR_STEPS).max(1e-3)
     }
 }
 
@@ -152,7 +193,7 @@ mod tests {
     use super::*;
 
     fn outlook(learned: &LearnedAnswers, position: usize, steps_left: usize, tokens_left: usize) -> AnswerOutlook {
-        learned.outlook(position, steps_left, tokens_left, 0.0, |reward| reward.map_or(0.0, |_| 1.0))
+        learned.outlook(position, steps_left, tokens_left, 0.0, |_, reward| reward.map_or(0.0, |_| 1.0))
     }
 
     #[test]
@@ -170,6 +211,20 @@ mod tests {
         assert!((whole.remaining_tokens() / 150.0 - 1.0).abs() < 0.15, "{}", whole.remaining_tokens());
         let rest = outlook(&learned, 3, 100, 10_000);
         assert!((rest.remaining_tokens() / 60.0 - 1.0).abs() < 0.2, "{}", rest.remaining_tokens());
+    }
+
+    /// The target answers nearly everything alone, in lines of code, and the draft is seen once in a while.
+    #[test]
+    fn the_length_of_a_models_steps_is_known_before_it_decoded_many() {
+        let mut learned = LearnedAnswers::new();
+        learned.record_draft_step(0, 0, Some(0.1), 12);
+        for position in 0..32 {
+            learned.record_target_step(9);
+            learned.record_ending(position % 16, position % 16 == 15);
+        }
+        let of = outlook(&learned, 0, 100, 10_000);
+        assert!((of.draft_tokens / of.target_tokens - 1.0).abs() < 0.1, "{} {}", of.draft_tokens, of.target_tokens);
+        assert!((10.0..17.0).contains(&learned.answer_steps()), "{}", learned.answer_steps());
     }
 
     #[test]

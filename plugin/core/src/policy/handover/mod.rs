@@ -30,12 +30,19 @@ use self::{
 use super::weighting::{acceptance_probability, accepts_all, accepts_none};
 use crate::costs::RunCost;
 
-/// Scored steps before `auto` believes what it has seen. Until then it hopes for the best at the start of an answer.
-pub const LEARNING_STEPS: u64 = 40;
+/// Scored steps before `auto` believes what it has seen, where answers have [`FEW_STEPS`] steps at most. Until then it hopes
+/// for the best at the start of an answer.
+pub const LEARNING_STEPS: f64 = 40.0;
 
-/// The weight, in steps, of the best reward in what is expected while too few steps were scored. Each answer whose first
-/// step is rejected costs a fifth of its time on a CPU, so a few must be enough to see that drafting does not pay.
+/// The weight, in steps, of the best reward in what is expected while too few steps were scored, where answers have
+/// [`FEW_STEPS`] steps at most. Each answer whose first step is rejected costs a fifth of its time on a CPU, so a few must
+/// be enough to see that drafting does not pay.
 const HOPE: f64 = 12.0;
+
+/// In longer answers more steps must be accepted, one after the other, before drafting pays. [`HOPE`] then grows by
+/// [`HOPE_PER_STEP`] for each further step of an answer, and [`LEARNING_STEPS`] with the number of steps.
+const FEW_STEPS: f64 = 10.0;
+const HOPE_PER_STEP: f64 = 2.0;
 
 /// The part of the exploring answers that are drafted to their end. Most are left to the target at their first
 /// rejection, after which drafting costs most.
@@ -230,9 +237,8 @@ impl HandoverController {
         let expected_step = learned.target_tokens().round() as usize;
         let never_rejected = !standing.rejected && standing.done.target_decoded == 0;
         let standing = if standing.rejected { standing.after_replacement(expected_step) } else { *standing };
-        let acceptance = |reward| acceptance_probability(policy, reward);
-        let learning = learned.rewards.steps() < LEARNING_STEPS;
-        let hope = if learning && never_rejected { HOPE } else { 0.0 };
+        let acceptance = |tokens, reward| acceptance_probability(&policy.at(standing.tokens + tokens), reward);
+        let hope = if never_rejected { learned.hope() } else { 0.0 };
         let outlook = learned.outlook(standing.steps, standing.steps_left, standing.tokens_left, hope, acceptance);
         drop(learned);
         if policy.max_regret.is_some_and(|regret| regret::exceeds(regret, &prices, &outlook, &standing)) {

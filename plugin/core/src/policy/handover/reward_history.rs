@@ -30,6 +30,20 @@ pub(super) struct ClassTransitions {
     pub rejected: [[f64; CLASSES]; CLASSES],
 }
 
+impl ClassTransitions {
+    /// From the probabilities of the rewards after each class, and the probability that each of them is accepted.
+    fn new(likely: &[Counts; CLASSES], accepted: &Counts) -> Self {
+        let mut this = Self { accepted: [[0.0; CLASSES]; CLASSES], rejected: [[0.0; CLASSES]; CLASSES] };
+        for (before, likely) in likely.iter().enumerate() {
+            for (bin, probability) in likely.iter().enumerate() {
+                this.accepted[before][class_of_bin(bin)] += probability * accepted[bin];
+                this.rejected[before][class_of_bin(bin)] += probability * (1.0 - accepted[bin]);
+            }
+        }
+        this
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct RewardHistory {
     /// By range of positions, and by the class before.
@@ -65,8 +79,9 @@ fn range_of_position(position: usize) -> usize {
 
 impl RewardHistory {
     pub fn new() -> Self {
-        let middle = |bin: usize| (bin as f64 + 0.5) / UNSCORED as f64;
-        Self { counts: [[[0.0; BINS]; CLASSES]; POSITIONS.len()], newest: std::array::from_fn(middle), steps: 0 }
+        // The best reward is 1: before anything was seen, a threshold near 1 must not look as if nothing could reach it.
+        let first = |bin: usize| if bin + 1 == UNSCORED { 1.0 } else { (bin as f64 + 0.5) / UNSCORED as f64 };
+        Self { counts: [[[0.0; BINS]; CLASSES]; POSITIONS.len()], newest: std::array::from_fn(first), steps: 0 }
     }
 
     /// Records the reward of the draft step at a position, after a reward of the class `before`.
@@ -86,36 +101,31 @@ impl RewardHistory {
         self.steps
     }
 
-    /// The transitions at each of the positions from `first` on, if a reward is accepted with this probability.
-    /// `hope` is the weight, in steps, of the best reward that is expected before anything was seen.
+    /// The transitions at each of the positions from `first` on, if a reward is accepted with the probability that
+    /// `acceptance` gives for it and for the step, counted from 0 at `first`. `hope` is the weight, in steps, of the best
+    /// reward that is expected before anything was seen.
     pub fn transitions(
         &self,
         first: usize,
         positions: usize,
         hope: f64,
-        acceptance: impl Fn(Option<f64>) -> f64,
+        acceptance: impl Fn(usize, Option<f64>) -> f64,
     ) -> Vec<ClassTransitions> {
-        let accepted: Counts = std::array::from_fn(|bin| acceptance(self.newest.get(bin).copied()));
         let everywhere = self.everywhere(hope);
         let after: [Counts; CLASSES] = std::array::from_fn(|class| {
             let counts = sum(self.counts.iter().map(|position| &position[class]));
             shrunk(&counts, &everywhere, SHRINKAGE)
         });
-        let of_range = |range: usize| {
-            let mut transitions =
-                ClassTransitions { accepted: [[0.0; CLASSES]; CLASSES], rejected: [[0.0; CLASSES]; CLASSES] };
-            for (before, expected) in after.iter().enumerate() {
-                let likely = shrunk(&self.counts[range][before], expected, SHRINKAGE);
-                for (bin, probability) in likely.iter().enumerate() {
-                    transitions.accepted[before][class_of_bin(bin)] += probability * accepted[bin];
-                    transitions.rejected[before][class_of_bin(bin)] += probability * (1.0 - accepted[bin]);
-                }
-            }
-            transitions
+        let likely_in = |range: usize| -> [Counts; CLASSES] {
+            std::array::from_fn(|before| shrunk(&self.counts[range][before], &after[before], SHRINKAGE))
         };
         let (low, high) = (range_of_position(first), range_of_position(first + positions));
-        let ranges: Vec<ClassTransitions> = (low..=high).map(of_range).collect();
-        (first..first + positions).map(|position| ranges[range_of_position(position) - low]).collect()
+        let likely: Vec<[Counts; CLASSES]> = (low..=high).map(likely_in).collect();
+        let of_step = |step: usize| {
+            let accepted: Counts = std::array::from_fn(|bin| acceptance(step, self.newest.get(bin).copied()));
+            ClassTransitions::new(&likely[range_of_position(first + step) - low], &accepted)
+        };
+        (0..positions).map(of_step).collect()
     }
 
     /// The probability of each bin, wherever the step is.
@@ -144,8 +154,8 @@ mod tests {
 
     use super::*;
 
-    fn at_threshold(delta: f64) -> impl Fn(Option<f64>) -> f64 {
-        move |reward| f64::from(u8::from(reward.is_some_and(|reward| reward >= delta)))
+    fn at_threshold(delta: f64) -> impl Fn(usize, Option<f64>) -> f64 {
+        move |_, reward| f64::from(u8::from(reward.is_some_and(|reward| reward >= delta)))
     }
 
     fn acceptance(transitions: &ClassTransitions, before: usize) -> f64 {
@@ -186,6 +196,18 @@ mod tests {
         assert!(acceptance(&half[2], class_of(Some(0.8))) < 0.1);
         assert!(acceptance(&half[3], class_of(Some(0.3))) < 0.1);
         assert!(acceptance(&at(0.2)[2], class_of(Some(0.8))) > 0.9);
+    }
+
+    #[test]
+    fn each_step_has_an_acceptance_of_its_own() {
+        let mut history = RewardHistory::new();
+        for _ in 0..100 {
+            history.record(0, 0, Some(0.4));
+            history.record(1, class_of(Some(0.4)), Some(0.4));
+        }
+        let rising = |step: usize, reward: Option<f64>| at_threshold(0.25 * (step + 1) as f64)(step, reward);
+        let steps = history.transitions(0, 2, 0.0, rising);
+        assert!(acceptance(&steps[0], 0) > 0.9 && acceptance(&steps[1], class_of(Some(0.4))) < 0.1);
     }
 
     #[test]

@@ -156,4 +156,8 @@ fn an_impossible_state_length_is_an_error() {
         let error = expose_states(&source, &ProgressReporter::silent()).unwrap_err().to_string();
         assert!(error.contains("model.gguf") && error.contains("448 columns"), "{error}");
     }
+    // Rows that no model has would need terabytes for the state rows, whatever the file claims.
+    write(&source, &[("output.weight", GgmlDType::Q4_0, &[1, 1 << 20])], &[(STATE_LENGTH, Value::U32(1))]);
+    let error = expose_states(&source, &ProgressReporter::silent()).unwrap_err().to_string();
+    assert!(error.contains("1048576 columns"), "{error}");
 }

@@ -1,5 +1,7 @@
 //! Answers simulated with known prices and rewards: what `auto` learns, and what it costs until then.
 
+use std::ops::Range;
+
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -45,6 +47,10 @@ struct Simulation {
     prices: ModelPrices,
     /// Mean reward of easy and hard questions; half of them are easy.
     questions: [f64; 2],
+    /// Steps of an answer.
+    steps: Range<usize>,
+    /// Tokens of a step.
+    step_tokens: Range<usize>,
 }
 
 /// What the answers cost, what the target alone would have cost, and how many began with the draft.
@@ -63,7 +69,8 @@ fn policy(after_rejection: AfterRejection) -> PolicyConfig {
 impl Simulation {
     fn new(prices: ModelPrices, seed: u64) -> Self {
         let rng = ChaCha8Rng::seed_from_u64(seed);
-        Self { controller: HandoverController::default(), rng, prices, questions: MIXED }
+        let controller = HandoverController::default();
+        Self { controller, rng, prices, questions: MIXED, steps: 3..10, step_tokens: 20..40 }
     }
 
     /// Another run of a model, of the kind that a server sees.
@@ -90,7 +97,7 @@ impl Simulation {
 
     fn answer_one(&mut self, policy: &PolicyConfig, costs: &mut Costs) {
         let mean = self.questions[self.rng.random_range(0..2)];
-        let length = self.rng.random_range(3..10);
+        let length = self.rng.random_range(self.steps.clone());
         let draw = self.rng.random();
         let mut standing = AnswerStanding {
             prompt_tokens: PROMPT,
@@ -103,7 +110,7 @@ impl Simulation {
         };
         let (mut alone, mut drafted, mut explored) = (false, false, false);
         while standing.steps < length {
-            let tokens = self.rng.random_range(20..40);
+            let tokens = self.rng.random_range(self.step_tokens.clone());
             let next = if alone {
                 NextModel::Target(HandoverReason::Price)
             } else {
@@ -205,6 +212,28 @@ fn a_few_answers_are_enough_to_see_that_drafting_does_not_pay() {
     }
     assert!(first_answers(SLOW_PREFILL, [0.9, 0.9], 30) < 0.6);
     assert!(first_answers(SLOW_PREFILL, MIXED, 100) < 0.99);
+}
+
+/// Answers of code in lines: many short steps, all of which must be accepted before drafting pays.
+#[test]
+fn one_rejected_line_of_code_does_not_end_drafting() {
+    for steps in [12..14, 15..17, 18..22] {
+        let lines =
+            |seed| Simulation { steps: steps.clone(), step_tokens: 7..12, ..Simulation::new(SLOW_PREFILL, seed) };
+        let auto = policy(AfterRejection::Auto);
+        let costs = (0..20).map(|seed| {
+            let mut simulation = Simulation { questions: [0.1, 0.1], ..lines(seed) };
+            simulation.answer(1, &auto);
+            simulation.questions = [0.9, 0.9];
+            simulation.answer(60, &auto).over_target()
+        });
+        let mean = costs.sum::<f64>() / 20.0;
+        let hard =
+            (0..20).map(|seed| Simulation { questions: [0.1, 0.1], ..lines(seed) }.answer(30, &auto).over_target());
+        let hard = hard.sum::<f64>() / 20.0;
+        println!("{steps:?} lines: {mean:.3} where all but the first answer can be drafted, {hard:.3} where none can");
+        assert!(mean < 0.75 && hard < 1.06, "{steps:?} lines: {mean} {hard}");
+    }
 }
 
 #[test]
