@@ -2,7 +2,7 @@
 //! eviction), H (a cache hit hides the prompt's beginning) and L (raw logits after a hit).
 
 use mistralrs_core::Response;
-use rsd_core::sampling::Sampling;
+use rsd_core::{pipeline::roles::Generator, sampling::Sampling};
 
 use crate::{
     raw,
@@ -106,6 +106,19 @@ async fn b_a_prompt_inside_a_key_still_bites() {
     raw::ask(&rig, &prompt, raw::greedy(20), &[]).await;
     let again = raw::ask(&rig, &prompt, raw::greedy(4), &[]).await;
     assert_eq!(again.calls[0].context.len(), prompt.len(), "the cache was used: trap B is gone");
+}
+
+#[tokio::test]
+async fn the_next_turn_of_a_chat_finds_its_beginning_in_the_cache() {
+    let rig = TestEngine::new().await;
+    let prompt = rig.tiny.prompt(50, 6);
+    assert_eq!(rig.engine.cached_prompt(&prompt), 0);
+    let answer = rig.run(rig.request(&prompt, 20)).await.ids;
+    let next = [prompt.clone(), answer.clone(), rig.tiny.prompt(10, 7)].concat();
+    let cached = rig.engine.cached_prompt(&next);
+    assert!((prompt.len() + answer.len() - 1..next.len()).contains(&cached), "{cached}");
+    let report = rig.run(rig.request(&next, 4)).await.report;
+    assert_eq!(report.prefilled, next.len() - cached);
 }
 
 #[tokio::test]

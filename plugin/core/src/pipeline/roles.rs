@@ -424,6 +424,11 @@ pub trait Generator: Send + Sync {
     async fn encode_prompt(&self, prompt: &Prompt) -> Result<Vec<u32>, RoleError>;
     /// Token ids of text that continues an answer.
     fn encode_text(&self, text: &str) -> Result<Vec<u32>, RoleError>;
+    /// How many tokens of a new answer's prompt need not be computed, because an earlier answer left them in the prefix
+    /// cache; 0 if unknown. It says what the answer is expected to cost.
+    fn cached_prompt(&self, _prompt: &[u32]) -> usize {
+        0
+    }
     /// The bytes of one token, for log-probabilities.
     fn token_bytes(&self, token: u32) -> Vec<u8>;
     /// Whether the vocabulary has a token of this id.

@@ -42,6 +42,12 @@ impl Transcript {
         self.prompt
     }
 
+    /// Tokens of the prompt that the model must compute.
+    pub(super) fn uncached_prompt(&self) -> usize {
+        let prompt = &self.ids[..self.prompt];
+        prompt.len() - self.model.cached_prompt(prompt).min(prompt.len())
+    }
+
     /// Whether the model has no room for another token.
     pub(super) fn is_full(&self) -> bool {
         self.ids.len() >= self.model.context_length()

@@ -105,6 +105,10 @@ impl Generator for MemoizedGenerator {
         self.0.model.encode_text(text)
     }
 
+    fn cached_prompt(&self, prompt: &[u32]) -> usize {
+        self.0.model.cached_prompt(prompt)
+    }
+
     fn token_bytes(&self, token: u32) -> Vec<u8> {
         self.0.model.token_bytes(token)
     }

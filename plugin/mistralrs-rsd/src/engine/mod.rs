@@ -245,6 +245,11 @@ impl Generator for Engine {
         self.0.vocabulary.encode_plain(text).map_err(RoleError::Invalid)
     }
 
+    fn cached_prompt(&self, prompt: &[u32]) -> usize {
+        let cache = self.0.cache.lock();
+        if cache.must_empty_before(prompt, true) { 0 } else { cache.longest_match(prompt) }
+    }
+
     fn token_bytes(&self, token: u32) -> Vec<u8> {
         self.0.vocabulary.bytes(token)
     }

@@ -9,9 +9,9 @@ use crate::{
 impl AnswerSession<'_> {
     /// Begins the account, once the prompt is encoded.
     pub(super) fn begin_standing(&mut self) {
-        let prompt = |transcript: &Option<Transcript>| transcript.as_ref().map_or(0, Transcript::prompt_len);
-        self.standing.draft_behind = prompt(&self.draft);
-        self.standing.target_behind = prompt(&self.target);
+        let behind = |transcript: &Option<Transcript>| transcript.as_ref().map_or(0, Transcript::uncached_prompt);
+        self.standing.draft_behind = behind(&self.draft);
+        self.standing.target_behind = behind(&self.target);
         self.standing.prompt_tokens = self.standing.target_behind;
         // Not the seed alone: one seed serves many prompts, and they shall not all explore.
         let prompt = self.target.as_ref().map_or(0, |target| digest(target.ids()));

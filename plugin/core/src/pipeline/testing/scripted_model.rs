@@ -33,6 +33,8 @@ pub struct ScriptedModel {
     pub seed: u64,
     pub shift: u32,
     pub context: usize,
+    /// How many tokens of a prompt it says are in its prefix cache.
+    pub cached: usize,
     /// Whether it fails to encode prompts.
     pub fail_prompt: bool,
     /// The number of the start that fails, from 0.
@@ -66,6 +68,7 @@ impl ScriptedModel {
             seed,
             shift: 0,
             context: 10_000,
+            cached: 0,
             fail_prompt: false,
             fail_start: None,
             fail_step: None,
@@ -191,6 +194,10 @@ impl Generator for ScriptedModel {
 
     fn encode_text(&self, text: &str) -> Result<Vec<u32>, RoleError> {
         Ok(self.encode(text.as_bytes()))
+    }
+
+    fn cached_prompt(&self, _: &[u32]) -> usize {
+        self.cached
     }
 
     fn token_bytes(&self, token: u32) -> Vec<u8> {

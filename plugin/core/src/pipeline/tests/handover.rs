@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 
 use crate::pipeline::testing::{RewardFault, World, block_on};
 use crate::{
+    costs::RunCost,
     pipeline::{
         AnswerOutcome, Rsd,
         observe::{PipelineEvent, PipelineObserver},
@@ -114,6 +115,23 @@ fn a_reward_that_scores_nothing_does_not_keep_the_draft_at_work() {
         answers(&auto, &rsd, 40..80);
         assert_eq!(auto.draft.starts.load(SeqCst), drafted, "{fault:?}");
     }
+}
+
+#[test]
+fn a_prompt_that_only_the_target_has_cached_is_a_reason_not_to_draft() {
+    let drafted = |cached: usize| {
+        // The prompt costs more than the answer, and the draft prefills it in half of the target's time.
+        let mut auto = world(1, AfterRejection::Auto, [[0.022, 5.0], [0.037, 10.0]]);
+        auto.critic.fault = Some((RewardFault::Returns(0.9), 0));
+        auto.target.cached = cached;
+        let rsd = auto.rsd();
+        let warm_up = RunCost { generated: 2, prefilled: 1, prefill_seconds: 10.0, seconds: 10.037 };
+        rsd.policy.handover().record_target_run(&warm_up);
+        answers(&auto, &rsd, 0..40);
+        answers(&auto, &rsd, 40..60).iter().filter(|outcome| handed_over_at(outcome) != Some(0)).count()
+    };
+    let (nothing, all) = (drafted(0), drafted(1_000));
+    assert!(nothing > 10 && all < 5, "{nothing} {all}");
 }
 
 /// Counts the events of the decisions which model goes on.

@@ -223,7 +223,7 @@ mod tests {
             learned.record_ending(position % 16, position % 16 == 15);
         }
         let of = outlook(&learned, 0, 100, 10_000);
-        assert!((of.draft_tokens / of.target_tokens - 1.0).abs() < 0.1, "{} {}", of.draft_tokens, of.target_tokens);
+        assert!((of.draft_tokens / of.target_tokens - 1.0).abs() < 0.2, "{} {}", of.draft_tokens, of.target_tokens);
         assert!((10.0..17.0).contains(&learned.answer_steps()), "{}", learned.answer_steps());
     }
 

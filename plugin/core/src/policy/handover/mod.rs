@@ -118,7 +118,7 @@ pub struct WorkDone {
 /// Where an answer stands between two steps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AnswerStanding {
-    /// Tokens of the prompt.
+    /// Tokens of the prompt that the target must prefill.
     pub prompt_tokens: usize,
     /// Steps of the answer so far.
     pub steps: usize,

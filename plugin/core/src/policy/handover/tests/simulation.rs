@@ -232,7 +232,7 @@ fn one_rejected_line_of_code_does_not_end_drafting() {
             (0..20).map(|seed| Simulation { questions: [0.1, 0.1], ..lines(seed) }.answer(30, &auto).over_target());
         let hard = hard.sum::<f64>() / 20.0;
         println!("{steps:?} lines: {mean:.3} where all but the first answer can be drafted, {hard:.3} where none can");
-        assert!(mean < 0.75 && hard < 1.06, "{steps:?} lines: {mean} {hard}");
+        assert!(mean < 0.8 && hard < 1.06, "{steps:?} lines: {mean} {hard}");
     }
 }
 
