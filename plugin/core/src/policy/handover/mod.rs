@@ -30,17 +30,17 @@ use self::{
 use super::weighting::{acceptance_probability, accepts_all, accepts_none};
 use crate::costs::RunCost;
 
-/// Scored steps before `auto` believes what it has seen, where answers have [`FEW_STEPS`] steps at most. Until then it hopes
+/// Scored steps before `auto` believes what it has seen, where answers have `FEW_STEPS` steps at most. Until then it hopes
 /// for the best at the start of an answer.
 pub const LEARNING_STEPS: f64 = 40.0;
 
 /// The weight, in steps, of the best reward in what is expected while too few steps were scored, where answers have
-/// [`FEW_STEPS`] steps at most. Each answer whose first step is rejected costs a fifth of its time on a CPU, so a few must
+/// `FEW_STEPS` steps at most. Each answer whose first step is rejected costs a fifth of its time on a CPU, so a few must
 /// be enough to see that drafting does not pay.
 const HOPE: f64 = 12.0;
 
-/// In longer answers more steps must be accepted, one after the other, before drafting pays. [`HOPE`] then grows by
-/// [`HOPE_PER_STEP`] for each further step of an answer, and [`LEARNING_STEPS`] with the number of steps.
+/// In longer answers more steps must be accepted, one after the other, before drafting pays. `HOPE` then grows by
+/// `HOPE_PER_STEP` for each further step of an answer, and `LEARNING_STEPS` with the number of steps.
 const FEW_STEPS: f64 = 10.0;
 const HOPE_PER_STEP: f64 = 2.0;
 
