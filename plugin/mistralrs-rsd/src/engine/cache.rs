@@ -92,6 +92,12 @@ impl CacheMirror {
         BLOCK * self.bytes_per_token
     }
 
+    /// How many tokens of a prompt the cache serves; none if it must be emptied before. `begins` is true if a new answer
+    /// begins.
+    pub(super) fn served(&self, prompt: &[u32], begins: bool) -> usize {
+        if self.must_empty_before(prompt, begins) { 0 } else { self.longest_match(prompt) }
+    }
+
     /// The length of the longest prefix that a prompt shares with a key.
     pub(super) fn longest_match(&self, prompt: &[u32]) -> usize {
         self.keys.iter().map(|key| key.iter().zip(prompt).take_while(|(a, b)| a == b).count()).max().unwrap_or(0)

@@ -246,8 +246,7 @@ impl Generator for Engine {
     }
 
     fn cached_prompt(&self, prompt: &[u32]) -> usize {
-        let cache = self.0.cache.lock();
-        if cache.must_empty_before(prompt, true) { 0 } else { cache.longest_match(prompt) }
+        self.0.cache.lock().served(prompt, true)
     }
 
     fn token_bytes(&self, token: u32) -> Vec<u8> {

@@ -52,8 +52,7 @@ impl EngineCore {
         let (cached, key_bytes) = {
             let cache = self.cache.lock();
             let begins = begins || self.answer_begins.load(Ordering::Relaxed);
-            let cached = if cache.must_empty_before(prompt, begins) { 0 } else { cache.longest_match(prompt) };
-            (cached, cache.block_bytes())
+            (cache.served(prompt, begins), cache.block_bytes())
         };
         let mut flushes = self.cache_gauge.flushes();
         for (index, end) in window_ends(cached, prompt.len(), key_bytes).enumerate() {

@@ -3,7 +3,6 @@
 use rsd_protocol::preview::UnitCosts;
 
 use super::{
-    FEW_STEPS, HOPE, HOPE_PER_STEP, LEARNING_STEPS,
     expected_cost::{AnswerOutlook, HORIZON, ModelPrices, StepOutlook},
     reward_history::{ClassTransitions, RewardHistory},
 };
@@ -18,6 +17,20 @@ const LENGTH_HALF_LIFE: f64 = 200.0;
 
 /// Positions whose chance of ending is learned apart; all later ones count as one.
 const ENDING_POSITIONS: usize = 24;
+
+/// Scored steps before `auto` believes what it has seen, where answers have `FEW_STEPS` steps at most. Until then it hopes
+/// for the best at the start of an answer.
+const LEARNING_STEPS: f64 = 40.0;
+
+/// The weight, in steps, of the best reward in what is expected while too few steps were scored, where answers have
+/// `FEW_STEPS` steps at most. Each answer whose first step is rejected costs a fifth of its time on a CPU, so a few must
+/// be enough to see that drafting does not pay.
+const HOPE: f64 = 12.0;
+
+/// In longer answers more steps must be accepted, one after the other, before drafting pays. `HOPE` then grows by
+/// `HOPE_PER_STEP` for each further step of an answer, and `LEARNING_STEPS` with the number of steps.
+const FEW_STEPS: f64 = 10.0;
+const HOPE_PER_STEP: f64 = 2.0;
 
 /// The weight, in steps, of the steps of both models in the expected length of one model's.
 const BOTH_MODELS: f64 = 20.0;

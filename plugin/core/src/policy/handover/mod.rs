@@ -8,7 +8,7 @@
 //! A policy that accepts every step leaves the answer to the draft whatever the prices are, and one that accepts none
 //! leaves it to the target under `auto`: thresholds say which answers are wanted, prices only how they are made.
 //!
-//! Until [`LEARNING_STEPS`] steps were scored, `auto` expects better rewards than it has seen, so it drafts answers until
+//! Until enough steps were scored (`learned`), `auto` expects better rewards than it has seen, so it drafts answers until
 //! their first rejection unless many were rejected early; until all prices were observed, it drafts on after that. Later
 //! a fraction of the answers (`policy.exploration`) is drafted until the first rejection whatever it costs, and a fifth of
 //! these to their end: otherwise nothing would be learned about the draft while the target answers alone.
@@ -29,20 +29,6 @@ use self::{
 };
 use super::weighting::{acceptance_probability, accepts_all, accepts_none};
 use crate::costs::RunCost;
-
-/// Scored steps before `auto` believes what it has seen, where answers have `FEW_STEPS` steps at most. Until then it hopes
-/// for the best at the start of an answer.
-pub const LEARNING_STEPS: f64 = 40.0;
-
-/// The weight, in steps, of the best reward in what is expected while too few steps were scored, where answers have
-/// `FEW_STEPS` steps at most. Each answer whose first step is rejected costs a fifth of its time on a CPU, so a few must
-/// be enough to see that drafting does not pay.
-const HOPE: f64 = 12.0;
-
-/// In longer answers more steps must be accepted, one after the other, before drafting pays. `HOPE` then grows by
-/// `HOPE_PER_STEP` for each further step of an answer, and `LEARNING_STEPS` with the number of steps.
-const FEW_STEPS: f64 = 10.0;
-const HOPE_PER_STEP: f64 = 2.0;
 
 /// The part of the exploring answers that are drafted to their end. Most are left to the target at their first
 /// rejection, after which drafting costs most.
