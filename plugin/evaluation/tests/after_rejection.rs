@@ -19,8 +19,8 @@ const ENDING: f64 = 0.1;
 fn outlook(acceptance: f64) -> AnswerOutlook {
     let step = StepOutlook {
         ending: ENDING,
-        accepted: [[0.0, 0.0, 0.0, 0.0, acceptance]; CLASSES],
-        rejected: [[0.0, 1.0 - acceptance, 0.0, 0.0, 0.0]; CLASSES],
+        accepted: [[0.0, 0.0, 0.0, 0.0, acceptance, 0.0]; CLASSES],
+        rejected: [[0.0, 0.0, 0.0, 0.0, 0.0, 1.0 - acceptance]; CLASSES],
     };
     AnswerOutlook {
         draft_tokens: STEP,

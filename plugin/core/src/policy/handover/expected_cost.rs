@@ -1,7 +1,7 @@
 //! The expected cost of drafting on and of the target going on alone, by dynamic programming over the steps ahead.
 //!
 //! Let u be the tokens that the target has not prefilled, c those that the draft has not, and z what the acceptance
-//! depends on: the class of the newest reward. A step has d tokens by the draft and t by the target, is accepted with
+//! depends on: the class of what came before. A step has d tokens by the draft and t by the target, is accepted with
 //! the probability a(z), and is the last one with the probability e. With the prices in seconds (`dp`, `dd`, `tp`, `td`
 //! for prefilling and decoding a token with draft and target, `r` for a score):
 //!
@@ -15,8 +15,9 @@
 //! where w is the number of tokens that the draft decodes ahead of a rejection, and z' is averaged over. After the
 //! horizon the target goes on alone, so D is the cost of something that can be done.
 
-/// Classes of the newest reward: none yet, and four of equal width.
-pub const CLASSES: usize = 5;
+/// What the acceptance of a step depends on: nothing yet, the newest reward in four classes of equal width, or a step of the
+/// answer that was rejected before.
+pub const CLASSES: usize = 6;
 
 /// The most steps that are looked ahead.
 pub const HORIZON: usize = 32;

@@ -18,19 +18,11 @@ const LENGTH_HALF_LIFE: f64 = 200.0;
 /// Positions whose chance of ending is learned apart; all later ones count as one.
 const ENDING_POSITIONS: usize = 24;
 
-/// Scored steps before `auto` believes what it has seen, where answers have `FEW_STEPS` steps at most. Until then it hopes
-/// for the best at the start of an answer.
-const LEARNING_STEPS: f64 = 40.0;
-
-/// The weight, in steps, of the best reward in what is expected while too few steps were scored, where answers have
-/// `FEW_STEPS` steps at most. Each answer whose first step is rejected costs a fifth of its time on a CPU, so a few must
-/// be enough to see that drafting does not pay.
-const HOPE: f64 = 12.0;
-
-/// In longer answers more steps must be accepted, one after the other, before drafting pays. `HOPE` then grows by
-/// `HOPE_PER_STEP` for each further step of an answer, and `LEARNING_STEPS` with the number of steps.
-const FEW_STEPS: f64 = 10.0;
-const HOPE_PER_STEP: f64 = 2.0;
+/// By which fraction of the target's cost drafting may seem dearer before any answer was drafted. It falls with the root of
+/// the number of drafted answers, as the error of a mean does. A few bad answers are no proof: with 0 `auto` would often
+/// leave all that follow to the target, where nothing shows that drafting pays. Where each drafted answer costs a fifth
+/// more than the target, two to three are enough to stop.
+const OPTIMISM: f64 = 0.3;
 
 /// The weight, in steps, of the steps of both models in the expected length of one model's.
 const BOTH_MODELS: f64 = 20.0;
@@ -149,16 +141,9 @@ impl LearnedAnswers {
         self.draft_tokens.shrunk(self.step_tokens.value(), BOTH_MODELS)
     }
 
-    /// Steps of an answer.
-    fn answer_steps(&self) -> f64 {
-        1.0 / self.ending_anywhere.value().max(1e-3)
-    }
-
-    /// The weight of the best reward in what is expected, in steps; 0 once enough steps were scored.
-    pub fn hope(&self) -> f64 {
-        let steps = self.answer_steps();
-        let learning = (self.rewards.steps() as f64) < LEARNING_STEPS * (steps / FEW_STEPS).max(1.0);
-        if learning { HOPE + HOPE_PER_STEP * (steps - FEW_STEPS).max(0.0) } else { 0.0 }
+    /// By which fraction of the target's cost drafting may seem dearer at the start of an answer.
+    pub fn optimism(&self) -> f64 {
+        OPTIMISM / (1.0 + self.rewards.answers()).sqrt()
     }
 
     /// What is expected from the step at `position` on, if at most this many steps and tokens may follow.
@@ -167,7 +152,6 @@ impl LearnedAnswers {
         position: usize,
         steps_left: usize,
         tokens_left: usize,
-        hope: f64,
         acceptance: impl Fn(usize, Option<f64>) -> f64,
     ) -> AnswerOutlook {
         let (draft_tokens, target_tokens) = (self.draft_tokens(), self.target_tokens());
@@ -178,7 +162,7 @@ impl LearnedAnswers {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of tokens")]
         let tokens_with = |step: usize| ((step + 1) as f64 * draft_tokens).round() as usize;
         let transitions =
-            self.rewards.transitions(position, length, hope, |step, reward| acceptance(tokens_with(step), reward));
+            self.rewards.transitions(position, length, |step, reward| acceptance(tokens_with(step), reward));
         let step = |(i, ClassTransitions { accepted, rejected }): (usize, ClassTransitions)| StepOutlook {
             ending: if i + 1 == limit { 1.0 } else { self.ending_at(position + i) },
             accepted,
@@ -206,7 +190,7 @@ mod tests {
     use super::*;
 
     fn outlook(learned: &LearnedAnswers, position: usize, steps_left: usize, tokens_left: usize) -> AnswerOutlook {
-        learned.outlook(position, steps_left, tokens_left, 0.0, |_, reward| reward.map_or(0.0, |_| 1.0))
+        learned.outlook(position, steps_left, tokens_left, |_, reward| reward.map_or(0.0, |_| 1.0))
     }
 
     #[test]
@@ -237,7 +221,6 @@ mod tests {
         }
         let of = outlook(&learned, 0, 100, 10_000);
         assert!((of.draft_tokens / of.target_tokens - 1.0).abs() < 0.2, "{} {}", of.draft_tokens, of.target_tokens);
-        assert!((10.0..17.0).contains(&learned.answer_steps()), "{}", learned.answer_steps());
     }
 
     #[test]

@@ -8,9 +8,9 @@
 //! A policy that accepts every step leaves the answer to the draft whatever the prices are, and one that accepts none
 //! leaves it to the target under `auto`: thresholds say which answers are wanted, prices only how they are made.
 //!
-//! Until enough steps were scored (`learned`), `auto` expects better rewards than it has seen, so it drafts answers until
-//! their first rejection unless many were rejected early; until all prices were observed, it drafts on after that. Later
-//! a fraction of the answers (`policy.exploration`) is drafted until the first rejection whatever it costs, and a fifth of
+//! While few answers were drafted (`learned`), `auto` drafts answers until their first rejection even where that seems
+//! dearer, by a margin that falls with their number; until all prices were observed, it drafts on after that. Besides, a
+//! fraction of the answers (`policy.exploration`) is drafted until the first rejection whatever it costs, and a fifth of
 //! these to their end: otherwise nothing would be learned about the draft while the target answers alone.
 //! `policy.max_regret` bounds what this costs.
 
@@ -134,6 +134,16 @@ impl AnswerStanding {
         self.reward_class = reward_history::class_of(reward);
     }
 
+    /// Whether every draft step so far was accepted.
+    fn never_rejected(&self) -> bool {
+        !self.rejected && self.done.target_decoded == 0
+    }
+
+    /// The class of what the acceptance of the next draft step depends on.
+    fn class(&self) -> usize {
+        if self.never_rejected() { self.reward_class } else { reward_history::AFTER_REJECTION }
+    }
+
     /// The standing after the target's step, if it has this many tokens.
     fn after_replacement(self, tokens: usize) -> Self {
         Self {
@@ -182,7 +192,7 @@ impl HandoverController {
 
     /// Records a draft step after the standing before it.
     pub fn record_draft_step(&self, before: &AnswerStanding, reward: Option<f64>, tokens: usize) {
-        self.learned.lock().record_draft_step(before.steps, before.reward_class, reward, tokens);
+        self.learned.lock().record_draft_step(before.steps, before.class(), reward, tokens);
     }
 
     /// Records the tokens that the draft decoded ahead of a rejection.
@@ -221,11 +231,11 @@ impl HandoverController {
         let Some(prices) = learned.prices() else { return DRAFT };
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of tokens")]
         let expected_step = learned.target_tokens().round() as usize;
-        let never_rejected = !standing.rejected && standing.done.target_decoded == 0;
+        let (class, never_rejected) = (standing.class(), standing.never_rejected());
         let standing = if standing.rejected { standing.after_replacement(expected_step) } else { *standing };
         let acceptance = |tokens, reward| acceptance_probability(&policy.at(standing.tokens + tokens), reward);
-        let hope = if never_rejected { learned.hope() } else { 0.0 };
-        let outlook = learned.outlook(standing.steps, standing.steps_left, standing.tokens_left, hope, acceptance);
+        let outlook = learned.outlook(standing.steps, standing.steps_left, standing.tokens_left, acceptance);
+        let optimism = if never_rejected { learned.optimism() } else { 0.0 };
         drop(learned);
         if policy.max_regret.is_some_and(|regret| regret::exceeds(regret, &prices, &outlook, &standing)) {
             return NextModel::Target(HandoverReason::Regret);
@@ -234,13 +244,13 @@ impl HandoverController {
             return DRAFT;
         }
         let debt = PrefillDebt { target: standing.target_behind as f64, draft: standing.draft_behind as f64 };
-        let costs = expected_costs(&prices, &outlook, debt, standing.reward_class);
+        let costs = expected_costs(&prices, &outlook, debt, class);
         let explores = match standing.exploration {
             AnswerExploration::None => false,
             AnswerExploration::UntilRejection => never_rejected,
             AnswerExploration::Whole => true,
         };
-        if costs.draft_on <= costs.target_alone {
+        if costs.draft_on <= costs.target_alone * (1.0 + optimism) {
             DRAFT
         } else if explores {
             NextModel::Draft { explores: true }

@@ -1,9 +1,16 @@
-//! The rewards of draft steps by position and by the reward before, from decayed counts.
+//! The rewards of draft steps by position and by what came before, from decayed counts.
 //!
 //! Rewards are counted, not decisions: so one count serves every threshold, preset and request, and an acceptance rate
 //! follows a changed threshold at once.
 
 use super::expected_cost::CLASSES;
+
+/// The class once a step of the answer was rejected: a draft that went astray is often rejected again, whatever its newest
+/// reward.
+pub(super) const AFTER_REJECTION: usize = CLASSES - 1;
+
+/// Ranges of the newest reward before that.
+const RANGES: usize = CLASSES - 2;
 
 /// Ranges of rewards; the last stands for a step without a score.
 const BINS: usize = 21;
@@ -12,8 +19,9 @@ const UNSCORED: usize = BINS - 1;
 /// The first position of each range of positions.
 const POSITIONS: [usize; 6] = [0, 1, 2, 4, 7, 12];
 
-/// Number of steps after which an old one counts for half.
-const HALF_LIFE: f64 = 200.0;
+/// Number of steps after which an old one counts for half. Answers of code have twenty steps, so this is that of thirty
+/// answers.
+const HALF_LIFE: f64 = 600.0;
 
 /// The weight, in steps, of what is known of all steps against those counted at one position after one class.
 const SHRINKAGE: f64 = 6.0;
@@ -36,8 +44,9 @@ impl ClassTransitions {
         let mut this = Self { accepted: [[0.0; CLASSES]; CLASSES], rejected: [[0.0; CLASSES]; CLASSES] };
         for (before, likely) in likely.iter().enumerate() {
             for (bin, probability) in likely.iter().enumerate() {
-                this.accepted[before][class_of_bin(bin)] += probability * accepted[bin];
-                this.rejected[before][class_of_bin(bin)] += probability * (1.0 - accepted[bin]);
+                let after = if before == AFTER_REJECTION { before } else { class_of_bin(bin) };
+                this.accepted[before][after] += probability * accepted[bin];
+                this.rejected[before][AFTER_REJECTION] += probability * (1.0 - accepted[bin]);
             }
         }
         this
@@ -50,12 +59,13 @@ pub(super) struct RewardHistory {
     counts: [[Counts; CLASSES]; POSITIONS.len()],
     /// The newest reward in each range: exact where rewards take few values, such as the grades of a judge.
     newest: [f64; BINS - 1],
-    steps: u64,
+    /// Answers that the draft began, decayed as the steps are.
+    answers: f64,
 }
 
-/// The class of a reward; the class 0 is that of no reward yet.
+/// The class of a reward while no step was rejected; the class 0 is that of no reward yet.
 pub(super) fn class_of(reward: Option<f64>) -> usize {
-    1 + range_of(reward.unwrap_or(0.0), CLASSES - 1)
+    1 + range_of(reward.unwrap_or(0.0), RANGES)
 }
 
 /// The range of a reward, of this many of equal width.
@@ -70,7 +80,7 @@ fn bin_of(reward: Option<f64>) -> usize {
 
 /// The class of the rewards in a bin.
 fn class_of_bin(bin: usize) -> usize {
-    if bin == UNSCORED { class_of(None) } else { 1 + bin * (CLASSES - 1) / UNSCORED }
+    if bin == UNSCORED { class_of(None) } else { 1 + bin * RANGES / UNSCORED }
 }
 
 fn range_of_position(position: usize) -> usize {
@@ -81,7 +91,7 @@ impl RewardHistory {
     pub fn new() -> Self {
         // The best reward is 1: before anything was seen, a threshold near 1 must not look as if nothing could reach it.
         let first = |bin: usize| if bin + 1 == UNSCORED { 1.0 } else { (bin as f64 + 0.5) / UNSCORED as f64 };
-        Self { counts: [[[0.0; BINS]; CLASSES]; POSITIONS.len()], newest: std::array::from_fn(first), steps: 0 }
+        Self { counts: [[[0.0; BINS]; CLASSES]; POSITIONS.len()], newest: std::array::from_fn(first), answers: 0.0 }
     }
 
     /// Records the reward of the draft step at a position, after a reward of the class `before`.
@@ -93,25 +103,26 @@ impl RewardHistory {
         if let Some((newest, reward)) = self.newest.get_mut(bin).zip(reward) {
             *newest = reward;
         }
-        self.steps += 1;
+        self.answers *= decay;
+        if position == 0 {
+            self.answers += 1.0;
+        }
     }
 
-    /// Number of steps recorded.
-    pub fn steps(&self) -> u64 {
-        self.steps
+    /// Number of answers that the draft began, of which old ones count less.
+    pub fn answers(&self) -> f64 {
+        self.answers
     }
 
     /// The transitions at each of the positions from `first` on, if a reward is accepted with the probability that
-    /// `acceptance` gives for it and for the step, counted from 0 at `first`. `hope` is the weight, in steps, of the best
-    /// reward that is expected before anything was seen.
+    /// `acceptance` gives for it and for the step, counted from 0 at `first`.
     pub fn transitions(
         &self,
         first: usize,
         positions: usize,
-        hope: f64,
         acceptance: impl Fn(usize, Option<f64>) -> f64,
     ) -> Vec<ClassTransitions> {
-        let everywhere = self.everywhere(hope);
+        let everywhere = self.everywhere();
         let after: [Counts; CLASSES] = std::array::from_fn(|class| {
             let counts = sum(self.counts.iter().map(|position| &position[class]));
             shrunk(&counts, &everywhere, SHRINKAGE)
@@ -129,12 +140,10 @@ impl RewardHistory {
     }
 
     /// The probability of each bin, wherever the step is.
-    fn everywhere(&self, hope: f64) -> Counts {
+    fn everywhere(&self) -> Counts {
         let mut prior = [1.0 / UNSCORED as f64; BINS];
         prior[UNSCORED] = 0.0;
-        let mut counts = sum(self.counts.as_flattened().iter());
-        counts[UNSCORED - 1] += hope;
-        shrunk(&counts, &prior, PRIOR_STEPS)
+        shrunk(&sum(self.counts.as_flattened().iter()), &prior, PRIOR_STEPS)
     }
 }
 
@@ -172,7 +181,7 @@ mod tests {
             for (position, before, reward) in steps {
                 history.record(position, before, reward);
             }
-            for step in history.transitions(first, 8, 0.0, at_threshold(delta)) {
+            for step in history.transitions(first, 8, at_threshold(delta)) {
                 for before in 0..CLASSES {
                     let total: f64 = step.accepted[before].iter().chain(&step.rejected[before]).sum();
                     prop_assert!((total - 1.0).abs() < 1e-9);
@@ -190,7 +199,7 @@ mod tests {
             history.record(2, class_of(Some(0.8)), Some(0.3));
             history.record(3, class_of(Some(0.3)), Some(0.1));
         }
-        let at = |delta| history.transitions(0, 4, 0.0, at_threshold(delta));
+        let at = |delta| history.transitions(0, 4, at_threshold(delta));
         let half = at(0.5);
         assert!(acceptance(&half[0], 0) > 0.9 && acceptance(&half[1], class_of(Some(0.9))) > 0.9);
         assert!(acceptance(&half[2], class_of(Some(0.8))) < 0.1);
@@ -206,7 +215,7 @@ mod tests {
             history.record(1, class_of(Some(0.4)), Some(0.4));
         }
         let rising = |step: usize, reward: Option<f64>| at_threshold(0.25 * (step + 1) as f64)(step, reward);
-        let steps = history.transitions(0, 2, 0.0, rising);
+        let steps = history.transitions(0, 2, rising);
         assert!(acceptance(&steps[0], 0) > 0.9 && acceptance(&steps[1], class_of(Some(0.4))) < 0.1);
     }
 
@@ -216,8 +225,8 @@ mod tests {
         for _ in 0..50 {
             history.record(0, 0, Some(0.7));
         }
-        assert!(acceptance(&history.transitions(0, 1, 0.0, at_threshold(0.7))[0], 0) > 0.9);
-        assert!(acceptance(&history.transitions(0, 1, 0.0, at_threshold(0.71))[0], 0) < 0.1);
+        assert!(acceptance(&history.transitions(0, 1, at_threshold(0.7))[0], 0) > 0.9);
+        assert!(acceptance(&history.transitions(0, 1, at_threshold(0.71))[0], 0) < 0.1);
     }
 
     #[test]
@@ -226,6 +235,6 @@ mod tests {
         for position in 0..50 {
             history.record(position % 5, class_of(None), None);
         }
-        assert!(acceptance(&history.transitions(2, 1, 0.0, at_threshold(0.1))[0], class_of(None)) < 0.1);
+        assert!(acceptance(&history.transitions(2, 1, at_threshold(0.1))[0], class_of(None)) < 0.1);
     }
 }

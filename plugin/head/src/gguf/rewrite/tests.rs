@@ -46,6 +46,12 @@ fn values(tensor: &QTensor) -> Vec<f32> {
     tensor.dequantize(&Device::Cpu).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 
+fn files_of(dir: &Path) -> Vec<std::ffi::OsString> {
+    let mut names: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    names
+}
+
 fn manifest(output: &Path) -> CopyManifest {
     CopyManifest::load(&manifest_path(output)).unwrap()
 }
@@ -177,9 +183,44 @@ fn a_tensor_cut_short_leaves_nothing_behind() {
     let size = fs::metadata(&source).unwrap().len();
     File::options().write(true).open(&source).unwrap().set_len(size - 64).unwrap();
     requantized(&source, &ProgressReporter::silent()).unwrap_err();
-    let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    left.sort();
-    assert_eq!(left, ["model.gguf", "model.q8_0.gguf.lock"]);
+    assert_eq!(files_of(dir.path()), ["model.gguf", "model.q8_0.gguf.lock"]);
+}
+
+/// Copies every tensor, and changes the source meanwhile as a download that goes on does.
+struct SourceGrows<'a>(&'a Path);
+
+impl GgufRewrite for SourceGrows<'_> {
+    fn suffix(&self) -> &'static str {
+        "copy"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn task(&self) -> &'static str {
+        "copying"
+    }
+
+    fn changes(&self, _: &Content) -> bool {
+        true
+    }
+
+    fn rewrite(&self, _: &Content, name: &str, tensor: QTensor) -> candle_core::Result<Vec<(String, QTensor)>> {
+        let mut file = File::options().append(true).open(self.0)?;
+        file.write_all(b"more")?;
+        Ok(vec![(name.to_owned(), tensor)])
+    }
+}
+
+#[test]
+fn a_source_that_changes_meanwhile_is_an_error_and_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("model.gguf");
+    write(&source, &TYPES, &metadata());
+    let error = rewritten_copy(&source, &SourceGrows(&source), &ProgressReporter::silent()).unwrap_err().to_string();
+    assert!(error.contains("model.gguf") && error.contains("changed while it was copied"), "{error}");
+    assert_eq!(files_of(dir.path()), ["model.copy.gguf.lock", "model.gguf"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The comparison against every way to go on, computed by following each possible course of an answer.
 
-use proptest::{array::uniform5, collection::vec, prelude::*};
+use proptest::{array::uniform6, collection::vec, prelude::*};
 
 use crate::policy::handover::{
     AnswerStanding, WorkDone,
@@ -25,8 +25,8 @@ fn prices() -> impl Strategy<Value = ModelPrices> {
 
 /// Any probabilities of the next class, each accepted with a probability of its own.
 fn step() -> impl Strategy<Value = StepOutlook> {
-    let row = || (uniform5(0.01f64..1.0), uniform5(0.0f64..=1.0));
-    (0.0f64..=1.0, uniform5(row())).prop_map(|(ending, rows)| {
+    let row = || (uniform6(0.01f64..1.0), uniform6(0.0f64..=1.0));
+    (0.0f64..=1.0, uniform6(row())).prop_map(|(ending, rows)| {
         let mut step = StepOutlook { ending, accepted: [[0.0; CLASSES]; CLASSES], rejected: [[0.0; CLASSES]; CLASSES] };
         for (before, (weights, accepted)) in rows.iter().enumerate() {
             let total: f64 = weights.iter().sum();
@@ -180,8 +180,8 @@ proptest! {
         // One acceptance rate per step: what comes later does not depend on who decodes this step.
         let step = |rate: &f64| StepOutlook {
             ending: 0.2,
-            accepted: [[0.0, 0.0, 0.0, 0.0, *rate]; CLASSES],
-            rejected: [[0.0, 1.0 - rate, 0.0, 0.0, 0.0]; CLASSES],
+            accepted: [[0.0, 0.0, 0.0, 0.0, *rate, 0.0]; CLASSES],
+            rejected: [[0.0, 0.0, 0.0, 0.0, 0.0, 1.0 - rate]; CLASSES],
         };
         let outlook = AnswerOutlook {
             draft_tokens: 30.0,
@@ -211,7 +211,7 @@ proptest! {
         let mut standing = AnswerStanding {
             prompt_tokens: prompt, draft_behind: prompt, target_behind: prompt, ..AnswerStanding::default()
         };
-        let step = StepOutlook { ending: 0.0, accepted: [[0.0; 5]; 5], rejected: [[0.0; 5]; 5] };
+        let step = StepOutlook { ending: 0.0, accepted: [[0.0; CLASSES]; CLASSES], rejected: [[0.0; CLASSES]; CLASSES] };
         for (i, accepted) in rewards.iter().enumerate() {
             let mut steps = vec![step; rewards.len() - i];
             steps.last_mut().unwrap().ending = 1.0;
@@ -262,8 +262,8 @@ fn at_the_prices_of_a_slow_processor_going_back_to_the_draft_never_pays() {
         steps: vec![
             StepOutlook {
                 ending: 0.15,
-                accepted: [[0.0, 0.0, 0.0, 0.0, rate]; CLASSES],
-                rejected: [[0.0, 1.0 - rate, 0.0, 0.0, 0.0]; CLASSES],
+                accepted: [[0.0, 0.0, 0.0, 0.0, rate, 0.0]; CLASSES],
+                rejected: [[0.0, 0.0, 0.0, 0.0, 0.0, 1.0 - rate]; CLASSES],
             };
             HORIZON
         ],
