@@ -27,6 +27,13 @@ const OPTIMISM: f64 = 0.3;
 /// The weight, in steps, of the steps of both models in the expected length of one model's.
 const BOTH_MODELS: f64 = 20.0;
 
+/// Positions whose length of a draft step is learned apart: the first steps decide how far a rising threshold
+/// (`policy.ramp_tokens`) has risen, and may be much shorter than others, such as the fence before code.
+const FIRST_POSITIONS: usize = 4;
+
+/// The weight, in steps, of the steps at all positions in the expected length of one at a first position.
+const OTHER_POSITIONS: f64 = 0.5;
+
 /// Before anything was seen: tokens of a step, the chance that a step is the last, and how many steps each weighs.
 const PRIOR_STEP_TOKENS: f64 = 32.0;
 const PRIOR_ENDING: f64 = 0.1;
@@ -77,6 +84,8 @@ pub(super) struct LearnedAnswers {
     /// the other: otherwise the prior of one would be compared with what was seen of the other.
     step_tokens: DecayedMean,
     discarded_tokens: DecayedMean,
+    /// Tokens of a draft step at each of the first positions.
+    first_tokens: [DecayedMean; FIRST_POSITIONS],
     /// The chance that a step is the last, by position.
     ending: [DecayedMean; ENDING_POSITIONS],
     ending_anywhere: DecayedMean,
@@ -91,6 +100,7 @@ impl LearnedAnswers {
             target_tokens: DecayedMean::with_prior(0.0, 0.0),
             step_tokens: DecayedMean::with_prior(PRIOR_STEP_TOKENS, PRIOR_STEPS),
             discarded_tokens: DecayedMean::with_prior(0.0, PRIOR_STEPS),
+            first_tokens: [DecayedMean::with_prior(0.0, 0.0); FIRST_POSITIONS],
             ending: [DecayedMean::with_prior(0.0, 0.0); ENDING_POSITIONS],
             ending_anywhere: DecayedMean::with_prior(PRIOR_ENDING, PRIOR_STEPS),
         }
@@ -101,6 +111,9 @@ impl LearnedAnswers {
         self.draft_tokens.add(tokens as f64);
         self.target_tokens.decay();
         self.step_tokens.add(tokens as f64);
+        if let Some(here) = self.first_tokens.get_mut(position) {
+            here.add(tokens as f64);
+        }
     }
 
     pub fn record_target_step(&mut self, tokens: usize) {
@@ -141,6 +154,11 @@ impl LearnedAnswers {
         self.draft_tokens.shrunk(self.step_tokens.value(), BOTH_MODELS)
     }
 
+    fn draft_tokens_at(&self, position: usize) -> f64 {
+        let expected = self.draft_tokens();
+        self.first_tokens.get(position).map_or(expected, |here| here.shrunk(expected, OTHER_POSITIONS))
+    }
+
     /// By which fraction of the target's cost drafting may seem dearer at the start of an answer.
     pub fn optimism(&self) -> f64 {
         OPTIMISM / (1.0 + self.rewards.answers()).sqrt()
@@ -159,10 +177,16 @@ impl LearnedAnswers {
         let by_tokens = (tokens_left as f64 / target_tokens.max(1.0)).ceil() as usize;
         let limit = steps_left.min(by_tokens);
         let length = limit.min(HORIZON);
+        let lengths = (position..position + length).map(|position| self.draft_tokens_at(position));
+        let tokens_with: Vec<f64> = lengths
+            .scan(0.0, |tokens, length| {
+                *tokens += length;
+                Some(*tokens)
+            })
+            .collect();
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of tokens")]
-        let tokens_with = |step: usize| ((step + 1) as f64 * draft_tokens).round() as usize;
-        let transitions =
-            self.rewards.transitions(position, length, |step, reward| acceptance(tokens_with(step), reward));
+        let accepted = |step: usize, reward| acceptance(tokens_with[step].round() as usize, reward);
+        let transitions = self.rewards.transitions(position, length, accepted);
         let step = |(i, ClassTransitions { accepted, rejected }): (usize, ClassTransitions)| StepOutlook {
             ending: if i + 1 == limit { 1.0 } else { self.ending_at(position + i) },
             accepted,
@@ -221,6 +245,26 @@ mod tests {
         }
         let of = outlook(&learned, 0, 100, 10_000);
         assert!((of.draft_tokens / of.target_tokens - 1.0).abs() < 0.2, "{} {}", of.draft_tokens, of.target_tokens);
+    }
+
+    /// A fence of 3 tokens before lines of 20: a threshold that rises over the first tokens meets it at 3.
+    #[test]
+    fn the_length_of_a_first_step_is_its_own() {
+        let mut learned = LearnedAnswers::new();
+        for position in 0..10 {
+            learned.record_draft_step(position, 0, Some(0.3), if position == 0 { 3 } else { 20 });
+        }
+        let lowest = std::cell::Cell::new(usize::MAX);
+        let outlook = |position| {
+            lowest.set(usize::MAX);
+            learned.outlook(position, 100, 10_000, |tokens, _| {
+                lowest.set(lowest.get().min(tokens));
+                1.0
+            });
+            lowest.get()
+        };
+        assert!(outlook(0) < 10 && (18..=22).contains(&outlook(1)), "{} {}", outlook(0), outlook(1));
+        assert!((15..30).contains(&outlook(20)), "{}", outlook(20));
     }
 
     #[test]

@@ -107,8 +107,12 @@ impl Simulation {
         costs
     }
 
-    /// The reward of a line of code, if the draft goes astray at another one. It is then often rejected again.
+    /// The reward of a line of code, if the draft goes astray at another one. It is then often rejected again. That of the
+    /// fence before the code says nothing.
     fn reward_of_line(&mut self, line: usize, astray: usize) -> f64 {
+        if line == 0 {
+            return 0.32;
+        }
         let bad = line == astray || line > astray && self.rng.random_bool(0.3);
         if bad { self.rng.random_range(0.2..0.49) } else { 0.7 + self.rng.random_range(-0.12..0.12) }
     }
@@ -133,7 +137,8 @@ impl Simulation {
         };
         let (mut alone, mut drafted, mut explored) = (false, false, false);
         while standing.steps < length {
-            let tokens = self.rng.random_range(self.step_tokens.clone());
+            let fence = self.code && standing.steps == 0;
+            let tokens = if fence { 3 } else { self.rng.random_range(self.step_tokens.clone()) };
             let next = if alone {
                 NextModel::Target(HandoverReason::Price)
             } else {
@@ -156,7 +161,7 @@ impl Simulation {
                     standing.done.draft_prefilled += std::mem::take(&mut standing.draft_behind);
                     standing.done.draft_decoded += tokens;
                     standing.done.scored += 1;
-                    standing.rejected = reward < policy.delta;
+                    standing.rejected = reward < policy.at(standing.tokens + tokens).delta;
                     if standing.rejected {
                         self.controller.record_discarded(0);
                         // The rejected step gets another chance to leave the rest to the target.
@@ -353,7 +358,8 @@ fn answers_in_which_the_draft_went_astray_do_not_end_drafting_of_others() {
             code: true,
             ..Simulation::new(SLOW_PREFILL, seed)
         };
-        (0..20).map(|seed| server(seed).answer(answers, &policy(way)).over_target()).sum::<f64>() / 20.0
+        let policy = PolicyConfig { ramp_tokens: 8, ..policy(way) };
+        (0..20).map(|seed| server(seed).answer(answers, &policy).over_target()).sum::<f64>() / 20.0
     };
     for (answers, margin) in [(30, 0.07), (300, 0.04)] {
         let [draft, target, auto] =
