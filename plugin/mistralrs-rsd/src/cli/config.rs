@@ -248,7 +248,7 @@ mod tests {
         policy.floor                     0.0               default
         policy.logistic_steepness        10.0              default
         policy.mode                      fixed             default
-        policy.ramp_tokens               0                 default
+        policy.ramp_tokens               8                 file
         policy.route                     rsd               default
         policy.target_rate               0.3               default
         policy.warm_up                   50                default
