@@ -159,7 +159,7 @@ impl LearnedAnswers {
         self.first_tokens.get(position).map_or(expected, |here| here.shrunk(expected, OTHER_POSITIONS))
     }
 
-    /// By which fraction of the target's cost drafting may seem dearer at the start of an answer.
+    /// By which fraction of the target's cost drafting may seem dearer while no step of an answer was rejected.
     pub fn optimism(&self) -> f64 {
         OPTIMISM / (1.0 + self.rewards.answers()).sqrt()
     }

@@ -121,9 +121,10 @@ impl Simulation {
         let mean = self.questions[self.rng.random_range(0..2)];
         let length = self.rng.random_range(self.steps.clone());
         let draw = self.rng.random();
+        // The line of code at which the draft goes astray, if it does.
         let astray = match self.rng.random::<f64>() {
-            draw if draw < 0.45 => usize::MAX,
-            draw if draw < 0.65 => 1,
+            kind if kind < 0.45 => usize::MAX,
+            kind if kind < 0.65 => 1,
             _ => self.rng.random_range(2..25),
         };
         let mut standing = AnswerStanding {
