@@ -3,11 +3,13 @@
 //! Every random draw has a fixed seed, so the same data always gives the same figures.
 
 mod bootstrap;
+mod median_range;
 mod proportion;
 mod ranking;
 
 pub use self::{
     bootstrap::{BootstrapResamples, Estimate, expanded_tail, percentile_interval},
+    median_range::MedianRange,
     proportion::{NORMAL_97_5, mcnemar, wilson},
     ranking::{ScoredSample, WeightedSample, auc, auc_estimate},
 };

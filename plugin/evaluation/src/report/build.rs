@@ -66,9 +66,8 @@ impl Report {
         let asked: BTreeSet<usize> = arms.iter().flat_map(MethodOutcomes::places).collect();
         let configured = configured(&arms, wanted);
         let levels = levels(asked.iter().map(|&place| &questions[place]));
-        let target = arms.iter().find(|arm| arm.name == "target");
         let methods: Vec<MethodReport> =
-            arms.iter().map(|arm| MethodReport::of(arm, target, questions, &levels)).collect();
+            arms.iter().map(|arm| MethodReport::of(arm, &arms, questions, &levels)).collect();
         let not_run = wanted.iter().filter(|name| !arms.iter().any(|arm| stands_for(&arm.name, name)));
         let scored: Vec<(&str, &MethodAnswers)> = ["draft", "draft-sampled"]
             .into_iter()

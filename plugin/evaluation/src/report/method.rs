@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     question::Question,
-    statistics::{BootstrapResamples, Estimate, mcnemar},
+    statistics::{BootstrapResamples, Estimate, MedianRange, mcnemar},
 };
 
 /// One method. If it has several samples per question, each counts in proportion, and work is that of one sample.
@@ -28,11 +28,18 @@ pub struct MethodReport {
     /// Share of questions answered right.
     pub accuracy: Estimate,
     /// Comparison with the target alone.
-    pub against_target: Option<TargetComparison>,
+    pub against_target: Option<MethodComparison>,
+    /// For RSD with another setting of `policy.after_rejection`: comparison with `draft`, the loop of the paper, at the
+    /// same threshold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub against_rsd_draft: Option<MethodComparison>,
     /// Mean tokens per answer.
     pub answer_tokens: f64,
     /// Number of answers that were cut off.
     pub cut_off: usize,
+    /// Number of answers for which the target generated no token.
+    #[serde(default)]
+    pub without_target: usize,
     /// Mean steps per answer.
     pub mean_steps: f64,
     /// Tokens computed, summed over all questions.
@@ -52,24 +59,25 @@ pub struct MethodReport {
     pub cost: Option<MethodCost>,
 }
 
-/// Comparison with the target, on the questions that both answered.
+/// Comparison with another method, on the questions that both answered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TargetComparison {
+pub struct MethodComparison {
     /// Number of these questions.
     pub questions: usize,
-    /// Accuracy minus the target's.
+    /// Accuracy minus the other method's.
     pub difference: Estimate,
     /// Questions that only this method answered right. `None` where it has several samples.
     pub only_here: Option<usize>,
-    /// Questions that only the target answered right.
-    pub only_target: Option<usize>,
+    /// Questions that only the other method answered right.
+    #[serde(alias = "only_target")]
+    pub only_other: Option<usize>,
     /// `McNemar`'s exact test, two-sided.
     pub p: Option<f64>,
-    /// Tokens of the answers over tokens of the target's answers.
+    /// Tokens of the answers over tokens of the other method's answers.
     pub answer_tokens: Option<Estimate>,
-    /// Tokens that the target generated for this method, over those it generates alone.
+    /// Tokens that the target generated for this method, over those it generated for the other.
     pub target_tokens: Option<Estimate>,
-    /// FLOPs over those of the target.
+    /// FLOPs over those of the other method.
     pub flops: Option<FlopCounts<Estimate>>,
 }
 
@@ -129,6 +137,12 @@ pub struct MethodTiming {
     pub tokens_per_second: f64,
     /// Seconds over those of the target, on the questions that both answered.
     pub against_target: Option<Estimate>,
+    /// Seconds over those of the target, question by question.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question_against_target: Option<MedianRange>,
+    /// Seconds over those of the loop of the paper, where [`MethodReport::against_rsd_draft`] is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub against_rsd_draft: Option<Estimate>,
 }
 
 /// What the tokens of a method cost, in the currency of the log.
@@ -142,20 +156,34 @@ pub struct MethodCost {
     pub against_target: Option<Estimate>,
 }
 
+/// What a method is compared with.
+#[derive(Clone, Copy, Default)]
+pub(super) struct ComparedMethods<'a> {
+    pub target: Option<&'a MethodOutcomes>,
+    pub rsd_draft: Option<&'a MethodOutcomes>,
+}
+
+impl<'a> ComparedMethods<'a> {
+    /// The methods of a log with which `arm` is compared.
+    fn of(arm: &MethodOutcomes, all: &'a [MethodOutcomes]) -> Self {
+        let named = |name: &str| all.iter().find(|other| other.name == name && other.name != arm.name);
+        let threshold = arm.name.strip_prefix("rsd").and_then(|kind| kind.split_once('@')).map(|(_, delta)| delta);
+        Self {
+            target: named("target"),
+            rsd_draft: threshold.and_then(|threshold| named(&format!("rsd-draft@{threshold}"))),
+        }
+    }
+}
+
 impl MethodReport {
-    pub(super) fn of(
-        arm: &MethodOutcomes,
-        target: Option<&MethodOutcomes>,
-        questions: &[Question],
-        levels: &[String],
-    ) -> Self {
+    pub(super) fn of(arm: &MethodOutcomes, all: &[MethodOutcomes], questions: &[Question], levels: &[String]) -> Self {
         let places = arm.places();
         let resamples = BootstrapResamples::new(places.len());
         let total = |value: fn(&QuestionOutcome) -> f64| arm.values(&places, value).iter().sum::<f64>();
         let flops =
             |way: usize| arm.known(&places, |outcome| Some(outcome.flops?[way])).map(|values| values.iter().sum());
         let count = places.len() as f64;
-        let others = target.filter(|target| target.name != arm.name);
+        let others = ComparedMethods::of(arm, all);
         Self {
             name: arm.name.clone(),
             delta: delta(&arm.name),
@@ -163,9 +191,11 @@ impl MethodReport {
             answers: arm.outcomes.values().map(|outcome| outcome.answers).sum(),
             right: total(|outcome| outcome.right),
             accuracy: share(&resamples, &arm.values(&places, |outcome| outcome.right)),
-            against_target: others.and_then(|target| TargetComparison::of(arm, target)),
+            against_target: others.target.and_then(|target| MethodComparison::of(arm, target)),
+            against_rsd_draft: others.rsd_draft.and_then(|rsd_draft| MethodComparison::of(arm, rsd_draft)),
             answer_tokens: total(|outcome| outcome.length) / count,
             cut_off: arm.outcomes.values().map(|outcome| outcome.cut_off).sum(),
+            without_target: arm.outcomes.values().map(|outcome| outcome.without_target).sum(),
             mean_steps: total(|outcome| outcome.steps) / count,
             tokens: TokenCounts {
                 draft_generated: total(|outcome| outcome.tokens[0]),
@@ -175,8 +205,8 @@ impl MethodReport {
             flops: FlopCounts::of(flops),
             acceptance: AcceptanceRates::of(arm),
             levels: levels.iter().filter_map(|level| LevelAccuracy::of(arm, questions, level)).collect(),
-            timing: MethodTiming::of(arm, target),
-            cost: MethodCost::of(arm, target),
+            timing: MethodTiming::of(arm, others),
+            cost: MethodCost::of(arm, others.target),
         }
     }
 }
@@ -186,26 +216,26 @@ fn share(resamples: &BootstrapResamples, right: &[f64]) -> Estimate {
     resamples.mean(right).unwrap_or(Estimate { value: 0.0, low: 0.0, high: 1.0 })
 }
 
-impl TargetComparison {
-    fn of(arm: &MethodOutcomes, target: &MethodOutcomes) -> Option<Self> {
-        let places = arm.common(target);
+impl MethodComparison {
+    fn of(arm: &MethodOutcomes, other: &MethodOutcomes) -> Option<Self> {
+        let places = arm.common(other);
         let resamples = BootstrapResamples::new(places.len());
-        let (here, there) = (arm.values(&places, |o| o.right), target.values(&places, |o| o.right));
+        let (here, there) = (arm.values(&places, |o| o.right), other.values(&places, |o| o.right));
         let single = |arm: &MethodOutcomes| places.iter().all(|place| !is_averaged(&arm.outcomes[place]));
-        let only = |one: &[f64], other: &[f64]| one.iter().zip(other).filter(|(one, other)| one > other).count();
-        let split = (single(arm) && single(target)).then(|| (only(&here, &there), only(&there, &here)));
+        let only = |one: &[f64], two: &[f64]| one.iter().zip(two).filter(|(one, two)| one > two).count();
+        let split = (single(arm) && single(other)).then(|| (only(&here, &there), only(&there, &here)));
         let ratio = |value: fn(&QuestionOutcome) -> f64| {
-            resamples.ratio(&arm.values(&places, value), &target.values(&places, value))
+            resamples.ratio(&arm.values(&places, value), &other.values(&places, value))
         };
         let flops = |way: usize| {
             let of = |arm: &MethodOutcomes| arm.known(&places, |outcome| Some(outcome.flops?[way]));
-            resamples.ratio(&of(arm)?, &of(target)?)
+            resamples.ratio(&of(arm)?, &of(other)?)
         };
         Some(Self {
             questions: places.len(),
             difference: resamples.difference(&here, &there)?,
             only_here: split.map(|(here, _)| here),
-            only_target: split.map(|(_, there)| there),
+            only_other: split.map(|(_, there)| there),
             p: split.map(|(here, there)| mcnemar(here, there)),
             answer_tokens: ratio(|outcome| outcome.length),
             target_tokens: ratio(|outcome| outcome.tokens[2]),
@@ -258,15 +288,18 @@ impl LevelAccuracy {
 }
 
 impl MethodTiming {
-    fn of(arm: &MethodOutcomes, target: Option<&MethodOutcomes>) -> Option<Self> {
+    fn of(arm: &MethodOutcomes, others: ComparedMethods) -> Option<Self> {
         let places = arm.places();
         let seconds: f64 = arm.known(&places, |outcome| outcome.seconds)?.iter().sum();
         let tokens: f64 = arm.values(&places, |outcome| outcome.length).iter().sum();
+        let known: KnownValue = |outcome| outcome.seconds;
         Some(Self {
             seconds,
             seconds_per_question: seconds / places.len() as f64,
             tokens_per_second: tokens / seconds,
-            against_target: against_target(arm, target, |outcome| outcome.seconds),
+            against_target: others.target.and_then(|target| ratio(arm, target, known)),
+            question_against_target: others.target.and_then(|target| question_ratios(arm, target, known)),
+            against_rsd_draft: others.rsd_draft.and_then(|rsd_draft| ratio(arm, rsd_draft, known)),
         })
     }
 }
@@ -275,19 +308,28 @@ impl MethodCost {
     fn of(arm: &MethodOutcomes, target: Option<&MethodOutcomes>) -> Option<Self> {
         let places = arm.places();
         let total: f64 = arm.known(&places, |outcome| outcome.cost)?.iter().sum();
-        let against_target = against_target(arm, target, |outcome| outcome.cost);
+        let against_target = target.and_then(|target| ratio(arm, target, |outcome| outcome.cost));
         Some(Self { total, per_question: total / places.len() as f64, against_target })
     }
 }
 
-/// A value over that of the target, on the questions that both answered.
-fn against_target(
-    arm: &MethodOutcomes,
-    target: Option<&MethodOutcomes>,
-    value: fn(&QuestionOutcome) -> Option<f64>,
-) -> Option<Estimate> {
-    let target = target.filter(|target| target.name != arm.name)?;
-    let common = arm.common(target);
-    let of = |arm: &MethodOutcomes| arm.known(&common, value);
-    BootstrapResamples::new(common.len()).ratio(&of(arm)?, &of(target)?)
+/// A value of a question that may be unknown.
+type KnownValue = fn(&QuestionOutcome) -> Option<f64>;
+
+/// The value of each question that both methods answered, here and there. `None` if it is unknown for any of them.
+fn paired(arm: &MethodOutcomes, other: &MethodOutcomes, value: KnownValue) -> Option<[Vec<f64>; 2]> {
+    let common = arm.common(other);
+    Some([arm.known(&common, value)?, other.known(&common, value)?])
+}
+
+/// The sum of a value over the other method's sum.
+fn ratio(arm: &MethodOutcomes, other: &MethodOutcomes, value: KnownValue) -> Option<Estimate> {
+    let [here, there] = paired(arm, other, value)?;
+    BootstrapResamples::new(here.len()).ratio(&here, &there)
+}
+
+/// The value over the other method's, question by question.
+fn question_ratios(arm: &MethodOutcomes, other: &MethodOutcomes, value: KnownValue) -> Option<MedianRange> {
+    let [here, there] = paired(arm, other, value)?;
+    MedianRange::from_values(here.iter().zip(&there).map(|(here, there)| here / there))
 }

@@ -29,7 +29,7 @@ pub use self::{
     headline::RunHeadline,
     html::ReportAnswers,
     method::{
-        AcceptanceRates, FlopCounts, LevelAccuracy, MethodCost, MethodReport, MethodTiming, TargetComparison,
+        AcceptanceRates, FlopCounts, LevelAccuracy, MethodComparison, MethodCost, MethodReport, MethodTiming,
         TokenCounts,
     },
     rewards::{RewardHistogram, RewardReport},

@@ -36,6 +36,8 @@ pub(super) struct QuestionOutcome {
     pub answers: usize,
     pub right: f64,
     pub cut_off: usize,
+    /// Answers for which the target generated no token.
+    pub without_target: usize,
     /// Tokens of the answer.
     pub length: f64,
     pub steps: f64,
@@ -122,6 +124,7 @@ impl QuestionOutcome {
             answers: 1,
             right: f64::from(u8::from(graded.right)),
             cut_off: usize::from(!answer.finished),
+            without_target: usize::from(answer.target.generated == 0),
             length: answer.tokens as f64,
             steps: answer.steps.len() as f64,
             tokens: [answer.draft.generated as f64, answer.reward.prefilled as f64, answer.target.generated as f64],
@@ -184,6 +187,7 @@ impl QuestionOutcome {
                 answers: sum.answers + one.answers,
                 right: sum.right + one.right,
                 cut_off: sum.cut_off + one.cut_off,
+                without_target: sum.without_target + one.without_target,
                 length: sum.length + one.length,
                 steps: sum.steps + one.steps,
                 tokens: both(sum.tokens, one.tokens),

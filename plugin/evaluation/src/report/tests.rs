@@ -126,7 +126,7 @@ fn figures_are_those_counted_by_hand() {
     assert!((rsd.right - here as f64).abs() < 1e-9);
     assert!((against.difference.value - (here as f64 - there as f64) / 100.0).abs() < 1e-9);
     assert_eq!(against.only_here, Some(count(&|n| right("rsd@0.5", n) && !right("target", n))));
-    assert_eq!(against.only_target, Some(count(&|n| !right("rsd@0.5", n) && right("target", n))));
+    assert_eq!(against.only_other, Some(count(&|n| !right("rsd@0.5", n) && right("target", n))));
     let oracle = report.method("oracle-question").unwrap();
     assert!((oracle.right - count(&|n| right("draft", n) || right("target", n)) as f64).abs() < 1e-9);
     let flops: f64 = (0..100)
@@ -145,6 +145,45 @@ fn figures_are_those_counted_by_hand() {
     assert_eq!(report.method("rsd@0.7").unwrap().timing, None);
     assert_eq!(report.configured.as_deref(), Some("rsd@0.5"));
     assert_eq!(report.sweep, ["rsd@0.1", "rsd@0.3", "rsd@0.5", "rsd@0.7", "rsd@0.9"]);
+}
+
+#[test]
+fn every_way_after_a_rejection_is_compared_with_the_loop_of_the_paper_at_its_threshold() {
+    let mut log = answers();
+    for (from, name) in [("rsd@0.5", "rsd-draft@0.5"), ("draft", "rsd-auto@0.5"), ("rsd@0.3", "rsd-draft@0.3")] {
+        log.extend(renamed(&log, from, name));
+    }
+    // Only questions that both answered count.
+    log.retain(|answer| answer.method != "rsd-auto@0.5" || answer.question != "q4");
+    let report = of(&log);
+    let compared: Vec<&str> =
+        report.methods.iter().filter(|method| method.against_rsd_draft.is_some()).map(|m| m.name.as_str()).collect();
+    assert_eq!(compared, ["rsd@0.3", "rsd@0.5", "rsd-auto@0.5"]);
+    let auto = report.method("rsd-auto@0.5").unwrap();
+    let against = auto.against_rsd_draft.as_ref().unwrap();
+    let of_method = |method: &'static str| log.iter().filter(move |a| a.method == method && a.question != "q4").cloned();
+    let right = |answer: &Answer| answer.finished && answer.text == format!("\\boxed{{{}}}", &answer.question[1..]);
+    let pairs: Vec<(Answer, Answer)> = of_method("rsd-auto@0.5").zip(of_method("rsd-draft@0.5")).collect();
+    let only_here = pairs.iter().filter(|(here, there)| right(here) && !right(there)).count();
+    let only_there = pairs.iter().filter(|(here, there)| !right(here) && right(there)).count();
+    assert_eq!((against.questions, against.only_here, against.only_other), (99, Some(only_here), Some(only_there)));
+    assert!((against.difference.value - (only_here as f64 - only_there as f64) / 99.0).abs() < 1e-9);
+    let sum = |value: fn(&Answer) -> f64| {
+        let (here, there) = pairs.iter().fold((0.0, 0.0), |(a, b), (here, there)| (a + value(here), b + value(there)));
+        here / there
+    };
+    let timing = auto.timing.unwrap();
+    assert!((timing.against_rsd_draft.unwrap().value - sum(|answer| answer.seconds.unwrap())).abs() < 1e-9);
+    let generated = against.flops.unwrap().generated.value;
+    assert!((generated - sum(|answer| answer.flops.unwrap().generated)).abs() < 1e-9);
+    // The draft alone takes the same share of every answer's time, and the target generates nothing.
+    let each = timing.question_against_target.unwrap();
+    assert!(each.low <= each.median && each.median <= each.high, "{each:?}");
+    assert_eq!((auto.without_target, report.method("target").unwrap().without_target), (99, 0));
+    let text = file(&report, "report.md");
+    let (_, section) = text.split_once("## Against the loop of the paper\n").unwrap();
+    insta::assert_snapshot!(section.split_once("\n## ").unwrap().0);
+    assert!(!file(&of(&answers()), "report.md").contains("Against the loop"));
 }
 
 #[test]
@@ -218,7 +257,7 @@ fn a_method_that_answers_as_the_target_does_not_differ_from_it() {
         [figure.value, figure.low, figure.high].iter().all(|found| (found - value).abs() < 1e-12)
     };
     assert!(is(against.difference, 0.0));
-    assert_eq!((against.p, against.only_here, against.only_target), (Some(1.0), Some(0), Some(0)));
+    assert_eq!((against.p, against.only_here, against.only_other), (Some(1.0), Some(0), Some(0)));
     assert!(is(against.answer_tokens.unwrap(), 1.0) && is(against.flops.unwrap().total, 1.0));
 }
 

@@ -9,7 +9,6 @@ mod acceptance;
 mod concurrency;
 mod forward_cost;
 mod lookahead;
-mod median_range;
 mod meter;
 mod random_weights;
 mod ratios;
@@ -28,13 +27,13 @@ use rsd_core::{
     },
     policy::{AfterRejection, AnswerRoute, PolicyHandle, WeightingFunction},
 };
+pub use rsd_evaluation::statistics::MedianRange;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
     acceptance::{AcceptanceRow, acceptance},
     concurrency::{ConcurrencyRow, concurrency},
     lookahead::{LookaheadRow, lookahead},
-    median_range::MedianRange,
     random_weights::{MODEL_SHAPES, ModelShape, deploy_random_weights},
     ratios::{BenchRatios, PrefixReuse, TimeBreakdown, ratios},
     scaling::{CachedPrefixRow, LengthRow, ScalingTables, StepLengthRow, scaling},

@@ -19,6 +19,7 @@ pub(super) fn tokens(report: &Report) -> String {
             count(method.tokens.reward_prefilled),
             count(method.tokens.target_generated),
             cell(against.and_then(|against| against.target_tokens), ratio),
+            count(method.without_target as f64),
             format!("{:.1}", method.mean_steps),
             cell(method.acceptance, |found| percent(found.steps)),
             cell(method.acceptance, |found| percent(found.tokens)),
@@ -32,6 +33,7 @@ pub(super) fn tokens(report: &Report) -> String {
         "reward",
         "target",
         "× target",
+        "without target",
         "steps",
         "acceptance rate (steps)",
         "acceptance rate (tokens)",
@@ -40,7 +42,8 @@ pub(super) fn tokens(report: &Report) -> String {
         "\n## Tokens\n\n{}\n\
          - Sums over the questions that the method answered. **draft**, **target**: tokens generated, \
          discarded ones included. **reward**: tokens that the reward model prefilled.\n\
-         - **× target**: tokens that the target generated, over those it generates alone.\n\
+         - **× target**: tokens that the target generated, over those it generates alone. **without target**: answers \
+         for which it generated none.\n\
          - **steps**: mean steps per answer. **acceptance rate**: share of the drafted steps that were accepted, and \
          share of the drafted tokens.\n",
         table(1, &header, &rows)
@@ -109,7 +112,7 @@ fn money_amount(amount: f64) -> String {
 pub(super) fn time(report: &Report) -> String {
     let row = |method: &MethodReport| {
         let Some(timing) = method.timing else {
-            let mut row = vec![NONE.to_owned(); 6];
+            let mut row = vec![NONE.to_owned(); 7];
             (row[0], row[1], row[2]) = (code(&method.name), count(method.questions as f64), "not measured".to_owned());
             return row;
         };
@@ -119,6 +122,7 @@ pub(super) fn time(report: &Report) -> String {
             rough(timing.seconds),
             rough(timing.seconds_per_question),
             cell(timing.against_target, ratio),
+            cell(timing.question_against_target, |ratios| format!("{ratios:.2}")),
             format!("{:.1}", timing.tokens_per_second),
         ]
     };
@@ -126,11 +130,13 @@ pub(super) fn time(report: &Report) -> String {
         return "\n## Time\n\nNot measured.\n".to_owned();
     }
     let rows: Vec<Vec<String>> = of_table(report).map(row).collect();
-    let header = ["method", "n", "seconds", "s per question", "× target", "tokens/s"];
+    let header = ["method", "n", "seconds", "s per question", "× target", "each × target", "tokens/s"];
     let mut text = format!(
         "\n## Time\n\n{}\n\
          - One question at a time. Samples are drawn one after another and their seconds added, including the time \
          for scoring (for majority only the draft's).\n\
+         - **× target**: the sum over the target's on the same questions, with interval. **each × target**: the \
+         same question by question, as the median (lowest to highest).\n\
          - **tokens/s**: tokens of the final answers per second of all time taken.\n",
         table(1, &header, &rows)
     );
