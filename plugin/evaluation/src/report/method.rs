@@ -156,15 +156,14 @@ pub struct MethodCost {
     pub against_target: Option<Estimate>,
 }
 
-/// What a method is compared with.
-#[derive(Clone, Copy, Default)]
-pub(super) struct ComparedMethods<'a> {
-    pub target: Option<&'a MethodOutcomes>,
-    pub rsd_draft: Option<&'a MethodOutcomes>,
+/// The other methods that a method is compared with, where they were run.
+#[derive(Clone, Copy)]
+struct ComparedMethods<'a> {
+    target: Option<&'a MethodOutcomes>,
+    rsd_draft: Option<&'a MethodOutcomes>,
 }
 
 impl<'a> ComparedMethods<'a> {
-    /// The methods of a log with which `arm` is compared.
     fn of(arm: &MethodOutcomes, all: &'a [MethodOutcomes]) -> Self {
         let named = |name: &str| all.iter().find(|other| other.name == name && other.name != arm.name);
         let threshold = arm.name.strip_prefix("rsd").and_then(|kind| kind.split_once('@')).map(|(_, delta)| delta);

@@ -161,7 +161,8 @@ fn every_way_after_a_rejection_is_compared_with_the_loop_of_the_paper_at_its_thr
     assert_eq!(compared, ["rsd@0.3", "rsd@0.5", "rsd-auto@0.5"]);
     let auto = report.method("rsd-auto@0.5").unwrap();
     let against = auto.against_rsd_draft.as_ref().unwrap();
-    let of_method = |method: &'static str| log.iter().filter(move |a| a.method == method && a.question != "q4").cloned();
+    let of_method =
+        |method: &'static str| log.iter().filter(move |a| a.method == method && a.question != "q4").cloned();
     let right = |answer: &Answer| answer.finished && answer.text == format!("\\boxed{{{}}}", &answer.question[1..]);
     let pairs: Vec<(Answer, Answer)> = of_method("rsd-auto@0.5").zip(of_method("rsd-draft@0.5")).collect();
     let only_here = pairs.iter().filter(|(here, there)| right(here) && !right(there)).count();
