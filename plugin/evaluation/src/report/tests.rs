@@ -165,10 +165,10 @@ fn every_way_after_a_rejection_is_compared_with_the_loop_of_the_paper_at_its_thr
         |method: &'static str| log.iter().filter(move |a| a.method == method && a.question != "q4").cloned();
     let right = |answer: &Answer| answer.finished && answer.text == format!("\\boxed{{{}}}", &answer.question[1..]);
     let pairs: Vec<(Answer, Answer)> = of_method("rsd-auto@0.5").zip(of_method("rsd-draft@0.5")).collect();
-    let only_here = pairs.iter().filter(|(here, there)| right(here) && !right(there)).count();
-    let only_there = pairs.iter().filter(|(here, there)| !right(here) && right(there)).count();
-    assert_eq!((against.questions, against.only_here, against.only_other), (99, Some(only_here), Some(only_there)));
-    assert!((against.difference.value - (only_here as f64 - only_there as f64) / 99.0).abs() < 1e-9);
+    let only_auto = pairs.iter().filter(|(here, there)| right(here) && !right(there)).count();
+    let only_draft = pairs.iter().filter(|(here, there)| !right(here) && right(there)).count();
+    assert_eq!((against.questions, against.only_here, against.only_other), (99, Some(only_auto), Some(only_draft)));
+    assert!((against.difference.value - (only_auto as f64 - only_draft as f64) / 99.0).abs() < 1e-9);
     let sum = |value: fn(&Answer) -> f64| {
         let (here, there) = pairs.iter().fold((0.0, 0.0), |(a, b), (here, there)| (a + value(here), b + value(there)));
         here / there
