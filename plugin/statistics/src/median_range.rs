@@ -1,10 +1,10 @@
-//! The median of repeated measurements with their range.
+//! The median of several values with their range.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The median, minimum and maximum over several rounds.
+/// The median, minimum and maximum of several values.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct MedianRange {
     /// The median.

@@ -175,8 +175,8 @@ fn notes(setup: &RunSetup, methods: &[MethodReport], questions: usize, chosen: u
         notes.push("The target alone was not run, so nothing is compared with it.".to_owned());
     }
     let without_width = |figure: &Estimate| figure.low >= figure.high;
-    let differences = methods.iter().filter(|method| method.name != "target");
-    let differences = differences.filter_map(|method| method.against_target.as_ref()).map(|found| &found.difference);
+    let comparisons = methods.iter().flat_map(|method| [&method.against_target, &method.against_rsd_draft]);
+    let differences = comparisons.flatten().map(|found| &found.difference);
     if methods.iter().map(|method| &method.accuracy).chain(differences).any(without_width) {
         notes.push(
             "An interval without width means that all questions had the same result, not that the value is certain."

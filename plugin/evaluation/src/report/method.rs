@@ -29,17 +29,17 @@ pub struct MethodReport {
     pub accuracy: Estimate,
     /// Comparison with the target alone.
     pub against_target: Option<MethodComparison>,
-    /// For RSD with another setting of `policy.after_rejection`: comparison with `draft`, the loop of the paper, at the
-    /// same threshold.
+    /// For RSD: comparison with `rsd-draft`, the loop of the paper, at the same threshold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub against_rsd_draft: Option<MethodComparison>,
     /// Mean tokens per answer.
     pub answer_tokens: f64,
     /// Number of answers that were cut off.
     pub cut_off: usize,
-    /// Number of answers for which the target generated no token.
-    #[serde(default)]
-    pub without_target: usize,
+    /// Number of answers, all samples included, for which the target generated no token. `None` in reports of versions that
+    /// did not count them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without_target: Option<usize>,
     /// Mean steps per answer.
     pub mean_steps: f64,
     /// Tokens computed, summed over all questions.
@@ -194,7 +194,7 @@ impl MethodReport {
             against_rsd_draft: others.rsd_draft.and_then(|rsd_draft| MethodComparison::of(arm, rsd_draft)),
             answer_tokens: total(|outcome| outcome.length) / count,
             cut_off: arm.outcomes.values().map(|outcome| outcome.cut_off).sum(),
-            without_target: arm.outcomes.values().map(|outcome| outcome.without_target).sum(),
+            without_target: Some(arm.outcomes.values().map(|outcome| outcome.without_target).sum()),
             mean_steps: total(|outcome| outcome.steps) / count,
             tokens: TokenCounts {
                 draft_generated: total(|outcome| outcome.tokens[0]),
@@ -327,8 +327,9 @@ fn ratio(arm: &MethodOutcomes, other: &MethodOutcomes, value: KnownValue) -> Opt
     BootstrapResamples::new(here.len()).ratio(&here, &there)
 }
 
-/// The value over the other method's, question by question.
+/// The value over the other method's, question by question. Where the other method's is 0 there is no ratio.
 fn question_ratios(arm: &MethodOutcomes, other: &MethodOutcomes, value: KnownValue) -> Option<MedianRange> {
     let [here, there] = paired(arm, other, value)?;
-    MedianRange::from_values(here.iter().zip(&there).map(|(here, there)| here / there))
+    let ratios = here.iter().zip(&there).map(|(here, there)| here / there);
+    MedianRange::from_values(ratios.filter(|ratio| ratio.is_finite()))
 }

@@ -168,7 +168,7 @@ fn sweep(report: &Report) -> String {
     )
 }
 
-/// RSD that leaves answers to the target, beside the loop of the paper.
+/// RSD with each other setting of `policy.after_rejection`, compared with the loop of the paper.
 fn after_rejection(report: &Report) -> String {
     let row = |method: &MethodReport| {
         let against = method.against_rsd_draft.as_ref()?;
@@ -189,13 +189,14 @@ fn after_rejection(report: &Report) -> String {
         return String::new();
     }
     let header =
-        ["method", "n", "points", "only it", "only rsd-draft", "p", "generated FLOPs", "total FLOPs", "seconds"];
+        ["method", "n", "points", "only this", "only rsd-draft", "p", "generated FLOPs", "total FLOPs", "seconds"];
     format!(
         "\n## Against the loop of the paper\n\n{}\n\
          - RSD with other settings of `policy.after_rejection`, compared with `rsd-draft` at the same threshold on the \
-         questions that both answered.\n\
-         - **points**: percentage points above or below it, with interval. **only it**, **only rsd-draft**: questions that \
-         only one of the two answered right.\n\
+         questions that both answered. `rsd` has the setting of the deployment; where its steps were taken over from \
+         another method, it is this loop itself.\n\
+         - **points**: percentage points above or below `rsd-draft`, with interval. **only this**, **only rsd-draft**: \
+         questions that only one of the two answered right.\n\
          - FLOPs and seconds are over those of `rsd-draft`, with interval.\n",
         table(1, &header, &rows)
     )

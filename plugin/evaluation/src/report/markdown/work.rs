@@ -19,7 +19,7 @@ pub(super) fn tokens(report: &Report) -> String {
             count(method.tokens.reward_prefilled),
             count(method.tokens.target_generated),
             cell(against.and_then(|against| against.target_tokens), ratio),
-            count(method.without_target as f64),
+            cell(method.without_target, |answers| count(answers as f64)),
             format!("{:.1}", method.mean_steps),
             cell(method.acceptance, |found| percent(found.steps)),
             cell(method.acceptance, |found| percent(found.tokens)),
@@ -43,7 +43,7 @@ pub(super) fn tokens(report: &Report) -> String {
          - Sums over the questions that the method answered. **draft**, **target**: tokens generated, \
          discarded ones included. **reward**: tokens that the reward model prefilled.\n\
          - **× target**: tokens that the target generated, over those it generates alone. **without target**: answers \
-         for which it generated none.\n\
+         for which it generated none, of all samples.\n\
          - **steps**: mean steps per answer. **acceptance rate**: share of the drafted steps that were accepted, and \
          share of the drafted tokens.\n",
         table(1, &header, &rows)
@@ -130,12 +130,12 @@ pub(super) fn time(report: &Report) -> String {
         return "\n## Time\n\nNot measured.\n".to_owned();
     }
     let rows: Vec<Vec<String>> = of_table(report).map(row).collect();
-    let header = ["method", "n", "seconds", "s per question", "× target", "each × target", "tokens/s"];
+    let header = ["method", "n", "seconds", "s per question", "× target", "× target, per question", "tokens/s"];
     let mut text = format!(
         "\n## Time\n\n{}\n\
          - One question at a time. Samples are drawn one after another and their seconds added, including the time \
          for scoring (for majority only the draft's).\n\
-         - **× target**: the sum over the target's on the same questions, with interval. **each × target**: the \
+         - **× target**: the sum over the target's on the same questions, with interval. **× target, per question**: the \
          same question by question, as the median (lowest to highest).\n\
          - **tokens/s**: tokens of the final answers per second of all time taken.\n",
         table(1, &header, &rows)
