@@ -1,4 +1,5 @@
-//! Estimates with intervals: the bootstrap, the area under the ROC curve, and tests and intervals of proportions.
+//! Estimates with intervals: the bootstrap, the area under the ROC curve, tests and intervals of proportions; and medians
+//! with their range.
 //!
 //! Every random draw has a fixed seed, so the same data always gives the same figures.
 

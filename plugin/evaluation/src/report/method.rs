@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    comparison::{MethodComparison, PairedOutcomes},
     delta,
     outcome::{DecisionCounts, MethodOutcomes, QuestionOutcome},
 };
 use crate::{
     question::Question,
-    statistics::{BootstrapResamples, Estimate, MedianRange, mcnemar},
+    statistics::{BootstrapResamples, Estimate, MedianRange},
 };
 
 /// One method. If it has several samples per question, each counts in proportion, and work is that of one sample.
@@ -57,28 +58,6 @@ pub struct MethodReport {
     /// Money. `None` if any answer has no cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<MethodCost>,
-}
-
-/// Comparison with another method, on the questions that both answered.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MethodComparison {
-    /// Number of these questions.
-    pub questions: usize,
-    /// Accuracy minus the other method's.
-    pub difference: Estimate,
-    /// Questions that only this method answered right. `None` where it has several samples.
-    pub only_here: Option<usize>,
-    /// Questions that only the other method answered right.
-    #[serde(alias = "only_target")]
-    pub only_other: Option<usize>,
-    /// `McNemar`'s exact test, two-sided.
-    pub p: Option<f64>,
-    /// Tokens of the answers over tokens of the other method's answers.
-    pub answer_tokens: Option<Estimate>,
-    /// Tokens that the target generated for this method, over those it generated for the other.
-    pub target_tokens: Option<Estimate>,
-    /// FLOPs over those of the other method.
-    pub flops: Option<FlopCounts<Estimate>>,
 }
 
 /// FLOPs, counted in three ways. Each field includes the one before it.
@@ -156,24 +135,6 @@ pub struct MethodCost {
     pub against_target: Option<Estimate>,
 }
 
-/// The other methods that a method is compared with, where they were run.
-#[derive(Clone, Copy)]
-struct ComparedMethods<'a> {
-    target: Option<&'a MethodOutcomes>,
-    rsd_draft: Option<&'a MethodOutcomes>,
-}
-
-impl<'a> ComparedMethods<'a> {
-    fn of(arm: &MethodOutcomes, all: &'a [MethodOutcomes]) -> Self {
-        let named = |name: &str| all.iter().find(|other| other.name == name && other.name != arm.name);
-        let threshold = arm.name.strip_prefix("rsd").and_then(|kind| kind.split_once('@')).map(|(_, delta)| delta);
-        Self {
-            target: named("target"),
-            rsd_draft: threshold.and_then(|threshold| named(&format!("rsd-draft@{threshold}"))),
-        }
-    }
-}
-
 impl MethodReport {
     pub(super) fn of(arm: &MethodOutcomes, all: &[MethodOutcomes], questions: &[Question], levels: &[String]) -> Self {
         let places = arm.places();
@@ -182,7 +143,8 @@ impl MethodReport {
         let flops =
             |way: usize| arm.known(&places, |outcome| Some(outcome.flops?[way])).map(|values| values.iter().sum());
         let count = places.len() as f64;
-        let others = ComparedMethods::of(arm, all);
+        let target = PairedOutcomes::with_target(arm, all);
+        let rsd_draft = PairedOutcomes::with_rsd_draft(arm, all);
         Self {
             name: arm.name.clone(),
             delta: delta(&arm.name),
@@ -190,8 +152,8 @@ impl MethodReport {
             answers: arm.outcomes.values().map(|outcome| outcome.answers).sum(),
             right: total(|outcome| outcome.right),
             accuracy: share(&resamples, &arm.values(&places, |outcome| outcome.right)),
-            against_target: others.target.and_then(|target| MethodComparison::of(arm, target)),
-            against_rsd_draft: others.rsd_draft.and_then(|rsd_draft| MethodComparison::of(arm, rsd_draft)),
+            against_target: target.as_ref().and_then(PairedOutcomes::comparison),
+            against_rsd_draft: rsd_draft.as_ref().and_then(PairedOutcomes::comparison),
             answer_tokens: total(|outcome| outcome.length) / count,
             cut_off: arm.outcomes.values().map(|outcome| outcome.cut_off).sum(),
             without_target: Some(arm.outcomes.values().map(|outcome| outcome.without_target).sum()),
@@ -204,8 +166,8 @@ impl MethodReport {
             flops: FlopCounts::of(flops),
             acceptance: AcceptanceRates::of(arm),
             levels: levels.iter().filter_map(|level| LevelAccuracy::of(arm, questions, level)).collect(),
-            timing: MethodTiming::of(arm, others),
-            cost: MethodCost::of(arm, others.target),
+            timing: MethodTiming::of(arm, target.as_ref(), rsd_draft.as_ref()),
+            cost: MethodCost::of(arm, target.as_ref()),
         }
     }
 }
@@ -215,41 +177,8 @@ fn share(resamples: &BootstrapResamples, right: &[f64]) -> Estimate {
     resamples.mean(right).unwrap_or(Estimate { value: 0.0, low: 0.0, high: 1.0 })
 }
 
-impl MethodComparison {
-    fn of(arm: &MethodOutcomes, other: &MethodOutcomes) -> Option<Self> {
-        let places = arm.common(other);
-        let resamples = BootstrapResamples::new(places.len());
-        let (here, there) = (arm.values(&places, |o| o.right), other.values(&places, |o| o.right));
-        let single = |arm: &MethodOutcomes| places.iter().all(|place| !is_averaged(&arm.outcomes[place]));
-        let only = |one: &[f64], two: &[f64]| one.iter().zip(two).filter(|(one, two)| one > two).count();
-        let split = (single(arm) && single(other)).then(|| (only(&here, &there), only(&there, &here)));
-        let ratio = |value: fn(&QuestionOutcome) -> f64| {
-            resamples.ratio(&arm.values(&places, value), &other.values(&places, value))
-        };
-        let flops = |way: usize| {
-            let of = |arm: &MethodOutcomes| arm.known(&places, |outcome| Some(outcome.flops?[way]));
-            resamples.ratio(&of(arm)?, &of(other)?)
-        };
-        Some(Self {
-            questions: places.len(),
-            difference: resamples.difference(&here, &there)?,
-            only_here: split.map(|(here, _)| here),
-            only_other: split.map(|(_, there)| there),
-            p: split.map(|(here, there)| mcnemar(here, there)),
-            answer_tokens: ratio(|outcome| outcome.length),
-            target_tokens: ratio(|outcome| outcome.tokens[2]),
-            flops: FlopCounts::of(flops),
-        })
-    }
-}
-
-/// Whether an outcome averages several samples.
-fn is_averaged(outcome: &QuestionOutcome) -> bool {
-    outcome.answers > 1
-}
-
 impl<T> FlopCounts<T> {
-    fn of(way: impl Fn(usize) -> Option<T>) -> Option<Self> {
+    pub(super) fn of(way: impl Fn(usize) -> Option<T>) -> Option<Self> {
         Some(Self { generated: way(0)?, with_prm: way(1)?, total: way(2)? })
     }
 }
@@ -287,49 +216,28 @@ impl LevelAccuracy {
 }
 
 impl MethodTiming {
-    fn of(arm: &MethodOutcomes, others: ComparedMethods) -> Option<Self> {
+    fn of(arm: &MethodOutcomes, target: Option<&PairedOutcomes>, rsd_draft: Option<&PairedOutcomes>) -> Option<Self> {
         let places = arm.places();
-        let seconds: f64 = arm.known(&places, |outcome| outcome.seconds)?.iter().sum();
+        let known = |outcome: &QuestionOutcome| outcome.seconds;
+        let seconds: f64 = arm.known(&places, known)?.iter().sum();
         let tokens: f64 = arm.values(&places, |outcome| outcome.length).iter().sum();
-        let known: KnownValue = |outcome| outcome.seconds;
         Some(Self {
             seconds,
             seconds_per_question: seconds / places.len() as f64,
             tokens_per_second: tokens / seconds,
-            against_target: others.target.and_then(|target| ratio(arm, target, known)),
-            question_against_target: others.target.and_then(|target| question_ratios(arm, target, known)),
-            against_rsd_draft: others.rsd_draft.and_then(|rsd_draft| ratio(arm, rsd_draft, known)),
+            against_target: target.and_then(|pairs| pairs.ratio(known)),
+            question_against_target: target.and_then(|pairs| pairs.question_ratios(known)),
+            against_rsd_draft: rsd_draft.and_then(|pairs| pairs.ratio(known)),
         })
     }
 }
 
 impl MethodCost {
-    fn of(arm: &MethodOutcomes, target: Option<&MethodOutcomes>) -> Option<Self> {
+    fn of(arm: &MethodOutcomes, target: Option<&PairedOutcomes>) -> Option<Self> {
         let places = arm.places();
-        let total: f64 = arm.known(&places, |outcome| outcome.cost)?.iter().sum();
-        let against_target = target.and_then(|target| ratio(arm, target, |outcome| outcome.cost));
+        let known = |outcome: &QuestionOutcome| outcome.cost;
+        let total: f64 = arm.known(&places, known)?.iter().sum();
+        let against_target = target.and_then(|pairs| pairs.ratio(known));
         Some(Self { total, per_question: total / places.len() as f64, against_target })
     }
-}
-
-/// A value of a question that may be unknown.
-type KnownValue = fn(&QuestionOutcome) -> Option<f64>;
-
-/// The value of each question that both methods answered, here and there. `None` if it is unknown for any of them.
-fn paired(arm: &MethodOutcomes, other: &MethodOutcomes, value: KnownValue) -> Option<[Vec<f64>; 2]> {
-    let common = arm.common(other);
-    Some([arm.known(&common, value)?, other.known(&common, value)?])
-}
-
-/// The sum of a value over the other method's sum.
-fn ratio(arm: &MethodOutcomes, other: &MethodOutcomes, value: KnownValue) -> Option<Estimate> {
-    let [here, there] = paired(arm, other, value)?;
-    BootstrapResamples::new(here.len()).ratio(&here, &there)
-}
-
-/// The value over the other method's, question by question. Where the other method's is 0 there is no ratio.
-fn question_ratios(arm: &MethodOutcomes, other: &MethodOutcomes, value: KnownValue) -> Option<MedianRange> {
-    let [here, there] = paired(arm, other, value)?;
-    let ratios = here.iter().zip(&there).map(|(here, there)| here / there);
-    MedianRange::from_values(ratios.filter(|ratio| ratio.is_finite()))
 }

@@ -6,6 +6,7 @@
 mod accuracy_breakdown;
 mod build;
 mod code_notes;
+mod comparison;
 mod derived;
 mod files;
 mod format;
@@ -25,13 +26,11 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     accuracy_breakdown::{AccuracyBreakdown, AccuracyDifference, MethodAccuracy},
+    comparison::MethodComparison,
     files::{ReportError, ReportFiles, write},
     headline::RunHeadline,
     html::ReportAnswers,
-    method::{
-        AcceptanceRates, FlopCounts, LevelAccuracy, MethodComparison, MethodCost, MethodReport, MethodTiming,
-        TokenCounts,
-    },
+    method::{AcceptanceRates, FlopCounts, LevelAccuracy, MethodCost, MethodReport, MethodTiming, TokenCounts},
     rewards::{RewardHistogram, RewardReport},
 };
 use crate::run_log::RunSetup;

@@ -3,7 +3,9 @@
 use rsd_grading::AnswerKind;
 use serde_json::json;
 
+use super::Report;
 use crate::{
+    grades::ProgramOutcomes,
     question::Question,
     run_log::{Answer, AnswerFlops, ModelWork, RecordedStep, RunSetup, StepSource},
 };
@@ -164,4 +166,25 @@ pub(super) fn answers() -> Vec<Answer> {
     // The search was stopped early.
     answers.retain(|answer| answer.method != "beam" || answer.question.len() < 3);
     answers
+}
+
+/// A method's answers under another name.
+pub(super) fn renamed(answers: &[Answer], method: &str, name: &str) -> Vec<Answer> {
+    let of_method = answers.iter().filter(|answer| answer.method == method).cloned();
+    of_method.map(|answer| Answer { method: name.to_owned(), ..answer }).collect()
+}
+
+/// [`answers`] with RSD in the loop of the paper at two thresholds, and with `auto` at one of them.
+pub(super) fn compared_loops() -> Vec<Answer> {
+    let mut log = answers();
+    for (method, name) in [("rsd@0.5", "rsd-draft@0.5"), ("draft", "rsd-auto@0.5"), ("rsd@0.3", "rsd-draft@0.3")] {
+        log.extend(renamed(&log, method, name));
+    }
+    log
+}
+
+/// The report of these answers, as of a run in which one method was not run.
+pub(super) fn report(answers: &[Answer]) -> Report {
+    let wanted = ["target", "rsd", "best-of-n (draft)", "majority (draft)", "never-run"].map(str::to_owned);
+    Report::build(&setup(), &questions(), answers, &ProgramOutcomes::default(), &wanted)
 }

@@ -6,7 +6,7 @@ use rsd_sandbox::ExecutionOutcome;
 
 use super::{
     Report, ReportAnswers, ReportFiles,
-    testing::{answer, answers, question, questions, setup},
+    testing::{answer, answers, question, questions, renamed, report as of, setup},
     write,
 };
 use crate::{
@@ -21,11 +21,6 @@ fn build(setup: &RunSetup, answers: &[Answer], wanted: &[String]) -> Report {
     Report::build(setup, &questions(), answers, &ProgramOutcomes::default(), wanted)
 }
 
-fn of(answers: &[Answer]) -> Report {
-    let wanted = ["target", "rsd", "best-of-n (draft)", "majority (draft)", "never-run"].map(str::to_owned);
-    build(&setup(), answers, &wanted)
-}
-
 /// The report's files, without a question on the page.
 fn files(report: &Report) -> ReportFiles {
     report
@@ -35,12 +30,6 @@ fn files(report: &Report) -> ReportFiles {
 
 fn file(report: &Report, name: &str) -> String {
     files(report).into_iter().find(|(found, _)| *found == name).unwrap().1
-}
-
-/// A method's answers under another name.
-fn renamed(answers: &[Answer], method: &str, name: &str) -> Vec<Answer> {
-    let of_method = answers.iter().filter(|answer| answer.method == method).cloned();
-    of_method.map(|answer| Answer { method: name.to_owned(), ..answer }).collect()
 }
 
 #[test]
@@ -145,46 +134,6 @@ fn figures_are_those_counted_by_hand() {
     assert_eq!(report.method("rsd@0.7").unwrap().timing, None);
     assert_eq!(report.configured.as_deref(), Some("rsd@0.5"));
     assert_eq!(report.sweep, ["rsd@0.1", "rsd@0.3", "rsd@0.5", "rsd@0.7", "rsd@0.9"]);
-}
-
-#[test]
-fn every_way_after_a_rejection_is_compared_with_the_loop_of_the_paper_at_its_threshold() {
-    let mut log = answers();
-    for (from, name) in [("rsd@0.5", "rsd-draft@0.5"), ("draft", "rsd-auto@0.5"), ("rsd@0.3", "rsd-draft@0.3")] {
-        log.extend(renamed(&log, from, name));
-    }
-    // Only questions that both answered count.
-    log.retain(|answer| answer.method != "rsd-auto@0.5" || answer.question != "q4");
-    let report = of(&log);
-    let compared: Vec<&str> =
-        report.methods.iter().filter(|method| method.against_rsd_draft.is_some()).map(|m| m.name.as_str()).collect();
-    assert_eq!(compared, ["rsd@0.3", "rsd@0.5", "rsd-auto@0.5"]);
-    let auto = report.method("rsd-auto@0.5").unwrap();
-    let against = auto.against_rsd_draft.as_ref().unwrap();
-    let of_method =
-        |method: &'static str| log.iter().filter(move |a| a.method == method && a.question != "q4").cloned();
-    let right = |answer: &Answer| answer.finished && answer.text == format!("\\boxed{{{}}}", &answer.question[1..]);
-    let pairs: Vec<(Answer, Answer)> = of_method("rsd-auto@0.5").zip(of_method("rsd-draft@0.5")).collect();
-    let only_auto = pairs.iter().filter(|(here, there)| right(here) && !right(there)).count();
-    let only_draft = pairs.iter().filter(|(here, there)| !right(here) && right(there)).count();
-    assert_eq!((against.questions, against.only_here, against.only_other), (99, Some(only_auto), Some(only_draft)));
-    assert!((against.difference.value - (only_auto as f64 - only_draft as f64) / 99.0).abs() < 1e-9);
-    let sum = |value: fn(&Answer) -> f64| {
-        let (here, there) = pairs.iter().fold((0.0, 0.0), |(a, b), (here, there)| (a + value(here), b + value(there)));
-        here / there
-    };
-    let timing = auto.timing.unwrap();
-    assert!((timing.against_rsd_draft.unwrap().value - sum(|answer| answer.seconds.unwrap())).abs() < 1e-9);
-    let generated = against.flops.unwrap().generated.value;
-    assert!((generated - sum(|answer| answer.flops.unwrap().generated)).abs() < 1e-9);
-    // The draft alone takes the same share of every answer's time, and the target generates nothing.
-    let each = timing.question_against_target.unwrap();
-    assert!(each.low <= each.median && each.median <= each.high, "{each:?}");
-    assert_eq!((auto.without_target, report.method("target").unwrap().without_target), (Some(99), Some(0)));
-    let text = file(&report, "report.md");
-    let (_, section) = text.split_once("## Against the loop of the paper\n").unwrap();
-    insta::assert_snapshot!(section.split_once("\n## ").unwrap().0);
-    assert!(!file(&of(&answers()), "report.md").contains("Against the loop"));
 }
 
 #[test]
@@ -312,6 +261,7 @@ fn a_report_is_read_back_and_so_is_one_of_the_first_release() {
         ("accuracy_breakdown", "losses"),
         ("decisions", "judged"),
         ("reward_prefilled", "reward_read"),
+        ("only_other", "only_target"),
         ("differences", "parts"),
     ];
     let old = renamed.iter().fold(json, |json, (new, old)| {

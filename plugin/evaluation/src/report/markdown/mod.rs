@@ -1,5 +1,6 @@
 //! `report.md`: the report as tables.
 
+mod after_rejection;
 mod setting;
 mod work;
 
@@ -27,7 +28,7 @@ pub(super) fn sections(report: &Report, pictures: &[&str]) -> String {
         work::time(report),
         picture("time.svg", "Accuracy and time of every method that was timed"),
         sweep(report),
-        after_rejection(report),
+        after_rejection::after_rejection(report),
         report.accuracy_breakdown.as_ref().map(accuracy_breakdown).unwrap_or_default(),
         levels(report),
         picture("levels.svg", "Accuracy by level"),
@@ -165,40 +166,6 @@ fn sweep(report: &Report) -> String {
         "\n## Thresholds\n\n{}\n- The last three columns are FLOPs over the target's, as in the table of FLOPs.{}\n",
         table(1, &header, &rows),
         configured.unwrap_or_default()
-    )
-}
-
-/// RSD with each other setting of `policy.after_rejection`, compared with the loop of the paper.
-fn after_rejection(report: &Report) -> String {
-    let row = |method: &MethodReport| {
-        let against = method.against_rsd_draft.as_ref()?;
-        Some(vec![
-            code(&method.name),
-            count(against.questions as f64),
-            points(against.difference),
-            cell(against.only_here, |only| count(only as f64)),
-            cell(against.only_other, |only| count(only as f64)),
-            cell(against.p, chance),
-            cell(against.flops, |flops| ratio(flops.generated)),
-            cell(against.flops, |flops| ratio(flops.total)),
-            cell(method.timing.and_then(|timing| timing.against_rsd_draft), ratio),
-        ])
-    };
-    let rows: Vec<Vec<String>> = report.methods.iter().filter_map(row).collect();
-    if rows.is_empty() {
-        return String::new();
-    }
-    let header =
-        ["method", "n", "points", "only this", "only rsd-draft", "p", "generated FLOPs", "total FLOPs", "seconds"];
-    format!(
-        "\n## Against the loop of the paper\n\n{}\n\
-         - RSD with other settings of `policy.after_rejection`, compared with `rsd-draft` at the same threshold on the \
-         questions that both answered. `rsd` has the setting of the deployment; where its steps were taken over from \
-         another method, it is this loop itself.\n\
-         - **points**: percentage points above or below `rsd-draft`, with interval. **only this**, **only rsd-draft**: \
-         questions that only one of the two answered right.\n\
-         - FLOPs and seconds are over those of `rsd-draft`, with interval.\n",
-        table(1, &header, &rows)
     )
 }
 
