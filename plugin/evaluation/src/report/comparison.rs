@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    method::FlopCounts,
+    flop_counts::FlopCounts,
     outcome::{MethodOutcomes, QuestionOutcome},
 };
 use crate::statistics::{BootstrapResamples, Estimate, MedianRange, mcnemar};

@@ -9,6 +9,7 @@ mod code_notes;
 mod comparison;
 mod derived;
 mod files;
+mod flop_counts;
 mod format;
 mod headline;
 mod html;
@@ -28,9 +29,10 @@ pub use self::{
     accuracy_breakdown::{AccuracyBreakdown, AccuracyDifference, MethodAccuracy},
     comparison::MethodComparison,
     files::{ReportError, ReportFiles, write},
+    flop_counts::FlopCounts,
     headline::RunHeadline,
     html::ReportAnswers,
-    method::{AcceptanceRates, FlopCounts, LevelAccuracy, MethodCost, MethodReport, MethodTiming, TokenCounts},
+    method::{AcceptanceRates, LevelAccuracy, MethodCost, MethodReport, MethodTiming, TokenCounts},
     rewards::{RewardHistogram, RewardReport},
 };
 use crate::run_log::RunSetup;
